@@ -1,0 +1,60 @@
+"""The exceptions a caller may want to act on.
+
+    DiscreetError
+    ├── DataError            a portrait table, note or image cannot be used
+    │   └── ImageError       one image is missing, broken, too small or too large
+    ├── ArtifactError        something on disk is not what it should be
+    │   ├── ArtifactCorrupt  a file is damaged or was changed after it was written
+    │   ├── RunExists        a run folder is already there and holds something
+    │   └── UnsafeFile       a file format that can run code (pickle) was refused
+    ├── IncompatibleBase     an adapter was made for another base model
+    ├── BudgetExhausted      a privacy budget would be overrun; nothing was spent
+    ├── FederationError      too few usable replies to make an average
+    └── PolicyError          a policy file asks for something that may not be done
+
+Wrong arguments raise `ValueError` or `TypeError`. No message holds a person's words, face or name.
+"""
+
+
+class DiscreetError(Exception):
+    """Root of every error that *discreet* raises on purpose."""
+
+
+class DataError(DiscreetError):
+    """A data source cannot be used as it is."""
+
+
+class ImageError(DataError):
+    """An image is missing, broken, too small or too large."""
+
+
+class ArtifactError(DiscreetError):
+    """Something on disk is not what it should be."""
+
+
+class ArtifactCorrupt(ArtifactError):
+    """A file is damaged, or its content does not match its recorded hash."""
+
+
+class RunExists(ArtifactError):
+    """A run folder already exists and is not empty."""
+
+
+class UnsafeFile(ArtifactError):
+    """A file format that can run code was refused."""
+
+
+class IncompatibleBase(DiscreetError):
+    """An adapter was trained on another base model."""
+
+
+class BudgetExhausted(DiscreetError):
+    """Spending would overrun a privacy budget; nothing was spent."""
+
+
+class FederationError(DiscreetError):
+    """Too few usable replies came back to make an average."""
+
+
+class PolicyError(DiscreetError):
+    """A policy file asks for something that may not be done."""

@@ -1,0 +1,83 @@
+"""Value types that cross rooms.
+
+They hold plain values, know nothing of files or models, and never change once made.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NewType
+
+AgeBand = Literal["child", "young_adult", "middle_aged", "older_adult"]
+"""Coarse age: under 13, 18 to 39, 40 to 64, 65 and more years."""
+
+Audience = Literal["child", "adult", "older_adult"]
+"""The three ways an answer is written; both middle age bands read the `adult` one."""
+
+Expression = Literal["neutral", "happy", "sad", "angry", "surprised"]
+"""What a face shows, a descriptor of its shape; not a claim about what somebody feels."""
+
+Domain = Literal["healthcare", "tutoring"]
+"""What an assistant talks about."""
+
+Mode = Literal["gated", "native"]
+"""`gated`: the responder reads text that passed the gate; `native`: it sees the visual tokens."""
+
+Source = Literal["declared", "estimated"]
+"""Where an attribute comes from; a declared one wins."""
+
+Split = Literal["train", "validation", "test"]
+"""Identity-disjoint parts of a portrait set."""
+
+OwnerId = NewType("OwnerId", str)
+"""Pseudonym of a data owner (a clinic, a school, a home), for example `owner-0`."""
+
+AGE_BANDS: tuple[AgeBand, ...] = ("child", "young_adult", "middle_aged", "older_adult")
+AUDIENCES: tuple[Audience, ...] = ("child", "adult", "older_adult")
+EXPRESSIONS: tuple[Expression, ...] = ("neutral", "happy", "sad", "angry", "surprised")
+DOMAINS: tuple[Domain, ...] = ("healthcare", "tutoring")
+
+_AUDIENCE_OF: dict[AgeBand, Audience] = {
+    "child": "child",
+    "young_adult": "adult",
+    "middle_aged": "adult",
+    "older_adult": "older_adult",
+}
+
+
+def audience_of(age_band: AgeBand | None) -> Audience:
+    """Return how to write for an age band; an unknown band reads as `adult`."""
+    return "adult" if age_band is None else _AUDIENCE_OF[age_band]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """One attribute of the person in front of the assistant.
+
+    `confidence` is a calibrated probability in [0, 1]; 1 for what a person declared.
+    """
+
+    attribute: Literal["age_band", "expression"]
+    value: str
+    source: Source
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrivacyStatement:
+    """What was spent, complete: epsilon is never shown without the other three.
+
+    >>> print(PrivacyStatement(epsilon=8.0, delta=1e-5, unit="example",
+    ...                        neighbouring_relation="add_or_remove_one"))
+    epsilon = 8.00 at delta = 1e-05 (unit: example, neighbours: add_or_remove_one)
+    """
+
+    epsilon: float
+    delta: float
+    unit: str
+    neighbouring_relation: str
+
+    def __str__(self) -> str:
+        """Return the statement as one line."""
+        return (
+            f"epsilon = {self.epsilon:.2f} at delta = {self.delta:g} "
+            f"(unit: {self.unit}, neighbours: {self.neighbouring_relation})"
+        )
