@@ -1,1 +1,44 @@
-"""model."""
+"""Load any vision-language model, adapt it, measure its answers, let it write."""
+
+from discreet.model.base import CACHE_DIR, Vlm, load
+from discreet.model.generation import generate
+from discreet.model.lora import (
+    LoraSpec,
+    adapter_hash,
+    adapter_parameters,
+    adapter_state,
+    attach_lora,
+    load_adapter,
+    load_adapter_state,
+    save_adapter,
+)
+from discreet.model.losses import answer_losses, base_of, encode_images, pixel_values
+from discreet.model.prompt import Batch, Row, build_prompt, collate, person_line
+from discreet.model.small import IMAGE_TOKEN, PROJECTOR_PATH, projector_state
+
+__all__ = [
+    "CACHE_DIR",
+    "IMAGE_TOKEN",
+    "PROJECTOR_PATH",
+    "Batch",
+    "LoraSpec",
+    "Row",
+    "Vlm",
+    "adapter_hash",
+    "adapter_parameters",
+    "adapter_state",
+    "answer_losses",
+    "attach_lora",
+    "base_of",
+    "build_prompt",
+    "collate",
+    "encode_images",
+    "generate",
+    "load",
+    "load_adapter",
+    "load_adapter_state",
+    "person_line",
+    "pixel_values",
+    "projector_state",
+    "save_adapter",
+]

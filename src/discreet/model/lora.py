@@ -1,0 +1,189 @@
+"""Low-rank adapters on the language tower: attach, read, write.
+
+By default A is drawn once from a public seed and stays frozen, and only B learns: averaging the Bs of
+several owners then averages the products B A exactly, and privacy noise enters linearly.
+
+Source: Hu et al. 2021 (arXiv:2106.09685); frozen A: Sun et al. 2024, FFA-LoRA (arXiv:2403.12313).
+"""
+
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+
+from discreet.errors import ArtifactCorrupt, UnsafeFile
+from discreet.model.base import Vlm
+from discreet.model.losses import base_of
+from discreet.model.small import load_projector, projector_state, state_hash
+
+ADAPTER_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+PROJECTOR_FILE = "projector.safetensors"
+SPEC_FILE = "lora.json"
+PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+_NAME = "default"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoraSpec:
+    """Which weights an adapter adds; public, the same for every owner."""
+
+    r: int = 8
+    """Rank, 1 or more."""
+    alpha: int = 16
+    """Scale of the product is alpha / r."""
+    layers: int = 8
+    """How many of the topmost language layers are adapted."""
+    target_modules: tuple[str, ...] = ("q_proj", "v_proj", "o_proj", "down_proj")
+    freeze_a: bool = True
+    """Train B only."""
+    seed: int = 0
+    """Public seed of the first A."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that make no adapter."""
+        for name in ("r", "alpha", "layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} >= 1, got {name}={getattr(self, name)}.")
+
+
+def attach_lora(vlm: Vlm, spec: LoraSpec) -> Vlm:
+    """Return `vlm` with a fresh adapter that changes nothing yet (B is zero).
+
+    Raises:
+        ValueError: if the base has fewer layers, or none of the target modules.
+    """
+    base = base_of(vlm)
+    depth = int(base.config.text_config.num_hidden_layers)
+    if spec.layers > depth:
+        raise ValueError(f"Expected layers <= {depth} for this base, got layers={spec.layers}.")
+    upper = "|".join(str(layer) for layer in range(depth - spec.layers, depth))
+    kinds = "|".join(re.escape(name) for name in spec.target_modules)
+    config = LoraConfig(
+        r=spec.r,
+        lora_alpha=spec.alpha,
+        target_modules=rf".*language_model\.layers\.({upper})\..*\.({kinds})",
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=vlm.name,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(spec.seed)
+        model = get_peft_model(base, config)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_B" in name or ("lora_A" in name and not spec.freeze_a))
+    return replace(vlm, model=model.eval())
+
+
+def adapter_parameters(vlm: Vlm) -> dict[str, torch.nn.Parameter]:
+    """Return the trainable parameters by name, in the order of the model."""
+    found = {name: p for name, p in vlm.model.named_parameters() if p.requires_grad}
+    if not found:
+        raise ValueError("Expected a model with a trainable adapter. Call attach_lora() first.")
+    return found
+
+
+def adapter_state(vlm: Vlm) -> dict[str, torch.Tensor]:
+    """Return copies of the trainable tensors, float32 on the CPU: what a client sends."""
+    return {n: p.detach().float().cpu().clone() for n, p in adapter_parameters(vlm).items()}
+
+
+@torch.no_grad()
+def load_adapter_state(vlm: Vlm, state: dict[str, torch.Tensor]) -> None:
+    """Copy a state into the adapter; every name and shape must match.
+
+    Raises:
+        ValueError: on a missing or unexpected name, or another shape. Nothing is changed then.
+    """
+    own = adapter_parameters(vlm)
+    wanted = {name: tuple(parameter.shape) for name, parameter in own.items()}
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    if wanted != found:
+        wrong = sorted(set(wanted.items()) ^ set(found.items()))[:4]
+        raise ValueError(
+            f"Expected the {len(wanted)} tensors of this adapter, got {len(found)}; they differ "
+            f"first at {wrong}. The adapter was made with other LoRA settings."
+        )
+    for name, parameter in own.items():
+        parameter.copy_(state[name])
+
+
+def save_adapter(vlm: Vlm, spec: LoraSpec, folder: Path) -> str:
+    """Write the adapter in PEFT's format with the projector beside it; return its hash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model: PeftModel = vlm.model
+    from peft import get_peft_model_state_dict
+
+    tensors = {
+        name: value.detach().float().cpu().contiguous()
+        for name, value in get_peft_model_state_dict(model).items()
+    }
+    config = model.peft_config[_NAME].to_dict()
+    config = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
+    config.update(base_model_name_or_path=vlm.name, inference_mode=True)
+    save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
+    save_file(projector_state(base_of(vlm)), folder / PROJECTOR_FILE)
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True, default=str))
+    (folder / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2))
+    return adapter_hash(folder)
+
+
+def load_adapter(vlm: Vlm, folder: Path) -> Vlm:
+    """Return `vlm` with the adapter of a folder, its projector included.
+
+    Raises:
+        UnsafeFile: if the folder holds pickled weights.
+        ArtifactCorrupt: if a file is missing, damaged or lacks a tensor.
+    """
+    refuse_pickles(folder)
+    try:
+        raw = json.loads((folder / SPEC_FILE).read_text())
+        spec = LoraSpec(**{**raw, "target_modules": tuple(raw["target_modules"])})
+        tensors = load_file(folder / ADAPTER_FILE)
+    except Exception as error:
+        raise ArtifactCorrupt(
+            f"Expected a complete adapter in '{folder.name}', could not read it "
+            f"({type(error).__name__}). Copy the whole folder again."
+        ) from error
+    adapted = attach_lora(vlm, spec)
+    _load_all(adapted, tensors)
+    load_projector(base_of(adapted), folder / PROJECTOR_FILE)
+    adapted.model.requires_grad_(False)
+    return adapted
+
+
+def _load_all(vlm: Vlm, tensors: dict[str, torch.Tensor]) -> None:
+    """Copy every adapter tensor, A and B; a partial load is an error."""
+    own = {
+        name.replace(f".{_NAME}.", "."): parameter
+        for name, parameter in vlm.model.named_parameters()
+        if ".lora_" in name
+    }
+    wanted = {name: tuple(p.shape) for name, p in own.items()}
+    if wanted != {name: tuple(v.shape) for name, v in tensors.items()}:
+        raise ArtifactCorrupt(
+            f"Expected {len(wanted)} adapter tensors that fit this base, got {len(tensors)}. The "
+            "adapter belongs to another base, or the file is damaged."
+        )
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(tensors[name])
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raise `UnsafeFile` if a folder holds a file format that can run code."""
+    found = sorted(p.name for p in folder.glob("*") if p.suffix.lower() in PICKLED)
+    if found:
+        raise UnsafeFile(
+            f"Expected safetensors only, found {found[0]}: pickled weights can run code. Remove "
+            "the file; adapters are read from adapter_model.safetensors."
+        )
+
+
+def adapter_hash(folder: Path) -> str:
+    """Return a SHA-256 over the tensors of the adapter and its projector."""
+    return state_hash({**load_file(folder / ADAPTER_FILE), **load_file(folder / PROJECTOR_FILE)})

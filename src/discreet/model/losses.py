@@ -1,0 +1,95 @@
+"""Pictures to visual tokens, and answers to one loss per row.
+
+The loss is never a mean over a batch: that would couple the rows of a batch and void a bound on
+what one example can change (see docs/sharp_edges.md).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from PIL.Image import Image
+from torch.nn.functional import cross_entropy
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from discreet.model.base import Vlm
+from discreet.model.prompt import IGNORED, Batch
+
+
+def pixel_values(vlm: Vlm, images: Sequence[Image]) -> torch.Tensor:
+    """Return (N, 3, H, W) float32, normalised as the vision tower expects."""
+    squares = [image.convert("RGB") for image in images]
+    return torch.as_tensor(vlm.image_processor(squares, return_tensors="pt")["pixel_values"])
+
+
+@torch.no_grad()
+def encode_images(vlm: Vlm, images: Sequence[Image], *, chunk: int = 32) -> torch.Tensor:
+    """Return visual tokens after the projector, (N, image_tokens, hidden_size) float32.
+
+    They are constants of the frozen base, so that they can be kept and used in every step.
+    """
+    done = []
+    for start in range(0, len(images), chunk):
+        pixels = pixel_values(vlm, images[start : start + chunk])
+        output = base_of(vlm).get_image_features(pixel_values=pixels, return_dict=True)
+        done.append(torch.stack(list(output.pooler_output)))
+    return torch.cat(done)
+
+
+def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -> torch.Tensor:
+    """Return each row's mean loss over its own answer tokens, (R,) float32, differentiable.
+
+    Args:
+        batch: Rows as `collate` made them.
+        image_features: (I, image_tokens, hidden_size), in the order of the rows that hold a
+            picture; None if no row does.
+
+    Raises:
+        ValueError: if placeholders and features do not match in number.
+    """
+    check_images(vlm, batch.input_ids, image_features)
+    answer_width = _answer_width(batch.labels)
+    output = vlm.model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        mm_encoder_outputs=as_encoder_outputs(image_features),
+        logits_to_keep=answer_width + 1,
+        use_cache=False,
+    )
+    logits = output.logits[:, :-1].float()  # (R, A, V); token t is predicted at t - 1
+    labels = batch.labels[:, -answer_width:]  # (R, A)
+    losses = cross_entropy(
+        logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+    )
+    return losses.sum(1) / (labels != IGNORED).sum(1).clamp(min=1)
+
+
+def check_images(vlm: Vlm, input_ids: torch.Tensor, features: torch.Tensor | None) -> None:
+    """Refuse a batch whose placeholders are not exactly filled by the features."""
+    slots = int((input_ids == vlm.image_token_id).sum())
+    given = 0 if features is None else features.shape[0] * features.shape[1]
+    if slots != given:
+        raise ValueError(
+            f"Expected as many visual tokens as placeholders, got {given} for {slots}. Truncation "
+            "may have cut a picture, or a text holds the placeholder."
+        )
+
+
+def as_encoder_outputs(
+    features: torch.Tensor | None,
+) -> dict[str, BaseModelOutputWithPooling]:
+    """Return visual tokens in the form in which LLaVA takes them instead of pixels."""
+    if features is None:
+        return {}
+    return {"image": BaseModelOutputWithPooling(pooler_output=list(features.unsqueeze(1)))}
+
+
+def base_of(vlm: Vlm) -> torch.nn.Module:
+    """Return the Hugging Face model below an adapter, or the model itself."""
+    inner = vlm.model
+    get_base = getattr(inner, "get_base_model", None)
+    return inner if get_base is None else get_base()  # type: ignore[no-any-return]
+
+
+def _answer_width(labels: torch.Tensor) -> int:
+    """Return the length of the longest answer, in tokens."""
+    return max(1, int((labels != IGNORED).sum(1).max()))

