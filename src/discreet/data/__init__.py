@@ -1,1 +1,28 @@
-"""data."""
+"""Where examples come from: portraits with their truth, questions with vetted notes, owners."""
+
+from discreet.data.conversations import (
+    KeyFact,
+    Question,
+    compose_answer,
+    load_questions,
+    read_questions,
+)
+from discreet.data.examples import Example, build_examples, hold_out, partition_by_owner
+from discreet.data.images import open_image
+from discreet.data.portraits import SHIPPED_DIR, Portrait, load_portraits
+
+__all__ = [
+    "SHIPPED_DIR",
+    "Example",
+    "KeyFact",
+    "Portrait",
+    "Question",
+    "build_examples",
+    "compose_answer",
+    "hold_out",
+    "load_portraits",
+    "load_questions",
+    "open_image",
+    "partition_by_owner",
+    "read_questions",
+]

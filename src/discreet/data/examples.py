@@ -1,0 +1,152 @@
+"""A portrait asks a question: the private examples, and which owner holds which."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from discreet.data.conversations import Question, compose_answer
+from discreet.data.portraits import Portrait
+from discreet.types import AgeBand, Domain, Expression, OwnerId, audience_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One private example; it is presented twice, as pixels and as gated text."""
+
+    portrait: int
+    """Index into the portraits that the examples were built from."""
+    identity_id: str = field(repr=False)
+    domain: Domain
+    question: str = field(repr=False)
+    note: str = field(repr=False)
+    question_id: str
+    answer: str = field(repr=False)
+    age_band: AgeBand = field(repr=False)
+    expression: Expression = field(repr=False)
+
+
+def build_examples(
+    portraits: Sequence[Portrait],
+    questions: Sequence[Question],
+    *,
+    indices: Sequence[int] | None = None,
+    alpha: float | None = None,
+    seed: int = 0,
+) -> list[Example]:
+    """Return one example a portrait, its question drawn at random; the same for one seed.
+
+    Args:
+        portraits: People who ask.
+        questions: What they may ask.
+        indices: Which portraits; all by default. Part of the draw's seed, so that owners differ.
+        alpha: Concentration of a Dirichlet draw over topics; None draws all questions alike.
+        seed: Of the draw, and of the answers' openings and closings.
+    """
+    chosen = range(len(portraits)) if indices is None else indices
+    draw = np.random.default_rng([seed, 1, *chosen[:1]])
+    weights = _question_weights(questions, alpha, draw)
+    drawn = draw.choice(len(questions), size=len(chosen), p=weights)
+    return [
+        _example(index, portraits[index], questions[q], seed)
+        for index, q in zip(chosen, drawn, strict=True)
+    ]
+
+
+def hold_out(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
+    """Return (to learn from, to evaluate on): every fifth question is never trained on."""
+    kept = [q for index, q in enumerate(questions) if index % 5]
+    return kept, [q for index, q in enumerate(questions) if not index % 5]
+
+
+def _question_weights(
+    questions: Sequence[Question], alpha: float | None, draw: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Return the probability of each question: uniform, or by a draw over topics."""
+    if alpha is None:
+        return np.full(len(questions), 1 / len(questions))
+    topics = sorted({q.topic for q in questions})
+    share = dict(zip(topics, draw.dirichlet(np.full(len(topics), alpha)), strict=True))
+    weights = np.array([share[q.topic] for q in questions]) + 1e-12
+    return weights / weights.sum()
+
+
+def _example(index: int, portrait: Portrait, question: Question, seed: int) -> Example:
+    return Example(
+        portrait=index,
+        identity_id=portrait.identity_id,
+        domain=question.domain,
+        question=question.question,
+        note=question.note,
+        question_id=question.id,
+        answer=compose_answer(
+            question,
+            audience_of(portrait.age_band),
+            expression=portrait.expression,
+            seed=seed + index,
+        ),
+        age_band=portrait.age_band,
+        expression=portrait.expression,
+    )
+
+
+def partition_by_owner(
+    portraits: Sequence[Portrait],
+    num_owners: int,
+    *,
+    alpha: float | None = None,
+    seed: int = 0,
+) -> dict[OwnerId, list[int]]:
+    """Return the indices of each owner's portraits; all pictures of a person go to one owner.
+
+    Args:
+        portraits: To share out.
+        num_owners: 1 or more.
+        alpha: Concentration of a Dirichlet draw over owners for each age band: small values give
+            each owner a different mix (Hsu et al. 2019, arXiv:1909.06335). None shares people out
+            evenly.
+        seed: Of the draw.
+
+    Raises:
+        ValueError: if there are fewer people than owners, or alpha is not positive.
+    """
+    group_of = {portrait.identity_id: portrait.age_band for portrait in portraits}
+    people = sorted(group_of)
+    if not 1 <= num_owners <= len(people):
+        raise ValueError(
+            f"Expected 1 <= num_owners <= {len(people)}, got {num_owners}."
+        )
+    if alpha is not None and not alpha > 0:
+        raise ValueError(f"Expected alpha > 0 or none, got alpha={alpha}.")
+    draw = np.random.default_rng([seed, 2])
+    draw.shuffle(people)
+    home = _share_out(people, group_of, num_owners, alpha, draw)
+    return {
+        OwnerId(f"owner-{owner}"): [
+            index for index, p in enumerate(portraits) if home[p.identity_id] == owner
+        ]
+        for owner in range(num_owners)
+    }
+
+
+def _share_out(
+    people: list[str],
+    group_of: Mapping[str, str],
+    num_owners: int,
+    alpha: float | None,
+    draw: np.random.Generator,
+) -> dict[str, int]:
+    """Return the owner of each person; every owner gets at least one."""
+    home = {person: index % num_owners for index, person in enumerate(people)}
+    if alpha is not None:
+        for group in sorted(set(group_of.values())):
+            shares = draw.dirichlet(np.full(num_owners, alpha))
+            for person in people:
+                if group_of[person] == group:
+                    home[person] = int(draw.choice(num_owners, p=shares))
+    for owner in range(num_owners):
+        if owner not in home.values():
+            crowd = max(set(home.values()), key=list(home.values()).count)
+            home[next(p for p in people if home[p] == crowd)] = owner
+    return home
