@@ -81,9 +81,7 @@ def read_questions(path: Path, domain: Domain) -> list[Question]:
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))["question"]
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
-        raise DataError(
-            f"Expected [[question]] tables in '{path.name}': {error}"
-        ) from error
+        raise DataError(f"Expected [[question]] tables in '{path.name}': {error}") from error
     return [_question(entry, domain, path.name) for entry in entries]
 
 

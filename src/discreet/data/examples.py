@@ -69,7 +69,8 @@ def _question_weights(
     topics = sorted({q.topic for q in questions})
     share = dict(zip(topics, draw.dirichlet(np.full(len(topics), alpha)), strict=True))
     weights = np.array([share[q.topic] for q in questions]) + 1e-12
-    return weights / weights.sum()
+    total: npt.NDArray[np.float64] = weights / weights.sum()
+    return total
 
 
 def _example(index: int, portrait: Portrait, question: Question, seed: int) -> Example:
@@ -114,9 +115,7 @@ def partition_by_owner(
     group_of = {portrait.identity_id: portrait.age_band for portrait in portraits}
     people = sorted(group_of)
     if not 1 <= num_owners <= len(people):
-        raise ValueError(
-            f"Expected 1 <= num_owners <= {len(people)}, got {num_owners}."
-        )
+        raise ValueError(f"Expected 1 <= num_owners <= {len(people)}, got {num_owners}.")
     if alpha is not None and not alpha > 0:
         raise ValueError(f"Expected alpha > 0 or none, got alpha={alpha}.")
     draw = np.random.default_rng([seed, 2])

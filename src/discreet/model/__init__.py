@@ -12,9 +12,21 @@ from discreet.model.lora import (
     load_adapter_state,
     save_adapter,
 )
-from discreet.model.losses import answer_losses, base_of, encode_images, pixel_values
+from discreet.model.losses import (
+    answer_losses,
+    base_of,
+    encode_images,
+    pixel_values,
+    vision_tokens,
+)
 from discreet.model.prompt import Batch, Row, build_prompt, collate, person_line
-from discreet.model.small import IMAGE_TOKEN, PROJECTOR_PATH, projector_state
+from discreet.model.small import (
+    IMAGE_TOKEN,
+    PROJECTOR_PATH,
+    image_processor,
+    load_tower,
+    projector_state,
+)
 
 __all__ = [
     "CACHE_DIR",
@@ -34,11 +46,14 @@ __all__ = [
     "collate",
     "encode_images",
     "generate",
+    "image_processor",
     "load",
     "load_adapter",
     "load_adapter_state",
+    "load_tower",
     "person_line",
     "pixel_values",
     "projector_state",
     "save_adapter",
+    "vision_tokens",
 ]

@@ -1,4 +1,4 @@
-"""Load a vision-language model, offline: the embedded `small`, the random `tiny`, or a local folder.
+"""Load a vision-language model, offline: `small`, the random `tiny`, or a local folder.
 
 Knows nothing of adapters, data or people.
 
@@ -50,9 +50,7 @@ class Vlm:
         return int(self.model.config.image_token_id)
 
 
-def load(
-    base: str, *, cache_dir: Path | None = None, projector: Path | None = None
-) -> Vlm:
+def load(base: str, *, cache_dir: Path | None = None, projector: Path | None = None) -> Vlm:
     """Return a model in float32 on the CPU, in evaluation mode, with frozen weights.
 
     The first load of `small` converts the packaged weights once (about half a minute) into
@@ -107,9 +105,7 @@ def _from_folder(name: str, folder: Path) -> Vlm:
         small.Parts(
             model=model,
             tokenizer=AutoTokenizer.from_pretrained(folder, local_files_only=True),
-            image_processor=CLIPImageProcessorPil.from_pretrained(
-                folder, local_files_only=True
-            ),
+            image_processor=CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True),
         ),
         digest,
     )
@@ -163,9 +159,7 @@ def _convert(folder: Path, projector: Path) -> None:
     parts.model.half().save_pretrained(scratch)
     parts.tokenizer.save_pretrained(scratch)
     parts.image_processor.save_pretrained(scratch)
-    (scratch / "manifest.json").write_text(
-        json.dumps({"sha256": _hash_weights(scratch)})
-    )
+    (scratch / "manifest.json").write_text(json.dumps({"sha256": _hash_weights(scratch)}))
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
 

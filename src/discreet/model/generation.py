@@ -53,7 +53,5 @@ def generate(
         do_sample=False,
         streamer=None if on_text is None else _Callback(vlm.tokenizer, on_text),
     )
-    text: str = vlm.tokenizer.decode(
-        output[0, ids.shape[1] :], skip_special_tokens=True
-    )
+    text: str = vlm.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)
     return text.strip()

@@ -1,7 +1,7 @@
 """Low-rank adapters on the language tower: attach, read, write.
 
-By default A is drawn once from a public seed and stays frozen, and only B learns: averaging the Bs of
-several owners then averages the products B A exactly, and privacy noise enters linearly.
+By default A is drawn once from a public seed and stays frozen, and only B learns: averaging the
+Bs of several owners then averages the products B A exactly, and privacy noise enters linearly.
 
 Source: Hu et al. 2021 (arXiv:2106.09685); frozen A: Sun et al. 2024, FFA-LoRA (arXiv:2403.12313).
 """
@@ -48,9 +48,7 @@ class LoraSpec:
         """Refuse sizes that make no adapter."""
         for name in ("r", "alpha", "layers"):
             if getattr(self, name) < 1:
-                raise ValueError(
-                    f"Expected {name} >= 1, got {name}={getattr(self, name)}."
-                )
+                raise ValueError(f"Expected {name} >= 1, got {name}={getattr(self, name)}.")
 
 
 def attach_lora(vlm: Vlm, spec: LoraSpec) -> Vlm:
@@ -62,9 +60,7 @@ def attach_lora(vlm: Vlm, spec: LoraSpec) -> Vlm:
     base = base_of(vlm)
     depth = int(base.config.text_config.num_hidden_layers)
     if spec.layers > depth:
-        raise ValueError(
-            f"Expected layers <= {depth} for this base, got layers={spec.layers}."
-        )
+        raise ValueError(f"Expected layers <= {depth} for this base, got layers={spec.layers}.")
     upper = "|".join(str(layer) for layer in range(depth - spec.layers, depth))
     kinds = "|".join(re.escape(name) for name in spec.target_modules)
     config = LoraConfig(
@@ -79,9 +75,7 @@ def attach_lora(vlm: Vlm, spec: LoraSpec) -> Vlm:
         torch.manual_seed(spec.seed)
         model = get_peft_model(base, config)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(
-            "lora_B" in name or ("lora_A" in name and not spec.freeze_a)
-        )
+        parameter.requires_grad_("lora_B" in name or ("lora_A" in name and not spec.freeze_a))
     return replace(vlm, model=model.eval())
 
 
@@ -89,17 +83,13 @@ def adapter_parameters(vlm: Vlm) -> dict[str, torch.nn.Parameter]:
     """Return the trainable parameters by name, in the order of the model."""
     found = {name: p for name, p in vlm.model.named_parameters() if p.requires_grad}
     if not found:
-        raise ValueError(
-            "Expected a model with a trainable adapter. Call attach_lora() first."
-        )
+        raise ValueError("Expected a model with a trainable adapter. Call attach_lora() first.")
     return found
 
 
 def adapter_state(vlm: Vlm) -> dict[str, torch.Tensor]:
     """Return copies of the trainable tensors, float32 on the CPU: what a client sends."""
-    return {
-        n: p.detach().float().cpu().clone() for n, p in adapter_parameters(vlm).items()
-    }
+    return {n: p.detach().float().cpu().clone() for n, p in adapter_parameters(vlm).items()}
 
 
 @torch.no_grad()
@@ -137,9 +127,7 @@ def save_adapter(vlm: Vlm, spec: LoraSpec, folder: Path) -> str:
     config.update(base_model_name_or_path=vlm.name, inference_mode=True)
     save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
     save_file(projector_state(base_of(vlm)), folder / PROJECTOR_FILE)
-    (folder / CONFIG_FILE).write_text(
-        json.dumps(config, indent=2, sort_keys=True, default=str)
-    )
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True, default=str))
     (folder / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2))
     return adapter_hash(folder)
 
@@ -198,6 +186,4 @@ def refuse_pickles(folder: Path) -> None:
 
 def adapter_hash(folder: Path) -> str:
     """Return a SHA-256 over the tensors of the adapter and its projector."""
-    return state_hash(
-        {**load_file(folder / ADAPTER_FILE), **load_file(folder / PROJECTOR_FILE)}
-    )
+    return state_hash({**load_file(folder / ADAPTER_FILE), **load_file(folder / PROJECTOR_FILE)})

@@ -5,6 +5,7 @@ what one example can change (see docs/sharp_edges.md).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -14,34 +15,42 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from discreet.model.base import Vlm
 from discreet.model.prompt import IGNORED, Batch
 
+_CHUNK = 32
+"""Pictures encoded at a time."""
+
 
 def pixel_values(vlm: Vlm, images: Sequence[Image]) -> torch.Tensor:
     """Return (N, 3, H, W) float32, normalised as the vision tower expects."""
     squares = [image.convert("RGB") for image in images]
-    return torch.as_tensor(
-        vlm.image_processor(squares, return_tensors="pt")["pixel_values"]
-    )
+    return torch.as_tensor(vlm.image_processor(squares, return_tensors="pt")["pixel_values"])
 
 
 @torch.no_grad()
-def encode_images(
-    vlm: Vlm, images: Sequence[Image], *, chunk: int = 32
-) -> torch.Tensor:
+def vision_tokens(tower: Any, processor: Any, images: Sequence[Image]) -> torch.Tensor:
+    """Return what a vision tower alone says of pictures, (N, tokens, width) float32."""
+    done = []
+    for start in range(0, len(images), _CHUNK):
+        chunk = [image.convert("RGB") for image in images[start : start + _CHUNK]]
+        pixels = torch.as_tensor(processor(chunk, return_tensors="pt")["pixel_values"])
+        done.append(tower(pixels).last_hidden_state)
+    return torch.cat(done)
+
+
+@torch.no_grad()
+def encode_images(vlm: Vlm, images: Sequence[Image]) -> torch.Tensor:
     """Return visual tokens after the projector, (N, image_tokens, hidden_size) float32.
 
     They are constants of the frozen base, so that they can be kept and used in every step.
     """
     done = []
-    for start in range(0, len(images), chunk):
-        pixels = pixel_values(vlm, images[start : start + chunk])
+    for start in range(0, len(images), _CHUNK):
+        pixels = pixel_values(vlm, images[start : start + _CHUNK])
         output = base_of(vlm).get_image_features(pixel_values=pixels, return_dict=True)
         done.append(torch.stack(list(output.pooler_output)))
     return torch.cat(done)
 
 
-def answer_losses(
-    vlm: Vlm, batch: Batch, image_features: torch.Tensor | None
-) -> torch.Tensor:
+def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -> torch.Tensor:
     """Return each row's mean loss over its own answer tokens, (R,) float32, differentiable.
 
     Args:
@@ -63,15 +72,11 @@ def answer_losses(
     )
     logits = output.logits[:, :-1].float()  # (R, A, V); token t is predicted at t - 1
     labels = batch.labels[:, -answer_width:]  # (R, A)
-    losses = cross_entropy(
-        logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
-    )
+    losses = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
     return losses.sum(1) / (labels != IGNORED).sum(1).clamp(min=1)
 
 
-def check_images(
-    vlm: Vlm, input_ids: torch.Tensor, features: torch.Tensor | None
-) -> None:
+def check_images(vlm: Vlm, input_ids: torch.Tensor, features: torch.Tensor | None) -> None:
     """Refuse a batch whose placeholders are not exactly filled by the features."""
     slots = int((input_ids == vlm.image_token_id).sum())
     given = 0 if features is None else features.shape[0] * features.shape[1]
@@ -88,16 +93,14 @@ def as_encoder_outputs(
     """Return visual tokens in the form in which LLaVA takes them instead of pixels."""
     if features is None:
         return {}
-    return {
-        "image": BaseModelOutputWithPooling(pooler_output=list(features.unsqueeze(1)))
-    }
+    return {"image": BaseModelOutputWithPooling(pooler_output=list(features.unsqueeze(1)))}
 
 
-def base_of(vlm: Vlm) -> torch.nn.Module:
+def base_of(vlm: Vlm) -> Any:
     """Return the Hugging Face model below an adapter, or the model itself."""
     inner = vlm.model
     get_base = getattr(inner, "get_base_model", None)
-    return inner if get_base is None else get_base()  # type: ignore[no-any-return]
+    return inner if get_base is None else get_base()
 
 
 def _answer_width(labels: torch.Tensor) -> int:

@@ -1,7 +1,7 @@
 """What the responder reads, and how text becomes batches.
 
-One prompt serves training and use: a note with the facts, the person it is for (text that passed the gate,
-or the picture's visual tokens), and the question. Only answer tokens carry a label.
+One prompt serves training and use: a note with the facts, the person it is for (text that passed
+the gate, or the picture's visual tokens), and the question. Only answer tokens carry a label.
 
     >>> print(build_prompt("Why rest?", note="Rest heals.", person=person_line([]))[1]["content"])
     Person: unknown
@@ -67,9 +67,7 @@ class Batch:
 
 def encode_prompt(vlm: Vlm, messages: list[dict[str, str]]) -> list[int]:
     """Return the ids up to where the answer starts, one placeholder per visual token."""
-    text = vlm.tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True
-    )
+    text = vlm.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     text = text.replace(IMAGE_TOKEN, IMAGE_TOKEN * vlm.image_tokens)
     ids: list[int] = vlm.tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
@@ -82,9 +80,7 @@ def collate(vlm: Vlm, rows: Sequence[Row]) -> Batch:
         ValueError: if there is no row; an empty batch has no shape.
     """
     if not rows:
-        raise ValueError(
-            "Expected at least one row, got none. Skip the forward pass instead."
-        )
+        raise ValueError("Expected at least one row, got none. Skip the forward pass instead.")
     prompts = [encode_prompt(vlm, row.messages) for row in rows]
     answers = [_encode_answer(vlm, row.answer) for row in rows]
     width = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))

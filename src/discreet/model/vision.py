@@ -64,9 +64,7 @@ class EfficientNetLiteModel(PreTrainedModel):
     def _init_weights(self, module: torch.nn.Module) -> None:
         """Leave the layers' own initialisation alone."""
 
-    def forward(
-        self, pixel_values: torch.Tensor, **_: Any
-    ) -> BaseModelOutputWithPooling:
+    def forward(self, pixel_values: torch.Tensor, **_: Any) -> BaseModelOutputWithPooling:
         """Return standardised tokens (N, 16, hidden_size) and their mean (N, hidden_size)."""
         last, fine = self._feature_maps(pixel_values)
         cells = adaptive_avg_pool2d(last, GRID)
@@ -80,9 +78,7 @@ class EfficientNetLiteModel(PreTrainedModel):
             hidden_states=(tokens,),
         )
 
-    def _feature_maps(
-        self, pixel_values: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _feature_maps(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the last map (N, 1280, 7, 7) and the fine one (N, 112, 14, 14)."""
         net = self.net
         maps = net._swish(net._bn0(net._conv_stem(pixel_values)))
@@ -96,7 +92,5 @@ class EfficientNetLiteModel(PreTrainedModel):
 
 def register() -> None:
     """Make `AutoModel` know the tower; calling it twice does no harm."""
-    AutoConfig.register(
-        EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True
-    )
+    AutoConfig.register(EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True)
     AutoModel.register(EfficientNetLiteConfig, EfficientNetLiteModel, exist_ok=True)
