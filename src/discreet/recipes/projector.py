@@ -1,0 +1,229 @@
+"""Teach the projector to say in visual tokens what the gate would say in words.
+
+Stage 0 (seconds) points every token at the mean word embedding of the person's description, by
+regression. Stage 1 lets the frozen language model read the tokens and describe the person, and
+trains the projector alone on the description's tokens, as the first stage of LLaVA does (Liu et al.
+2023, arXiv:2304.08485). The picture's truth is the target, never a person's identity.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from discreet.data import Portrait, load_portraits
+from discreet.model import (
+    IMAGE_TOKEN,
+    PROJECTOR_PATH,
+    Row,
+    Vlm,
+    answer_losses,
+    collate,
+    image_processor,
+    load,
+    load_tower,
+    person_line,
+    projector_state,
+    vision_tokens,
+)
+from discreet.types import AGE_BANDS, EXPRESSIONS, Observation
+
+QUESTION = "Who is asking?"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlignSettings:
+    """What decides the projector, besides the portraits."""
+
+    seed: int = 0
+    warm_epochs: int = 30
+    """Passes of the regression."""
+    epochs: int = 3
+    """Passes with the language model in the loop."""
+    batch_size: int = 16
+    learning_rate: float = 5e-4
+    """Of AdamW, falling to zero along a cosine."""
+
+
+def align_projector(
+    out: Path,
+    *,
+    settings: AlignSettings | None = None,
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> dict[str, Any]:
+    """Write a projector and its card to `out` (safetensors, JSON beside it); return the card.
+
+    Args:
+        out: Path of the safetensors file.
+        settings: Seed, lengths and rates.
+        on_step: Called with step, steps and loss.
+    """
+    settings = settings or AlignSettings()
+    torch.manual_seed(settings.seed)
+    tower, processor = load_tower(), image_processor()
+    people = load_portraits("train")
+    tokens = vision_tokens(tower, processor, [p.image for p in people]).half()
+    vlm = load("small", projector=PROJECTOR_PATH)
+    _reset(vlm, tokens)
+    tokens = _standardise(vlm, tokens)
+    warm = _warm_up(vlm, tokens, people, settings)
+    curve = _train(vlm, tokens, people, settings, on_step)
+    held_out = load_portraits("test")[::3]
+    seen = _standardise(vlm, vision_tokens(tower, processor, [p.image for p in held_out]).half())
+    card = {
+        "settings": asdict(settings),
+        "commit": _commit(),
+        "warm_up_loss": warm,
+        "curve": curve,
+        "held_out": _score(vlm, seen, held_out),
+    }
+    _write(vlm, out, card)
+    return card
+
+
+def describe(portrait: Portrait) -> str:
+    """Return the words the gate would let through if both attributes were allowed."""
+    return person_line(
+        [
+            Observation(
+                attribute="age_band", value=portrait.age_band, source="declared", confidence=1
+            ),
+            Observation(
+                attribute="expression", value=portrait.expression, source="declared", confidence=1
+            ),
+        ]
+    )
+
+
+def _row(answer: str) -> Row:
+    text = f"Person: {IMAGE_TOKEN}\nQuestion: {QUESTION}"
+    return Row(messages=[{"role": "user", "content": text}], answer=answer)
+
+
+def _reset(vlm: Vlm, tokens: torch.Tensor) -> None:
+    """Start from a fresh projector and the standardisation of these tokens."""
+    core = vlm.model.model
+    flat = tokens.flatten(0, 1).float()
+    core.vision_tower.feature_mean.copy_(flat.mean(0))
+    core.vision_tower.feature_std.copy_(flat.std(0) + 1e-3)
+    for layer in (core.multi_modal_projector.linear_1, core.multi_modal_projector.linear_2):
+        layer.reset_parameters()
+        layer.requires_grad_(True)
+
+
+def _standardise(vlm: Vlm, tokens: torch.Tensor) -> torch.Tensor:
+    tower = vlm.model.model.vision_tower
+    done: torch.Tensor = (tokens.float() - tower.feature_mean) / tower.feature_std
+    return done.half()
+
+
+def _warm_up(
+    vlm: Vlm, tokens: torch.Tensor, people: Sequence[Portrait], settings: AlignSettings
+) -> float:
+    """Point each token at the mean embedding of the description; return the last loss."""
+    projector = vlm.model.model.multi_modal_projector
+    table = vlm.model.get_input_embeddings().weight
+    targets = torch.stack(
+        [
+            table[vlm.tokenizer(describe(p), add_special_tokens=False)["input_ids"]].mean(0)
+            for p in people
+        ]
+    )
+    scale = targets.std()
+    optimizer = torch.optim.AdamW(projector.parameters(), lr=1e-3, weight_decay=1e-2)
+    loss = torch.zeros(())
+    for _ in range(settings.warm_epochs):
+        for index in torch.randperm(len(people)).split(128):
+            output = projector(tokens[index].float())
+            loss = ((output - targets[index, None]) / scale).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return float(loss)
+
+
+def _train(
+    vlm: Vlm,
+    tokens: torch.Tensor,
+    people: Sequence[Portrait],
+    settings: AlignSettings,
+    on_step: Callable[[int, int, float], None] | None,
+) -> list[float]:
+    """Train the projector through the frozen language model; return every tenth loss."""
+    projector = vlm.model.model.multi_modal_projector
+    optimizer = torch.optim.AdamW(
+        projector.parameters(), lr=settings.learning_rate, weight_decay=1e-2
+    )
+    steps = settings.epochs * -(-len(people) // settings.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    curve, step = [], 0
+    for _ in range(settings.epochs):
+        for index in torch.randperm(len(people)).split(settings.batch_size):
+            rows = [_row(describe(people[i])) for i in index.tolist()]
+            features = projector(tokens[index].float())
+            loss = answer_losses(vlm, collate(vlm, rows), features).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            step += 1
+            if step % 10 == 0:
+                curve.append(round(float(loss), 4))
+            if on_step is not None:
+                on_step(step, steps, float(loss))
+    return curve
+
+
+@torch.no_grad()
+def _score(vlm: Vlm, tokens: torch.Tensor, people: Sequence[Portrait]) -> dict[str, float]:
+    """Return how often the likeliest description of a held-out person is the true one."""
+    projector = vlm.model.model.multi_modal_projector
+    candidates = [(age, face) for age in AGE_BANDS for face in EXPRESSIONS]
+    texts = [
+        person_line(
+            [
+                Observation(attribute="age_band", value=age, source="declared", confidence=1),
+                Observation(attribute="expression", value=face, source="declared", confidence=1),
+            ]
+        )
+        for age, face in candidates
+    ]
+    ages = faces = 0
+    total = 0.0
+    batch = collate(vlm, [_row(text) for text in texts])
+    for portrait, token in zip(people, tokens, strict=True):
+        feature = projector(token[None].float()).expand(len(texts), -1, -1)
+        losses = answer_losses(vlm, batch, feature)
+        age, face = candidates[int(losses.argmin())]
+        ages += age == portrait.age_band
+        faces += face == portrait.expression
+        total += float(losses[candidates.index((portrait.age_band, portrait.expression))])
+    count = len(people)
+    return {
+        "portraits": count,
+        "description_loss": total / count,
+        "age_band_accuracy": ages / count,
+        "age_band_chance": 1 / len(AGE_BANDS),
+        "expression_accuracy": faces / count,
+        "expression_chance": 1 / len(EXPRESSIONS),
+    }
+
+
+def _write(vlm: Vlm, out: Path, card: dict[str, Any]) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: value.half() for name, value in projector_state(vlm.model).items()}
+    save_file(state, out)
+    out.with_suffix(".json").write_text(json.dumps(card, indent=2))
+
+
+def _commit() -> str | None:
+    """Return the commit that the code was at, if it is a checkout."""
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
+    return done.stdout.strip() or None
