@@ -1,0 +1,285 @@
+"""The run folder, and safe writing of the files in it.
+
+Everything a run leaves behind lies in one folder; audits, benchmarks and the assistant read it from
+there. Knows nothing of models or of privacy: it moves bytes, JSON and TOML.
+
+    >>> import tempfile
+    >>> run = RunFolder.create(Path(tempfile.mkdtemp()) / "first")
+    >>> run.append_metric({"round": 1, "name": "replies", "value": 4, "visibility": "released"})
+    >>> run.read_metrics()[0]["value"]
+    4
+
+Guarantee: a write either replaces a file whole or leaves the older one as it was, also when the
+disk is full or the process is killed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from discreet.errors import ArtifactCorrupt, ArtifactError, RunExists, UnsafeFile
+
+UNSAFE_SUFFIXES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
+"""Formats that can run code when they are read."""
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a file by `data`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace a file by `value` as indented JSON; NaN and infinity are refused."""
+    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        ArtifactCorrupt: if the file is missing, or is not JSON.
+    """
+    try:
+        return json.loads(_read(path))
+    except ValueError as error:
+        raise _corrupt(path, "JSON") from error
+
+
+def write_toml(path: Path, value: Mapping[str, object]) -> None:
+    """Replace a file by `value` as TOML."""
+    write_bytes(path, tomli_w.dumps(value).encode())
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises:
+        ArtifactCorrupt: if the file is missing, or is not TOML.
+    """
+    try:
+        return tomllib.loads(_read(path).decode())
+    except ValueError as error:
+        raise _corrupt(path, "TOML") from error
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_folder(folder: Path) -> str:
+    """Return a SHA-256 over the names and bytes of all files of a folder.
+
+    Raises:
+        ArtifactCorrupt: if the folder is missing or holds no file.
+        UnsafeFile: if it holds a format that can run code.
+    """
+    refuse_unsafe_files(folder)
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    if not names:
+        raise ArtifactCorrupt(
+            f"Expected files in '{folder.name}', found none. Copy the whole run folder again."
+        )
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(f"{sha256_of_file(folder / name)}  {name}\n".encode())
+    return digest.hexdigest()
+
+
+def refuse_unsafe_files(folder: Path) -> None:
+    """Raise `UnsafeFile` if a folder holds a file format that can run code."""
+    found = sorted(p.name for p in folder.rglob("*") if p.suffix.lower() in UNSAFE_SUFFIXES)
+    if found:
+        raise UnsafeFile(
+            f"Expected safetensors and JSON only in '{folder.name}', found {found[0]}: such a file "
+            "can run code when it is read. Remove it."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run; its properties name the files in it."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> "RunFolder":
+        """Return a new, empty run folder.
+
+        Raises:
+            RunExists: if something is there already.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunExists(
+                f"Expected a new or empty folder, found '{path.name}' in use. Choose another name, "
+                "or resume that run."
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Return a run folder that exists.
+
+        Raises:
+            ArtifactError: if there is no such folder.
+        """
+        if not path.is_dir():
+            raise ArtifactError(
+                f"Expected a run folder, found no folder '{path}'. `discreet train` makes one."
+            )
+        return cls(path)
+
+    @property
+    def id(self) -> str:
+        """The run's name: the name of its folder."""
+        return self.path.resolve().name
+
+    @property
+    def config_path(self) -> Path:
+        """The public plan of the run."""
+        return self.path / "config.toml"
+
+    @property
+    def ledger_path(self) -> Path:
+        """What each owner has spent."""
+        return self.path / "ledger.json"
+
+    @property
+    def adapter_dir(self) -> Path:
+        """The aggregated adapter, in PEFT's format."""
+        return self.path / "adapter"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The average of the last finished round and its number, from which a run goes on."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def card_path(self) -> Path:
+        """What the adapter is and what it cost."""
+        return self.path / "card.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON object a line, each marked `local` or `released`."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def audits_dir(self) -> Path:
+        """Reports of audits."""
+        return self.path / "audits"
+
+    def write_json(self, name: str, value: object) -> None:
+        """Replace a file of the run, for example `audits/membership.json`, by JSON."""
+        write_json(self.path / name, value)
+
+    def read_json(self, name: str) -> Any:
+        """Return what a JSON file of the run holds; `ArtifactCorrupt` if it cannot be read."""
+        return read_json(self.path / name)
+
+    def append_metric(self, record: Mapping[str, object]) -> None:
+        """Add one line to `metrics.jsonl`; a line torn by an earlier crash is cut off first."""
+        line = (json.dumps(dict(record), allow_nan=False) + "\n").encode()
+        with self.metrics_path.open("a+b", buffering=0) as file:
+            end = _end_of_last_line(file.seek(0), file.read())
+            file.truncate(end)
+            try:
+                written = file.write(line)
+                if written != len(line):
+                    raise OSError(f"Wrote {written} of {len(line)} bytes. Is the disk full?")
+                os.fsync(file.fileno())
+            except BaseException:
+                file.truncate(end)
+                raise
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of `metrics.jsonl`; a last line torn by a crash is left out.
+
+        Raises:
+            ArtifactCorrupt: if any other line is not a JSON object.
+        """
+        if not self.metrics_path.exists():
+            return []
+        data = self.metrics_path.read_bytes()
+        whole = data[: _end_of_last_line(0, data)]
+        try:
+            records = [json.loads(line) for line in whole.splitlines()]
+        except ValueError as error:
+            raise _corrupt(self.metrics_path, "JSON lines") from error
+        if not all(isinstance(record, dict) for record in records):
+            raise _corrupt(self.metrics_path, "JSON objects, one a line")
+        return records
+
+    @contextmanager
+    def new_adapter(self) -> Iterator[Path]:
+        """Yield an empty folder that takes the place of `adapter/` if the block ends well."""
+        fresh = Path(tempfile.mkdtemp(prefix=".adapter.", dir=self.path))
+        stale = fresh.with_suffix(".stale")
+        try:
+            yield fresh
+            refuse_unsafe_files(fresh)
+            if self.adapter_dir.exists():
+                os.replace(self.adapter_dir, stale)
+            fresh.chmod(0o755)
+            os.replace(fresh, self.adapter_dir)
+            _sync_folder(self.path)
+        finally:
+            shutil.rmtree(stale, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _end_of_last_line(start: int, data: bytes) -> int:
+    """Return the offset behind the last newline of `data`."""
+    return start + data.rfind(b"\n") + 1
+
+
+def _read(path: Path) -> bytes:
+    """Return a file's bytes; `ArtifactCorrupt` if it is not there."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise ArtifactCorrupt(
+            f"Expected a file '{path.name}' in '{path.parent.name}', found none. Copy the whole "
+            "folder again, or start a new run."
+        ) from error
+
+
+def _corrupt(path: Path, form: str) -> ArtifactCorrupt:
+    """Return the error for a file that is not in the form it should have."""
+    return ArtifactCorrupt(
+        f"Expected {form} in '{path.name}' of '{path.parent.name}', could not read it. Restore the "
+        "file from a copy; nothing was changed."
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,177 @@
+"""The public plan of a federated run: one frozen dataclass, read from and written to TOML.
+
+Holds nothing about the data of any owner and does not train.
+
+    >>> TrainConfig(num_rounds=3, local_steps=10).steps_total
+    30
+"""
+
+import ast
+import inspect
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from discreet.artifacts import read_toml, write_toml
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """What every owner and the server agree on before the first step; all of it is public."""
+
+    base: str = "small"
+    """Base model: `small`, `tiny`, or the path of a local checkpoint."""
+    num_owners: int = 4
+    """Data owners expected to take part, 1 or more."""
+    dirichlet_alpha: float | None = None
+    """Skew of the split among simulated owners, above 0; left out: an even split. 0.5 is a strong
+    skew, 100 is nearly even (Hsu et al. 2019, arXiv:1909.06335)."""
+    num_rounds: int = 2
+    """Rounds of local training and averaging, 1 or more."""
+    local_steps: int = 40
+    """Private steps of each owner in a round, 1 or more; few long rounds cost least traffic."""
+    min_replies: int = 2
+    """Usable replies a round needs, from 1 to `num_owners`; with fewer the run stops."""
+    round_timeout_seconds: float = 3600.0
+    """Longest wait for the replies of a round, in seconds; Flower's own default."""
+    target_epsilon: float = 8.0
+    """Budget of each owner over all rounds, above 0; 8 is the usual weak but meaningful choice."""
+    delta: float = 1e-5
+    """Probability with which the guarantee may fail, between 0 and 1; below 1 / examples."""
+    max_grad_norm: float = 1.0
+    """L2 bound on one example's gradient, above 0; Opacus' usual start."""
+    sample_rate: float = 0.1
+    """Probability that a step draws an example, above 0 and at most 1."""
+    expected_batch_size: int = 16
+    """Divisor of the noisy sum, 1 or more; about `sample_rate` times the examples of an owner."""
+    max_physical_batch: int = 8
+    """Examples in memory at once, 1 or more; changes speed and memory, not the guarantee."""
+    learning_rate: float = 2e-3
+    """Step size of the local optimiser, above 0."""
+    lora_r: int = 8
+    """Rank of the adapter, 1 or more."""
+    lora_alpha: int = 16
+    """Scale of the adapter is `lora_alpha / lora_r`, 1 or more."""
+    lora_layers: int = 8
+    """Topmost language layers that get an adapter, 1 or more."""
+    seed: int = 0
+    """Public seed of the first adapter and of the split, 0 or more."""
+    reproducible: bool = False
+    """Draw noise and samples from `seed`. Whoever knows the seed can then remove the noise: for
+    benchmarks on public data only."""
+
+    def __post_init__(self) -> None:
+        """Refuse values of another type or out of range."""
+        for name, hint in get_type_hints(type(self)).items():
+            _check_type(name, hint, getattr(self, name))
+        whole = ("num_owners", "num_rounds", "local_steps", "expected_batch_size", "lora_alpha")
+        for name in (*whole, "lora_r", "lora_layers", "max_physical_batch"):
+            self._require(name, getattr(self, name) >= 1, f"{name} >= 1")
+        for name in ("target_epsilon", "max_grad_norm", "learning_rate", "round_timeout_seconds"):
+            value = getattr(self, name)
+            self._require(name, 0 < value < float("inf"), f"a finite {name} > 0")
+        self._require(
+            "sample_rate",
+            0 < self.sample_rate <= 1,
+            "0 < sample_rate <= 1",
+            "Use expected_batch_size / examples per owner.",
+        )
+        self._require("delta", 0 < self.delta < 1, "0 < delta < 1", "Use 1e-5 or less.")
+        self._require(
+            "min_replies",
+            1 <= self.min_replies <= self.num_owners,
+            f"1 <= min_replies <= num_owners ({self.num_owners})",
+            "Lower min_replies, or raise num_owners.",
+        )
+        alpha = self.dirichlet_alpha
+        self._require(
+            "dirichlet_alpha",
+            alpha is None or 0 < alpha < float("inf"),
+            "a finite dirichlet_alpha > 0",
+            "Leave it out for an even split.",
+        )
+        self._require("seed", self.seed >= 0, "seed >= 0")
+        self._require("base", bool(self.base), "a base model", "Use base = 'small'.")
+
+    def _require(self, name: str, holds: bool, expected: str, way_out: str = "") -> None:
+        """Raise a `ValueError` that says what was expected, what came, and the way out."""
+        if not holds:
+            message = f"Expected {expected}, got {name}={getattr(self, name)!r}. {way_out}"
+            raise ValueError(message.rstrip())
+
+    @property
+    def steps_total(self) -> int:
+        """Private steps of one owner over the whole run; noise is calibrated for this many."""
+        return self.num_rounds * self.local_steps
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object]) -> "TrainConfig":
+        """Return a config from plain values; what is left out takes its default.
+
+        Raises:
+            ValueError: on an unknown key, a value of another type or out of range.
+        """
+        hints = get_type_hints(cls)
+        if unknown := sorted(set(values) - set(hints)):
+            raise ValueError(
+                f"Expected keys among {', '.join(sorted(hints))}; got {', '.join(unknown)}. "
+                "Correct or remove the unknown key."
+            )
+        kwargs: dict[str, Any] = {k: _as_float(v, hints[k]) for k, v in values.items()}
+        return cls(**kwargs)
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainConfig":
+        """Return the config of a TOML file.
+
+        Raises:
+            ArtifactCorrupt: if the file is missing or not TOML.
+            ValueError: if a key is unknown, or a value of another type or out of range.
+        """
+        return cls.from_mapping(read_toml(path))
+
+    def as_mapping(self) -> dict[str, object]:
+        """Return the values that are set, as TOML can hold them."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def save(self, path: Path) -> None:
+        """Write the config as TOML."""
+        write_toml(path, self.as_mapping())
+
+
+def describe_fields() -> dict[str, str]:
+    """Return the help text of each field of `TrainConfig`: its attribute docstring, on one line."""
+    body = ast.parse(inspect.getsource(TrainConfig)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found: dict[str, str] = {}
+    for field, text in zip(body.body, body.body[1:], strict=False):
+        match field, text:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(help_text))),
+            ):
+                found[name] = " ".join(help_text.split())
+    return {field.name: found[field.name] for field in fields(TrainConfig)}
+
+
+def _allowed(hint: Any) -> tuple[type, ...]:
+    """Return the classes a type hint stands for."""
+    return get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+def _as_float(value: object, hint: object) -> object:
+    """Return a whole number as a float where the field holds a float; anything else as it is."""
+    if isinstance(value, int) and not isinstance(value, bool) and float in _allowed(hint):
+        return float(value)
+    return value
+
+
+def _check_type(name: str, hint: object, value: object) -> None:
+    """Raise if a value is not of the type its field names; an int may stand for a float."""
+    allowed = _allowed(hint)
+    if type(_as_float(value, hint)) in allowed:
+        return
+    wanted = " or ".join("nothing" if kind is type(None) else kind.__name__ for kind in allowed)
+    raise ValueError(f"Expected {name} of type {wanted}, got {name}={value!r}. Correct its value.")
