@@ -1,1 +1,18 @@
-"""assistant."""
+"""The assistant in use: what it may know, what it may say, one turn at a time."""
+
+from discreet.assistant.notes import Note, Notes
+from discreet.assistant.policy import Decision, Policy, gate, load_policy
+from discreet.assistant.session import NO_NOTE, Assistant, Reply, Turn
+
+__all__ = [
+    "NO_NOTE",
+    "Assistant",
+    "Decision",
+    "Note",
+    "Notes",
+    "Policy",
+    "Reply",
+    "Turn",
+    "gate",
+    "load_policy",
+]

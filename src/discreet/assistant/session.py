@@ -1,0 +1,146 @@
+"""Perceive, gate, respond: one turn of the assistant.
+
+The responder's prompt is built from what passed the gate and from nothing else. Pictures are used
+for one turn and not kept; nothing is logged.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from PIL.Image import Image
+
+from discreet.assistant.notes import Note, Notes
+from discreet.assistant.policy import VALUES, Decision, Policy, gate
+from discreet.errors import PolicyError
+from discreet.model import IMAGE_TOKEN, Vlm, build_prompt, encode_images, generate, person_line
+from discreet.types import Mode, Observation
+
+NO_NOTE = (
+    "I have no vetted note about that, so I would rather not answer. I can help with the topics "
+    "that my notes cover, or you can ask a person you trust."
+)
+
+
+class Perceives(Protocol):
+    """What the session needs of a perceiver."""
+
+    def observe(self, image: Image) -> list[Observation]:
+        """Return what is seen with enough confidence."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """What a person asks, with what they show and declare."""
+
+    question: str = field(repr=False)
+    image: Image | None = field(default=None, repr=False)
+    declared: dict[str, str] = field(default_factory=dict, repr=False)
+    """For example `{"age_band": "child"}`; a declared value wins over an estimate."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """The answer and why it is the way it is."""
+
+    text: str = field(repr=False)
+    mode: Mode
+    note_id: str | None
+    """The vetted note it rests on; None when there was none."""
+    decision: Decision = field(repr=False)
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assistant:
+    """A responder behind a gate; `gated` mode by default."""
+
+    vlm: Vlm
+    policy: Policy
+    notes: Notes
+    perceiver: Perceives | None = None
+    """None if pictures are never looked at."""
+
+    def reply(
+        self,
+        turn: Turn,
+        *,
+        mode: Mode = "gated",
+        max_new_tokens: int = 96,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Reply:
+        """Return an answer; `on_text` receives it word by word.
+
+        Raises:
+            PolicyError: if `native` is asked for where the policy does not allow it.
+            ValueError: if `native` is asked for without a picture, or a declared value is unknown.
+        """
+        started = time.perf_counter()
+        self._check_mode(turn, mode)
+        decision = gate(self._observe(turn, mode), self.policy)
+        note = self.notes.find(turn.question)
+        if note is None or note.context != self.policy.context:
+            text, note = NO_NOTE, None
+            if on_text is not None:
+                on_text(text)
+        else:
+            text = self._respond(turn, note, decision, mode, max_new_tokens, on_text)
+        return Reply(
+            text=text,
+            mode=mode,
+            note_id=None if note is None else note.id,
+            decision=decision,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _check_mode(self, turn: Turn, mode: Mode) -> None:
+        if mode == "gated":
+            return
+        if not self.policy.native:
+            raise PolicyError(
+                f"The policy for {self.policy.context} does not let the responder see pictures. "
+                "Use the gated mode."
+            )
+        if turn.image is None:
+            raise ValueError("Expected a picture in native mode, got none. Add one, or use gated.")
+
+    def _observe(self, turn: Turn, mode: Mode) -> Sequence[Observation]:
+        """Return what was declared and, where the gate may use it, what is estimated."""
+        seen = [_declared(name, value) for name, value in turn.declared.items()]
+        if turn.image is not None and self.perceiver is not None and mode == "gated":
+            seen += self.perceiver.observe(turn.image)
+        return seen
+
+    def _respond(
+        self,
+        turn: Turn,
+        note: Note,
+        decision: Decision,
+        mode: Mode,
+        max_new_tokens: int,
+        on_text: Callable[[str], None] | None,
+    ) -> str:
+        person, features = person_line(decision.passed), None
+        if mode == "native" and turn.image is not None:
+            person, features = IMAGE_TOKEN, encode_images(self.vlm, [turn.image])
+        question = turn.question.replace(IMAGE_TOKEN, " ")
+        return generate(
+            self.vlm,
+            build_prompt(question, note=note.text, person=person),
+            image_features=features,
+            max_new_tokens=max_new_tokens,
+            on_text=on_text,
+        )
+
+
+def _declared(name: str, value: str) -> Observation:
+    if name not in VALUES:
+        raise ValueError(
+            f"Expected a declared attribute among {', '.join(VALUES)}, got '{name}'. There is no "
+            "attribute for race, gender or identity."
+        )
+    if value not in VALUES[name]:
+        raise ValueError(f"Expected {name} in {', '.join(VALUES[name])}, got another value.")
+    return Observation(attribute=name, value=value, source="declared", confidence=1.0)  # type: ignore[arg-type]
