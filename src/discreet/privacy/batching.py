@@ -1,0 +1,127 @@
+"""The loop that private and plain training share: draw a Poisson batch, feed it in parts, update.
+
+It computes no gradient, adds no noise and promises nothing. `fit_private` makes it private; a
+plain baseline passes its own `accumulate` and `update`:
+
+>>> import torch
+>>> weight = torch.nn.Parameter(torch.tensor(0.0))
+>>> optimizer = torch.optim.SGD([weight], lr=0.1)
+>>> targets = torch.tensor([1.0, 2.0, 3.0])
+>>> def accumulate(losses):
+...     (losses.sum() / 3).backward()
+...     return 0
+>>> def update():
+...     optimizer.step()
+...     optimizer.zero_grad()
+>>> run_steps(lambda drawn: (weight - targets[list(drawn)]) ** 2, accumulate, update,
+...           num_examples=3, sample_rate=1.0, steps=50,
+...           sampling_generator=torch.Generator().manual_seed(0))
+>>> round(weight.item(), 2)
+2.0
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+LossFn = Callable[[Sequence[int]], torch.Tensor]
+"""Indices of examples -> their losses, (N,), each a function of its own example only."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """What happened in one step. It is computed from the data without noise: keep it local."""
+
+    step: int
+    """Steps done, from 1."""
+    steps: int
+    """Steps asked for."""
+    batch_size: int
+    """Examples drawn; it changes from step to step."""
+    loss: float | None
+    """Mean of the finite losses; None if there is none."""
+    rejected: int
+    """Examples left out because their loss or gradient was not finite."""
+
+
+def run_steps(
+    loss_of: LossFn,
+    accumulate: Callable[[torch.Tensor], int],
+    update: Callable[[], None],
+    *,
+    num_examples: int,
+    sample_rate: float,
+    steps: int,
+    sampling_generator: torch.Generator,
+    max_physical_batch: int = 8,
+    on_step: Callable[[StepRecord], None] | None = None,
+) -> None:
+    """Run `steps` steps; each draws a batch, accumulates it in parts and updates once.
+
+    Args:
+        loss_of: Called with at most `max_physical_batch` indices; never with none.
+        accumulate: Takes in the losses (N,) of one part; returns how many examples it rejected.
+        update: Ends a step; called after an empty batch too.
+        num_examples: Size of the data, which is private. 0 draws empty batches.
+        sample_rate: Chance of each example to be drawn.
+        steps: How many updates.
+        sampling_generator: Decides which examples are drawn and nothing else.
+        max_physical_batch: Examples in memory at once. Changes speed, not the result.
+        on_step: Told about each step after its update.
+    """
+    for step in range(1, steps + 1):
+        drawn = draw_poisson(num_examples, sample_rate, sampling_generator)
+        seen: list[torch.Tensor] = []
+        rejected = 0
+        for start in range(0, len(drawn), max_physical_batch):
+            part = drawn[start : start + max_physical_batch]
+            losses = loss_of(part)
+            _check_losses(losses, len(part))
+            seen.append(losses.detach().float().cpu())
+            rejected += accumulate(losses)
+        update()
+        if on_step is not None:
+            on_step(
+                StepRecord(
+                    step=step,
+                    steps=steps,
+                    batch_size=len(drawn),
+                    loss=_mean_of_finite(seen),
+                    rejected=rejected,
+                )
+            )
+
+
+def draw_poisson(num_examples: int, sample_rate: float, generator: torch.Generator) -> list[int]:
+    """Return the indices of a Poisson batch: each example joins on a coin of its own.
+
+    Drawn in float64, so that `sample_rate` is met to 2**-53 and not to 2**-24.
+    """
+    coins = torch.rand(
+        num_examples, generator=generator, device=generator.device, dtype=torch.float64
+    )
+    return [int(index) for index in torch.nonzero(coins < sample_rate).flatten()]
+
+
+def _check_losses(losses: torch.Tensor, expected: int) -> None:
+    """Refuse a loss that is a mean over the batch, or that leads to no gradient."""
+    if losses.shape != (expected,):
+        raise ValueError(
+            f"Expected one loss for each of {expected} examples, got shape {tuple(losses.shape)}. "
+            "Reduce over tokens and rows, never over examples."
+        )
+    if not losses.requires_grad:
+        raise ValueError(
+            "Expected losses that depend on trainable parameters, got a constant. Leave gradients "
+            "on in loss_of, and attach an adapter."
+        )
+
+
+def _mean_of_finite(losses: list[torch.Tensor]) -> float | None:
+    """Return the mean of the finite losses, None if there is none."""
+    if not losses:
+        return None
+    together = torch.cat(losses)
+    finite = together[together.isfinite()]
+    return float(finite.mean()) if len(finite) else None
