@@ -132,8 +132,8 @@ def fit_private(
     _check(model, optimizer, plan, steps, sampling_generator, noise_generator)
     require_count("rows_per_example", rows_per_example)
     require_count("max_physical_batch", max_physical_batch)
-    with _row_gradients(model):
-        mechanism = _ClippedNoisySum(optimizer, plan, rows_per_example, noise_generator)
+    with _row_gradients(model) as layers:
+        mechanism = _ClippedNoisySum(optimizer, plan, layers, rows_per_example, noise_generator)
         run_steps(
             loss_of,
             mechanism.accumulate,
@@ -154,6 +154,7 @@ class _ClippedNoisySum:
         self,
         optimizer: torch.optim.Optimizer,
         plan: PrivacyPlan,
+        layers: list[nn.Module],
         rows_per_example: int,
         noise_generator: torch.Generator,
     ) -> None:
@@ -168,11 +169,13 @@ class _ClippedNoisySum:
             generator=noise_generator,
         )
         self._parameters: list[nn.Parameter] = self._optimizer.params
+        self._layers = layers
         self._rows_per_example = rows_per_example
         self._has_moved = False
 
     def accumulate(self, losses: torch.Tensor) -> int:
         """Add the clipped gradients of some examples to the sum; return how many were rejected."""
+        self._check_rows(len(losses) * self._rows_per_example)
         _backward(losses.sum())
         gradients = [self._fold(parameter, len(losses)) for parameter in self._parameters]
         norms = torch.stack([g.flatten(1).norm(dim=1).cpu() for g in gradients])  # (P, N)
@@ -201,19 +204,31 @@ class _ClippedNoisySum:
             _check_moved(before, self._parameters)
             self._has_moved = True
 
+    def _check_rows(self, rows: int) -> None:
+        """Refuse a layer that saw another number of rows: Opacus would pad it without a word."""
+        for layer in self._layers:
+            for inputs in getattr(layer, "activations", ()):
+                if inputs and len(inputs[0]) != rows:
+                    raise RuntimeError(_bad_rows(rows, str(len(inputs[0]))))
+
     def _fold(self, parameter: nn.Parameter, num_examples: int) -> torch.Tensor:
         """Return the gradients of examples, (N, *shape), from those of rows, (N * R, *shape)."""
         rows = num_examples * self._rows_per_example
         found = getattr(parameter, "grad_sample", None)
         if not isinstance(found, torch.Tensor) or len(found) != rows:
-            got = "none" if found is None else f"{len(found)}"
-            raise RuntimeError(
-                f"Expected a gradient for each of {rows} rows in every trainable layer, got {got}. "
-                "Keep rows in the first dimension, run each layer in every part, and turn "
-                "non-reentrant gradient checkpointing off."
-            )
+            got = "none" if found is None else str(len(found))
+            raise RuntimeError(_bad_rows(rows, got))
         by_row = found.detach().to(parameter.dtype)
         return by_row.reshape(num_examples, self._rows_per_example, *parameter.shape).sum(dim=1)
+
+
+def _bad_rows(rows: int, got: str) -> str:
+    """Return why gradients of single examples cannot be told apart."""
+    return (
+        f"Expected each trainable layer to see the {rows} rows of the examples in its first "
+        f"dimension, got {got}. Adapt no layer of the vision tower, run each layer in every part, "
+        "and turn non-reentrant gradient checkpointing off."
+    )
 
 
 def _backward(total: torch.Tensor) -> None:
@@ -226,8 +241,10 @@ def _backward(total: torch.Tensor) -> None:
 
 
 @contextmanager
-def _row_gradients(model: nn.Module) -> Iterator[None]:
+def _row_gradients(model: nn.Module) -> Iterator[list[nn.Module]]:
     """Make every backward pass leave gradients of single rows, and remove all traces at the end.
+
+    Yields the layers whose parameters learn.
 
     Opacus ignores a layer in evaluation mode, so that the layers with trainable parameters are
     switched to training mode; the rest of the model keeps its modes.
@@ -239,7 +256,7 @@ def _row_gradients(model: nn.Module) -> Iterator[None]:
             layer.training = True
         hooks = GradSampleHooks(model, loss_reduction="sum", strict=True)
         try:
-            yield
+            yield layers
         finally:
             hooks.remove_hooks()
     finally:
