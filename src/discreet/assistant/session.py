@@ -5,7 +5,7 @@ for one turn and not kept; nothing is logged.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,8 +26,8 @@ NO_NOTE = (
 class Perceives(Protocol):
     """What the session needs of a perceiver."""
 
-    def observe(self, image: Image) -> list[Observation]:
-        """Return what is seen with enough confidence."""
+    def observe(self, image: Image, attributes: Collection[str]) -> list[Observation]:
+        """Return what is seen of these attributes with enough confidence."""
         ...
 
 
@@ -110,8 +110,16 @@ class Assistant:
         """Return what was declared and, where the gate may use it, what is estimated."""
         seen = [_declared(name, value) for name, value in turn.declared.items()]
         if turn.image is not None and self.perceiver is not None and mode == "gated":
-            seen += self.perceiver.observe(turn.image)
+            seen += self.perceiver.observe(turn.image, self._may_estimate(turn))
         return seen
+
+    def _may_estimate(self, turn: Turn) -> list[str]:
+        """Return what is worth looking for: allowed as an estimate and not declared."""
+        return [
+            name
+            for name, rule in self.policy.attributes.items()
+            if "estimated" in rule.sources and name not in turn.declared
+        ]
 
     def _respond(
         self,
@@ -125,10 +133,9 @@ class Assistant:
         person, features = person_line(decision.passed), None
         if mode == "native" and turn.image is not None:
             person, features = IMAGE_TOKEN, encode_images(self.vlm, [turn.image])
-        question = turn.question.replace(IMAGE_TOKEN, " ")
         return generate(
             self.vlm,
-            build_prompt(question, note=note.text, person=person),
+            build_prompt(turn.question, note=note.text, person=person),
             image_features=features,
             max_new_tokens=max_new_tokens,
             on_text=on_text,

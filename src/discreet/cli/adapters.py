@@ -1,0 +1,64 @@
+"""`discreet adapters`: what is on the shelf, and what each adapter cost."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from discreet.cli.options import RUNS, Json, Runs, show_json, talk
+from discreet.registry import list_adapters, resolve
+
+app = typer.Typer(help="What is on the shelf, and what it cost.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(runs: Runs = RUNS, as_json: Json = False) -> None:
+    """List the adapters of a folder of runs, oldest first."""
+    shelf = list_adapters(runs)
+    if as_json:
+        show_json(
+            [s.card.to_dict() if s.card else {"run": s.run.id, "problem": s.problem} for s in shelf]
+        )
+        return
+    table = Table("run", "base", "rounds", "privacy of the worst owner", "created")
+    for shelved in shelf:
+        card = shelved.card
+        if card is None:
+            table.add_row(shelved.run.id, "", "", shelved.problem or "", "")
+        else:
+            table.add_row(
+                card.run,
+                card.base_name,
+                str(card.rounds_done),
+                str(card.worst or "none: trained without privacy"),
+                card.created,
+            )
+    talk().print(table if shelf else f"No adapters in '{runs}'. Make one with: discreet train")
+
+
+@app.command("show")
+def show(
+    ref: Annotated[str, typer.Argument(help="Run id, run folder, or 'latest'.")],
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Check an adapter's files against its card and show the card."""
+    found = resolve(ref, runs)
+    if as_json:
+        show_json({**found.card.to_dict(), "folder": str(found.run.path)})
+        return
+    card = found.card
+    table = Table("", "", show_header=False)
+    table.add_row("run", card.run)
+    table.add_row("folder", str(found.run.path))
+    table.add_row("base", f"{card.base_name} ({card.base_sha256[:12]})")
+    table.add_row("adapter", card.adapter_sha256[:12])
+    table.add_row("rounds", str(card.rounds_done))
+    for owner, statement in sorted(card.per_owner.items()):
+        table.add_row(owner, str(statement))
+    if card.reproducible:
+        table.add_row("beware", "reproducible: whoever knows the seed can remove the noise")
+    table.add_row("data", card.data_licence)
+    table.add_row("code", card.commit or "unknown")
+    table.add_row("created", card.created)
+    talk().print(table)

@@ -1,0 +1,182 @@
+"""`discreet chat`: ask the assistant once, or talk with it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from discreet.assistant import Assistant, Note, Notes, Reply, Turn, load_policy
+from discreet.cli.options import CACHE, RUNS, Cache, Json, Runs, show_json, talk
+from discreet.data import load_questions, open_image
+from discreet.errors import DiscreetError
+from discreet.model import Vlm, load, load_adapter
+from discreet.perception import Perceiver
+from discreet.registry import require_base, resolve
+from discreet.types import Domain, Mode
+
+CONTEXT_OF: dict[Domain, str] = {"healthcare": "healthcare", "tutoring": "education"}
+"""The policy context that the notes of a domain belong to."""
+
+_HELP = "Type a question, /image FILE, /profile NAME=VALUE, /mode gated|native, /why or /quit."
+
+
+def chat(
+    adapter: Annotated[
+        str, typer.Option(help="Run id, run folder, 'latest', or 'none' for the base alone.")
+    ] = "latest",
+    base: Annotated[str, typer.Option(help="Base model when --adapter none.")] = "small",
+    image: Annotated[Path | None, typer.Option(help="A picture of the person's face.")] = None,
+    profile: Annotated[
+        list[str] | None, typer.Option(help="Declared attribute, for example age_band=child.")
+    ] = None,
+    once: Annotated[str | None, typer.Option(help="Ask this one question and stop.")] = None,
+    mode: Annotated[str, typer.Option(help="gated: text that passed; native: pixels.")] = "gated",
+    policy: Annotated[
+        str, typer.Option(help="healthcare, education, or a policy file.")
+    ] = "healthcare",
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 96,
+    runs: Runs = RUNS,
+    cache: Cache = CACHE,
+    as_json: Json = False,
+) -> None:
+    """Ask the assistant: perceive, gate by the policy, respond."""
+    turn = Turn(
+        question=once or "",
+        image=None if image is None else open_image(image),
+        declared=parse_profile(profile or []),
+    )
+    chosen = parse_mode(mode)
+    assistant = build_assistant(adapter, base, policy, runs=runs, cache=cache)
+    if once is None:
+        _talk(assistant, turn, chosen, max_new_tokens)
+        return
+    say = None if as_json else _say
+    reply = assistant.reply(turn, mode=chosen, max_new_tokens=max_new_tokens, on_text=say)
+    if as_json:
+        show_json(as_record(reply))
+    else:
+        typer.echo()
+        talk().print(why(reply), style="dim", markup=False)
+
+
+def build_assistant(adapter: str, base: str, policy: str, *, runs: Path, cache: Path) -> Assistant:
+    """Return the assistant with an adapter of the shelf, behind a policy."""
+    return Assistant(
+        vlm=load_responder(adapter, base, runs=runs, cache=cache),
+        policy=load_policy(policy),
+        notes=Notes.build(shipped_notes()),
+        perceiver=Perceiver.load(),
+    )
+
+
+def load_responder(adapter: str, base: str, *, runs: Path, cache: Path) -> Vlm:
+    """Return the base with the adapter of a run, refused if it was made for another base.
+
+    Raises:
+        IncompatibleBase: if the hashes of the base differ.
+    """
+    if adapter == "none":
+        return load(base, cache_dir=cache)
+    found = resolve(adapter, runs)
+    vlm = load(found.card.base_name, cache_dir=cache)
+    require_base(found.card, vlm.base_hash)
+    return load_adapter(vlm, found.folder)
+
+
+def shipped_notes() -> list[Note]:
+    """Return the vetted notes of both domains."""
+    return [
+        Note(id=q.id, question=q.question, text=q.note, context=CONTEXT_OF[q.domain])
+        for q in load_questions()
+    ]
+
+
+def parse_profile(pairs: list[str]) -> dict[str, str]:
+    """Return declared attributes from NAME=VALUE texts."""
+    declared = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise ValueError("Expected --profile NAME=VALUE, for example age_band=child.")
+        declared[name.strip()] = value.strip()
+    return declared
+
+
+def parse_mode(text: str) -> Mode:
+    """Return a mode, or say which ones there are."""
+    if text == "gated" or text == "native":
+        return text  # type: ignore[return-value]
+    raise ValueError("Expected --mode gated or native, got another one.")
+
+
+def as_record(reply: Reply) -> dict[str, Any]:
+    """Return a reply for machines: the answer and everything that shaped it."""
+    return {
+        "answer": reply.text,
+        "mode": reply.mode,
+        "note": reply.note_id,
+        "used": [
+            {
+                "attribute": s.attribute,
+                "value": s.value,
+                "source": s.source,
+                "confidence": round(s.confidence, 3),
+            }
+            for s in reply.decision.passed
+        ],
+        "withheld": [
+            {"attribute": w.attribute, "reason": w.reason} for w in reply.decision.withheld
+        ],
+        "seconds": round(reply.seconds, 2),
+    }
+
+
+def why(reply: Reply) -> str:
+    """Return one line that says what shaped an answer."""
+    used = ", ".join(
+        f"{s.attribute}={s.value} ({s.source}, {s.confidence:.0%})" for s in reply.decision.passed
+    )
+    seen = "the picture itself" if reply.mode == "native" else used or "nothing about you"
+    return f"why: {seen}; note: {reply.note_id or 'none'}; {reply.seconds:.1f} s"
+
+
+def _say(text: str) -> None:
+    typer.echo(text, nl=False)
+
+
+def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int) -> None:
+    """Answer questions until /quit; a mistake in one turn does not end the talk."""
+    console = talk()
+    console.print(
+        "You are talking with an AI. It gives information, not medical advice. Pictures are used "
+        "for the answer and not kept.\n" + _HELP,
+        markup=False,
+    )
+    image, declared, reply = turn.image, dict(turn.declared), None
+    while True:
+        try:
+            line = input("> ").strip()
+        except EOFError:
+            return
+        command, _, rest = line.partition(" ")
+        try:
+            if command == "/quit":
+                return
+            if command == "/image":
+                image = open_image(Path(rest.strip()))
+            elif command == "/profile":
+                declared.update(parse_profile([rest]))
+            elif command == "/mode":
+                mode = parse_mode(rest.strip())
+            elif command == "/why":
+                console.print(why(reply) if reply else "Nothing was asked yet.", markup=False)
+            elif line.startswith("/") or not line:
+                console.print(_HELP, markup=False)
+            else:
+                asked = Turn(question=line, image=image, declared=declared)
+                reply = assistant.reply(
+                    asked, mode=mode, max_new_tokens=max_new_tokens, on_text=_say
+                )
+                typer.echo()
+        except (ValueError, DiscreetError) as error:
+            console.print(str(error), style="red", markup=False)

@@ -1,0 +1,65 @@
+"""Options that several commands share, and how results are shown."""
+
+import json
+import os
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from discreet.model import CACHE_DIR
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Runs = Annotated[
+    Path, typer.Option("--runs", envvar="DISCREET_RUNS", help="Folder that holds run folders.")
+]
+Cache = Annotated[
+    Path, typer.Option("--cache", envvar="DISCREET_CACHE", help="Folder for converted models.")
+]
+RUNS = Path("runs")
+CACHE = CACHE_DIR
+
+
+def talk() -> Console:
+    """Return the console for people, on stderr."""
+    return Console(stderr=True, highlight=False)
+
+
+def progress() -> Progress:
+    """Return a progress bar on stderr that leaves no line behind when output is not a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=talk(),
+        transient=False,
+    )
+
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON on stdout."""
+    typer.echo(json.dumps(value, indent=2, default=_plain, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)
+
+
+def quiet_libraries() -> None:
+    """Turn off the progress bars, telemetry and hub look-ups of libraries; for the CLI only."""
+    for name, value in {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+    }.items():
+        os.environ.setdefault(name, value)

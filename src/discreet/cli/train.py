@@ -1,0 +1,176 @@
+"""`discreet train` and `discreet quickstart`: federated rounds with privacy, on one machine."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from discreet.artifacts import RunFolder
+from discreet.assistant import Turn
+from discreet.cli.chat import build_assistant, why
+from discreet.cli.options import CACHE, RUNS, Cache, Json, Runs, progress, show_json, talk
+from discreet.data import load_portraits
+from discreet.federated import AssistantTask, Outcome, TrainConfig, publish, run_federation
+from discreet.privacy import PrivacyLedger, StepRecord
+from discreet.types import AgeBand, OwnerId, PrivacyStatement
+
+QUICKSTART = TrainConfig()
+"""The defaults are the quickstart: four owners, two rounds, epsilon 8 at delta 1e-5."""
+
+QUESTION = "Why do I sleep badly after coffee?"
+
+
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="TOML file of the plan; the quickstart's by default.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder to make; named by the time by default.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run folder where it stopped.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Base model.")] = None,
+    owners: Annotated[int | None, typer.Option(help="Simulated data owners.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of training and averaging.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Private steps of an owner a round.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Budget of each owner.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Chance that the budget fails.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Dirichlet skew between owners.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Public seed of adapter and split.")] = None,
+    reproducible: Annotated[
+        bool, typer.Option(help="Draw noise from the seed: benchmarks on public data only.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Parquet of portraits instead of the shipped people.")
+    ] = None,
+    runs: Runs = RUNS,
+    cache: Cache = CACHE,
+    as_json: Json = False,
+) -> None:
+    """Train an adapter over several owners with example-level differential privacy."""
+    if resume is not None:
+        run = RunFolder.open(resume)
+        plan = TrainConfig.load(run.config_path)
+    else:
+        plan = TrainConfig() if config is None else TrainConfig.load(config)
+        plan = _override(
+            plan,
+            base=base,
+            num_owners=owners,
+            num_rounds=rounds,
+            local_steps=steps,
+            target_epsilon=epsilon,
+            delta=delta,
+            dirichlet_alpha=alpha,
+            seed=seed,
+            reproducible=reproducible or None,
+        )
+        run = RunFolder.create(out or _new_folder(runs))
+    outcome = train_run(plan, run, data=data, cache=cache)
+    _show(run, outcome, as_json)
+
+
+def quickstart(runs: Runs = RUNS, cache: Cache = CACHE) -> None:
+    """Train over four owners with privacy, then answer a child and an older adult."""
+    run = RunFolder.create(_new_folder(runs))
+    outcome = train_run(QUICKSTART, run, cache=cache)
+    assistant = build_assistant(str(run.path), "small", "healthcare", runs=runs, cache=cache)
+    bands: tuple[AgeBand, ...] = ("child", "older_adult")
+    portraits = load_portraits("test")
+    for band in bands:
+        seen = next(p for p in portraits if p.age_band == band and p.expression == "neutral")
+        talk().print(f"\nA held-out person ({band}) asks: {QUESTION}", style="bold")
+        reply = assistant.reply(Turn(question=QUESTION, image=seen.image))
+        typer.echo(reply.text)
+        talk().print(why(reply), style="dim", markup=False)
+    _show(run, outcome, False)
+
+
+def train_run(
+    plan: TrainConfig, run: RunFolder, *, data: Path | None = None, cache: Path = CACHE
+) -> Outcome:
+    """Run the rounds that are left with a progress bar; publish the adapter after each."""
+    talk().print(_promise(plan), markup=False)
+    with talk().status("loading the base model and sharing people out to owners"):
+        task = AssistantTask.build(plan, shared_data=data, cache_dir=cache)
+    with progress() as bar:
+        return run_federation(
+            plan,
+            run,
+            task,
+            on_round=lambda done, state, _: _publish(run, task, state, done),
+            on_step=_bar(bar, plan),
+        )
+
+
+def _publish(run: RunFolder, task: AssistantTask, state: Any, done: int) -> None:
+    publish(run, task, state, rounds_done=done)
+
+
+def _promise(plan: TrainConfig) -> str:
+    statement = PrivacyStatement(
+        epsilon=plan.target_epsilon,
+        delta=plan.delta,
+        unit="example",
+        neighbouring_relation="add_or_remove_one",
+    )
+    chance = (
+        "Noise is drawn from the seed (reproducible): for public data only."
+        if plan.reproducible
+        else "Noise comes from the operating system and is not recorded."
+    )
+    return (
+        f"{plan.num_owners} owners, {plan.num_rounds} rounds of {plan.local_steps} private steps; "
+        f"each owner spends at most {statement}. {chance}"
+    )
+
+
+def _bar(bar: Progress, plan: TrainConfig) -> Callable[[OwnerId, int, StepRecord], None]:
+    row = bar.add_task("training", total=plan.num_owners * plan.steps_total)
+
+    def on_step(owner: OwnerId, server_round: int, record: StepRecord) -> None:
+        bar.update(row, advance=1, description=f"round {server_round}, {owner}")
+
+    return on_step
+
+
+def _override(plan: TrainConfig, **changes: Any) -> TrainConfig:
+    """Return the plan with what was given on the command line."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    if "num_owners" in given and "min_replies" not in given:
+        given["min_replies"] = min(plan.min_replies, max(1, given["num_owners"]))
+    return replace(plan, **given)
+
+
+def _new_folder(runs: Path) -> Path:
+    """Return a folder name of its own, from the time."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return runs / (stamp if not (runs / stamp).exists() else f"{stamp}-{time.monotonic_ns()}")
+
+
+def _show(run: RunFolder, outcome: Outcome, as_json: bool) -> None:
+    ledger = PrivacyLedger.open(run.ledger_path)
+    spent = {str(owner): ledger.spent(owner) for owner in ledger.owners()}
+    if as_json:
+        show_json(
+            {
+                "run": str(run.path),
+                "rounds_done": outcome.rounds_done,
+                "ended": outcome.ended,
+                "privacy": spent,
+            }
+        )
+        return
+    talk().print()
+    for owner, statement in sorted(spent.items()):
+        talk().print(f"{owner} spent {statement}", markup=False)
+    if outcome.ended == "budget_exhausted":
+        talk().print("The budget is spent; the last complete round was kept.", style="yellow")
+    talk().print(f"rounds done: {outcome.rounds_done}; run folder:")
+    typer.echo(str(run.path))

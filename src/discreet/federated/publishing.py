@@ -1,0 +1,63 @@
+"""Put the averaged adapter of a round on the shelf, with a card that says what it is and cost."""
+
+import shutil
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+from discreet.artifacts import RunFolder, sha256_of_folder
+from discreet.federated.messages import State
+from discreet.federated.task import AssistantTask, spec_of
+from discreet.model import load_adapter_state, save_adapter
+from discreet.privacy import PrivacyLedger
+from discreet.registry import AdapterCard, write_card
+
+DATA_LICENCE = "Apache-2.0; portraits rendered from CC0 1.0 assets (docs/cards/people.md)"
+
+
+def publish(run: RunFolder, task: AssistantTask, state: State, *, rounds_done: int) -> AdapterCard:
+    """Write `adapter/` and `card.json` of a run; an older adapter is replaced whole.
+
+    Args:
+        run: Where the run lives; its ledger says what was spent.
+        task: Whose model and plan made the adapter.
+        state: The averaged adapter.
+        rounds_done: Rounds that are in it.
+    """
+    load_adapter_state(task.vlm, state)
+    scratch = run.adapter_dir.with_name("adapter.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    save_adapter(task.vlm, spec_of(task.config), scratch)
+    shutil.rmtree(run.adapter_dir, ignore_errors=True)
+    scratch.rename(run.adapter_dir)
+    ledger = PrivacyLedger.open(run.ledger_path)
+    card = AdapterCard(
+        run=run.id,
+        base_name=task.vlm.name,
+        base_sha256=task.vlm.base_hash,
+        adapter_sha256=sha256_of_folder(run.adapter_dir),
+        lora=asdict(spec_of(task.config)),
+        per_owner={str(owner): ledger.spent(owner) for owner in ledger.owners()},
+        data_licence=DATA_LICENCE,
+        seed=task.config.seed,
+        rounds_done=rounds_done,
+        reproducible=task.config.reproducible,
+        commit=code_commit(),
+    )
+    write_card(run, card)
+    return card
+
+
+def code_commit() -> str | None:
+    """Return the commit of the checkout that runs, None where there is none."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parent,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip() or None
