@@ -16,6 +16,9 @@ from typing import Any, get_args, get_type_hints
 
 from discreet.artifacts import read_toml, write_toml
 
+SERVER_KEYS = ("run_folder",)
+"""Settings of a Flower run that say where the server writes; no part of the plan."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
@@ -36,6 +39,8 @@ class TrainConfig:
     """Usable replies a round needs, from 1 to `num_owners`; with fewer the run stops."""
     round_timeout_seconds: float = 3600.0
     """Longest wait for the replies of a round, in seconds; Flower's own default."""
+    node_wait_seconds: float = 60.0
+    """Longest wait for all owners to be connected before a round starts, in seconds."""
     target_epsilon: float = 8.0
     """Budget of each owner over all rounds, above 0; 8 is the usual weak but meaningful choice."""
     delta: float = 1e-5
@@ -69,7 +74,8 @@ class TrainConfig:
         whole = ("num_owners", "num_rounds", "local_steps", "expected_batch_size", "lora_alpha")
         for name in (*whole, "lora_r", "lora_layers", "max_physical_batch"):
             self._require(name, getattr(self, name) >= 1, f"{name} >= 1")
-        for name in ("target_epsilon", "max_grad_norm", "learning_rate", "round_timeout_seconds"):
+        waits = ("round_timeout_seconds", "node_wait_seconds")
+        for name in ("target_epsilon", "max_grad_norm", "learning_rate", *waits):
             value = getattr(self, name)
             self._require(name, 0 < value < float("inf"), f"a finite {name} > 0")
         self._require(
@@ -121,6 +127,11 @@ class TrainConfig:
             )
         kwargs: dict[str, Any] = {k: _as_float(v, hints[k]) for k, v in values.items()}
         return cls(**kwargs)
+
+    @classmethod
+    def from_run_config(cls, values: Mapping[str, object]) -> "TrainConfig":
+        """Return the config in a Flower run's settings, less `SERVER_KEYS`."""
+        return cls.from_mapping({k: v for k, v in values.items() if k not in SERVER_KEYS})
 
     @classmethod
     def load(cls, path: Path) -> "TrainConfig":
