@@ -5,10 +5,10 @@ the person. `audience_of_answer` reads the form from the text alone.
 """
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import textstat
 import torch
 
 from discreet.data import (
@@ -146,5 +146,14 @@ def audience_of_answer(answer: str) -> Audience:
         return "older_adult"
     sentences = [s for s in re.split(r"(?<=[.!?])\s+", answer.strip()) if s]
     words = len(answer.split()) / max(1, len(sentences))
-    easy = textstat.flesch_kincaid_grade(answer) <= CHILD_GRADE
+    easy = reading_grade(answer) <= CHILD_GRADE
     return "child" if easy and words <= CHILD_SENTENCE_WORDS else "adult"
+
+
+def reading_grade(text: str) -> float:
+    """Return the Flesch-Kincaid grade (Kincaid et al. 1975): US school years needed to read it."""
+    with warnings.catch_warnings():
+        # textstat 0.7.4 reads its word list through pkg_resources, which announces its own end.
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+        import textstat
+    return float(textstat.flesch_kincaid_grade(text))

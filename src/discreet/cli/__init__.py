@@ -1,52 +1,75 @@
 """The command line: a table of commands. Data goes to stdout, talk and progress to stderr.
 
-Environment variables are read here and nowhere else: `DISCREET_CACHE`, `DISCREET_RUNS`.
+Environment variables are read in this room and nowhere else: `DISCREET_CACHE`, `DISCREET_RUNS`.
+A command's file is imported when the command is called, so that `--help` is quick.
 """
 
+import importlib
 import sys
+from typing import Any
 
+import click
 import typer
 from rich.console import Console
 
-from discreet import __version__
-from discreet.cli import adapters, bench, chat, people, recipe, train
+from discreet.cli.options import quiet_libraries
 from discreet.errors import DiscreetError
 
-app = typer.Typer(
-    name="discreet",
-    help="A user-aware multimodal assistant that keeps what it sees to itself.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command("quickstart")(train.quickstart)
-app.command("train")(train.train)
-app.command("chat")(chat.chat)
-app.add_typer(adapters.app, name="adapters")
-app.add_typer(people.app, name="people")
-app.add_typer(recipe.app, name="recipe")
-app.add_typer(bench.app, name="bench")
+COMMANDS = {
+    "quickstart": ("train", "quickstart", "Train over four owners with privacy, then ask."),
+    "train": ("train", "train", "Train an adapter over several owners with privacy."),
+    "chat": ("chat", "chat", "Ask the assistant: perceive, gate by the policy, respond."),
+    "adapters": ("adapters", "app", "What is on the shelf, and what it cost."),
+    "people": ("people", "app", "Synthetic people: export or render portraits."),
+    "recipe": ("recipe", "app", "Make again the weights that ship with the package."),
+    "bench": ("bench", "app", "What privacy costs, on held-out people."),
+    "doctor": ("doctor", "doctor", "Check that this installation can do its work."),
+    "version": ("doctor", "version", "Print the version."),
+}
+"""Name -> (file, function or app in it, one line of help)."""
 
 
-@app.command("version")
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
+class _Table(click.Group):
+    """A group that imports a command's file on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        file, name, _ = COMMANDS[cmd_name]
+        found: Any = getattr(importlib.import_module(f"discreet.cli.{file}"), name)
+        if not isinstance(found, typer.Typer):
+            single = typer.Typer(add_completion=False, rich_markup_mode=None)
+            single.command(cmd_name)(found)
+            found = single
+        command: click.Command = typer.main.get_command(found)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(cls=_Table, no_args_is_help=True)
+def app() -> None:
+    """A user-aware multimodal assistant that keeps what it sees to itself."""
 
 
 def main() -> None:
     """Run a command; an expected error is one line on stderr and exit status 1."""
+    quiet_libraries()
     talk = Console(stderr=True)
     try:
-        app(standalone_mode=True)
-    except KeyboardInterrupt:
+        app(standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
         talk.print("Stopped. What was written so far is complete and can be used.")
         sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except (DiscreetError, ValueError, OSError) as error:
-        talk.print(f"{_name(error)}: {error}", markup=False, style="bold red", highlight=False)
+        text = f"{type(error).__name__}: {error}"
+        talk.print(text, markup=False, style="bold red", highlight=False, soft_wrap=True)
         sys.exit(1)
-
-
-def _name(error: Exception) -> str:
-    return type(error).__name__

@@ -17,7 +17,7 @@ from discreet.bench import (
     written_for,
 )
 from discreet.cli.chat import load_responder
-from discreet.cli.options import CACHE, RUNS, Cache, Json, Runs, show_json, talk
+from discreet.cli.options import RUNS, Cache, Json, Runs, show_json, talk
 from discreet.federated import TrainConfig
 
 app = typer.Typer(help="What privacy costs, on held-out people.", no_args_is_help=True)
@@ -30,7 +30,7 @@ def compare_(
     ] = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0,1,2",
     out: Annotated[Path | None, typer.Option(help="JSON file for every cell.")] = None,
-    cache: Cache = CACHE,
+    cache: Cache = None,
     as_json: Json = False,
 ) -> None:
     """Compare the base, a federation without privacy and a private one, over seeds."""
@@ -55,7 +55,7 @@ def follow(
     adapter: Annotated[str, typer.Argument(help="Run id, run folder, 'latest' or 'none'.")],
     generate: Annotated[bool, typer.Option(help="Also let it write and read the answers.")] = True,
     runs: Runs = RUNS,
-    cache: Cache = CACHE,
+    cache: Cache = None,
 ) -> None:
     """Measure whether answers in native mode follow the portraits of held-out people."""
     vlm = load_responder(adapter, "small", runs=runs, cache=cache)

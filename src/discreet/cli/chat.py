@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from discreet.assistant import Assistant, Note, Notes, Reply, Turn, load_policy
-from discreet.cli.options import CACHE, RUNS, Cache, Json, Runs, show_json, talk
+from discreet.cli.options import RUNS, Cache, Json, Runs, show_json, talk
 from discreet.data import load_questions, open_image
 from discreet.errors import DiscreetError
 from discreet.model import Vlm, load, load_adapter
@@ -36,7 +36,7 @@ def chat(
     ] = "healthcare",
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 96,
     runs: Runs = RUNS,
-    cache: Cache = CACHE,
+    cache: Cache = None,
     as_json: Json = False,
 ) -> None:
     """Ask the assistant: perceive, gate by the policy, respond."""
@@ -59,7 +59,9 @@ def chat(
         talk().print(why(reply), style="dim", markup=False)
 
 
-def build_assistant(adapter: str, base: str, policy: str, *, runs: Path, cache: Path) -> Assistant:
+def build_assistant(
+    adapter: str, base: str, policy: str, *, runs: Path, cache: Path | None
+) -> Assistant:
     """Return the assistant with an adapter of the shelf, behind a policy."""
     return Assistant(
         vlm=load_responder(adapter, base, runs=runs, cache=cache),
@@ -69,7 +71,7 @@ def build_assistant(adapter: str, base: str, policy: str, *, runs: Path, cache: 
     )
 
 
-def load_responder(adapter: str, base: str, *, runs: Path, cache: Path) -> Vlm:
+def load_responder(adapter: str, base: str, *, runs: Path, cache: Path | None) -> Vlm:
     """Return the base with the adapter of a run, refused if it was made for another base.
 
     Raises:

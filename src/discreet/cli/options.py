@@ -10,17 +10,19 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from discreet.model import CACHE_DIR
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Runs = Annotated[
     Path, typer.Option("--runs", envvar="DISCREET_RUNS", help="Folder that holds run folders.")
 ]
 Cache = Annotated[
-    Path, typer.Option("--cache", envvar="DISCREET_CACHE", help="Folder for converted models.")
+    Path | None,
+    typer.Option(
+        "--cache",
+        envvar="DISCREET_CACHE",
+        help="Folder for converted models; the user's cache folder by default.",
+    ),
 ]
 RUNS = Path("runs")
-CACHE = CACHE_DIR
 
 
 def talk() -> Console:

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from discreet.artifacts import RunFolder
 from discreet.assistant import Turn
 from discreet.cli.chat import build_assistant, why
-from discreet.cli.options import CACHE, RUNS, Cache, Json, Runs, progress, show_json, talk
+from discreet.cli.options import RUNS, Cache, Json, Runs, progress, show_json, talk
 from discreet.data import load_portraits
 from discreet.federated import AssistantTask, Outcome, TrainConfig, publish, run_federation
 from discreet.privacy import PrivacyLedger, StepRecord
@@ -50,7 +50,7 @@ def train(
         Path | None, typer.Option(help="Parquet of portraits instead of the shipped people.")
     ] = None,
     runs: Runs = RUNS,
-    cache: Cache = CACHE,
+    cache: Cache = None,
     as_json: Json = False,
 ) -> None:
     """Train an adapter over several owners with example-level differential privacy."""
@@ -76,7 +76,7 @@ def train(
     _show(run, outcome, as_json)
 
 
-def quickstart(runs: Runs = RUNS, cache: Cache = CACHE) -> None:
+def quickstart(runs: Runs = RUNS, cache: Cache = None) -> None:
     """Train over four owners with privacy, then answer a child and an older adult."""
     run = RunFolder.create(_new_folder(runs))
     outcome = train_run(QUICKSTART, run, cache=cache)
@@ -93,7 +93,7 @@ def quickstart(runs: Runs = RUNS, cache: Cache = CACHE) -> None:
 
 
 def train_run(
-    plan: TrainConfig, run: RunFolder, *, data: Path | None = None, cache: Path = CACHE
+    plan: TrainConfig, run: RunFolder, *, data: Path | None = None, cache: Path | None = None
 ) -> Outcome:
     """Run the rounds that are left with a progress bar; publish the adapter after each."""
     talk().print(_promise(plan), markup=False)
