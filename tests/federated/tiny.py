@@ -1,0 +1,108 @@
+"""A real federated task small enough for a test: two linear layers, real DP-SGD, real ledger."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from discreet.federated import LocalResult, TrainConfig, draw_generators
+from discreet.privacy import PrivacyLedger, PrivacyPlan, StepRecord, calibrate, spend
+from discreet.types import OwnerId
+
+EXAMPLES = 20
+
+
+def tiny_config(**changes: object) -> TrainConfig:
+    """A plan of two owners, two rounds of three steps, drawn from the seed."""
+    plan: dict[str, object] = {
+        "base": "tiny",
+        "num_owners": 2,
+        "min_replies": 1,
+        "num_rounds": 2,
+        "local_steps": 3,
+        "sample_rate": 0.5,
+        "expected_batch_size": 10,
+        "learning_rate": 0.1,
+        "node_wait_seconds": 30.0,
+        "reproducible": True,
+    }
+    return TrainConfig.from_mapping({**plan, **changes})
+
+
+@functools.cache
+def plan_of(config: TrainConfig) -> PrivacyPlan:
+    return calibrate(
+        target_epsilon=config.target_epsilon,
+        delta=config.delta,
+        sample_rate=config.sample_rate,
+        steps=config.steps_total,
+        expected_batch_size=config.expected_batch_size,
+        accountant="rdp",
+    )
+
+
+class TinyTask:
+    """Owners learn the same line from points of their own."""
+
+    def __init__(self, config: TrainConfig, data: Path | None = None) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+        self._initial = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+
+    def initial_state(self) -> dict[str, torch.Tensor]:
+        return {name: tensor.clone() for name, tensor in self._initial.items()}
+
+    def points_of(self, owner: OwnerId) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(int(owner.rpartition("-")[2]) + 1)
+        inputs = torch.randn(EXAMPLES, 3, generator=generator)
+        return inputs, inputs.sum(1)
+
+    def train(
+        self,
+        state: dict[str, torch.Tensor],
+        *,
+        owner: OwnerId,
+        server_round: int,
+        ledger: PrivacyLedger,
+        on_step: Callable[[StepRecord], None] | None,
+    ) -> LocalResult:
+        self.model.load_state_dict(state)
+        inputs, targets = self.points_of(owner)
+        losses: list[float] = []
+
+        def loss_of(indices: Sequence[int]) -> torch.Tensor:
+            rows = torch.tensor(indices)
+            return (self.model(inputs[rows]).squeeze(1) - targets[rows]) ** 2
+
+        def record(step: StepRecord) -> None:
+            losses.append(float("nan") if step.loss is None else step.loss)
+            if on_step:
+                on_step(step)
+
+        plan = plan_of(self.config)
+        ledger.open_account(owner, plan)
+        chance = draw_generators(self.config, owner=owner, server_round=server_round)
+        statement = spend(
+            ledger,
+            owner,
+            self.model,
+            loss_of,
+            num_examples=EXAMPLES,
+            rows_per_example=1,
+            plan=plan,
+            steps=self.config.local_steps,
+            optimizer=torch.optim.SGD(self.model.parameters(), lr=self.config.learning_rate),
+            sampling_generator=chance.sampling,
+            noise_generator=chance.noise,
+            on_step=record,
+        )
+        trained = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        return LocalResult(
+            statement=statement,
+            steps=self.config.local_steps,
+            state=trained,
+            losses=tuple(losses),
+        )

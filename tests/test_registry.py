@@ -1,0 +1,181 @@
+"""Adapters on the shelf: cards are strict, files are checked, bases must fit."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from discreet.artifacts import RunFolder, sha256_of_folder
+from discreet.errors import ArtifactCorrupt, ArtifactError, IncompatibleBase, UnsafeFile
+from discreet.registry import (
+    AdapterCard,
+    list_adapters,
+    read_card,
+    require_base,
+    resolve,
+    write_card,
+)
+from discreet.types import PrivacyStatement
+
+BASE, OTHER = "a" * 64, "b" * 64
+
+
+def statement(epsilon: float) -> PrivacyStatement:
+    return PrivacyStatement(
+        epsilon=epsilon, delta=1e-5, unit="example", neighbouring_relation="add_or_remove_one"
+    )
+
+
+def shelve(runs: Path, name: str, **changes: Any) -> RunFolder:
+    """Put an adapter of two files on the shelf."""
+    run = RunFolder.create(runs / name)
+    with run.new_adapter() as folder:
+        (folder / "adapter_config.json").write_text("{}")
+        (folder / "adapter_model.safetensors").write_bytes(name.encode())
+    card = AdapterCard(
+        run=name,
+        base_name="small",
+        base_sha256=BASE,
+        adapter_sha256=sha256_of_folder(run.adapter_dir),
+        lora={"r": 8},
+        per_owner={"owner-0": statement(3.0), "owner-1": statement(4.5)},
+        data_licence="CC0-1.0",
+        seed=0,
+        rounds_done=2,
+        reproducible=False,
+        created="2026-01-02T03:04:05+00:00",
+    )
+    write_card(run, replace(card, **changes))
+    return run
+
+
+def spoil(run: RunFolder, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a card behind the registry's back."""
+    raw = json.loads(run.card_path.read_text())
+    change(raw)
+    run.card_path.write_text(json.dumps(raw))
+
+
+def test_a_card_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    run = shelve(tmp_path, "first", commit="c0ffee")
+    card = read_card(run)
+    write_card(run, card)
+    assert read_card(run) == card
+    assert card.commit == "c0ffee"
+    assert card.worst == statement(4.5)
+
+
+def test_a_card_has_the_parts_the_design_names(tmp_path: Path) -> None:
+    raw = json.loads(shelve(tmp_path, "first").card_path.read_text())
+    assert raw["base"] == {"name": "small", "sha256": BASE}
+    assert raw["privacy"]["worst"]["epsilon"] == 4.5
+    assert set(raw["privacy"]["worst"]) == {"epsilon", "delta", "unit", "neighbouring_relation"}
+    assert raw["data"] == {"licence": "CC0-1.0"}
+    assert raw["format"] == 1
+
+
+def test_without_owners_there_is_no_guarantee(tmp_path: Path) -> None:
+    assert read_card(shelve(tmp_path, "plain", per_owner={})).worst is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda raw: raw.update(colour="red"), "colour"),
+        (lambda raw: raw["base"].update(size=1), "size"),
+        (lambda raw: raw["data"].pop("licence"), "licence"),
+        (lambda raw: raw.pop("seed"), "seed"),
+        (lambda raw: raw.update(seed="0"), "seed of type int"),
+        (lambda raw: raw.update(seed=True), "seed of type int"),
+        (lambda raw: raw.update(format=2), "format 1"),
+        (lambda raw: raw.update(base="small"), "base as an object"),
+        (lambda raw: raw.update(created="yesterday"), "isoformat"),
+        (lambda raw: raw["privacy"]["worst"].update(epsilon=0.1), "largest epsilon"),
+        (lambda raw: raw["privacy"].update(worst=None), "largest epsilon"),
+        (lambda raw: raw["privacy"]["per_owner"]["owner-0"].pop("delta"), "delta"),
+    ],
+)
+def test_a_card_that_is_not_as_written_is_corrupt(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    run = shelve(tmp_path, "first")
+    spoil(run, change)
+    with pytest.raises(ArtifactCorrupt, match=message):
+        read_card(run)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3"])
+def test_a_card_that_is_no_object_is_corrupt(tmp_path: Path, text: str) -> None:
+    run = shelve(tmp_path, "first")
+    run.card_path.write_text(text)
+    with pytest.raises(ArtifactCorrupt):
+        read_card(run)
+
+
+def test_listing_is_by_time_and_reports_what_it_cannot_read(tmp_path: Path) -> None:
+    shelve(tmp_path, "new", created="2026-03-01T00:00:00+00:00")
+    shelve(tmp_path, "old", created="2026-01-01T00:00:00+00:00")
+    shelve(tmp_path, "broken").card_path.write_text("{")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "note.txt").touch()
+    shelf = list_adapters(tmp_path)
+    assert [item.run.id for item in shelf] == ["old", "new", "broken", "empty"]
+    assert [item.card is None for item in shelf] == [False, False, True, True]
+    assert "card.json" in (shelf[2].problem or "")
+    assert resolve("latest", tmp_path).card.run == "new"
+
+
+def test_a_shelf_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert list_adapters(tmp_path / "none") == []
+    with pytest.raises(ArtifactError, match="found none"):
+        resolve("latest", tmp_path / "none")
+
+
+def test_a_run_is_found_by_id_and_by_path(tmp_path: Path) -> None:
+    run = shelve(tmp_path / "runs", "first")
+    for ref in ("first", str(run.path)):
+        adapter = resolve(ref, tmp_path / "runs", base_sha256=BASE)
+        assert adapter.folder == run.path / "adapter"
+        assert adapter.card.run == "first"
+
+
+@pytest.mark.parametrize("ref", ["second", "", "../first", "first/adapter/x"])
+def test_an_unknown_reference_lists_what_there_is(tmp_path: Path, ref: str) -> None:
+    shelve(tmp_path / "runs", "first")
+    with pytest.raises(ArtifactError, match="first"):
+        resolve(ref, tmp_path / "runs")
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_a_changed_file_is_corrupt(tmp_path: Path, name: str) -> None:
+    run = shelve(tmp_path, "first")
+    (run.adapter_dir / name).write_bytes(b"changed")
+    with pytest.raises(ArtifactCorrupt, match="other files"):
+        resolve("first", tmp_path)
+
+
+def test_a_missing_adapter_is_corrupt(tmp_path: Path) -> None:
+    run = shelve(tmp_path, "first")
+    for path in run.adapter_dir.iterdir():
+        path.unlink()
+    run.adapter_dir.rmdir()
+    with pytest.raises(ArtifactCorrupt):
+        resolve("first", tmp_path)
+
+
+def test_a_pickle_is_refused_before_anything_is_hashed(tmp_path: Path) -> None:
+    run = shelve(tmp_path, "first")
+    (run.adapter_dir / "adapter_model.bin").touch()
+    with pytest.raises(UnsafeFile):
+        resolve("first", tmp_path)
+
+
+def test_another_base_is_refused_with_both_hashes(tmp_path: Path) -> None:
+    run = shelve(tmp_path, "first")
+    with pytest.raises(IncompatibleBase, match=rf"{BASE[:12]} .* {OTHER[:12]}\."):
+        resolve("first", tmp_path, base_sha256=OTHER)
+    with pytest.raises(IncompatibleBase):
+        require_base(read_card(run), OTHER)
