@@ -1,0 +1,288 @@
+"""The commands as a person types them, on `tiny`."""
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from discreet.cli import COMMANDS, main
+from discreet.federated import TrainConfig
+from discreet.privacy import PrivacyLedger
+
+Run = Callable[..., tuple[int, str, str]]
+QUESTION = "Why do I sleep badly after coffee?"
+
+
+@pytest.fixture
+def discreet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process; return its exit status, stdout and stderr."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["discreet", *map(str, words)])
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def small_plan() -> tuple[str, ...]:
+    return ("--base", "tiny", "--owners", "2", "--rounds", "1", "--steps", "2")
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, portraits_file: Path, small_plan: tuple[str, ...]
+) -> Path:
+    """A run folder of `tiny`, made once by the real command."""
+    out = tmp_path_factory.mktemp("runs") / "first"
+    words = ["train", *small_plan, "--data", portraits_file, "--out", out, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "discreet", *map(str, words)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rounds_done"] == 1
+    return out
+
+
+def test_every_command_has_help(discreet: Run) -> None:
+    for name in COMMANDS:
+        status, out, _ = discreet(name, "--help")
+        assert status == 0
+        assert "Usage" in out
+
+
+def test_a_run_folder_holds_what_the_design_says(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()}
+    assert {"config.toml", "ledger.json", "adapter", "card.json", "metrics.jsonl"} <= names
+    ledger = json.loads((trained / "ledger.json").read_text())
+    entry = ledger["owners"]["owner-0"]["entries"][0]
+    assert {"noise_multiplier", "sample_rate", "steps", "delta", "epsilon"} <= set(entry)
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert {line["visibility"] for line in lines} == {"local", "released"}
+    assert TrainConfig.load(trained / "config.toml").base == "tiny"
+
+
+def test_train_says_epsilon_with_delta_unit_and_relation(
+    discreet: Run, portraits_file: Path, small_plan: tuple[str, ...], tmp_path: Path
+) -> None:
+    status, out, err = discreet(
+        "train", *small_plan, "--data", portraits_file, "--out", tmp_path / "run"
+    )
+    assert status == 0, err
+    assert out.strip() == str(tmp_path / "run")
+    text = " ".join(err.split())
+    assert "epsilon = 8.00 at delta = 1e-05 (unit: example, neighbours: add_or_remove_one)" in text
+    assert "owner-0 spent epsilon" in text
+
+
+def test_a_run_folder_that_exists_is_refused(
+    discreet: Run, trained: Path, small_plan: tuple[str, ...]
+) -> None:
+    before = (trained / "card.json").read_bytes()
+    status, _, err = discreet("train", *small_plan, "--out", trained)
+    assert status == 1
+    assert "RunExists" in err
+    assert (trained / "card.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--epsilon", "0"), ("--epsilon", "-1"), ("--delta", "1")]
+)
+def test_a_plan_without_a_guarantee_is_refused(
+    discreet: Run, tmp_path: Path, option: str, value: str
+) -> None:
+    status, _, err = discreet(
+        "train", "--base", "tiny", option, value, "--out", tmp_path / "run"
+    )
+    assert status == 1
+    assert "Expected" in err
+    assert value.lstrip("-") in err
+
+
+def test_a_parquet_without_a_column_is_refused(discreet: Run, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "people.parquet"
+    pq.write_table(pa.table({"image": [b""], "identity_id": ["p1"]}), path)
+    status, _, err = discreet(
+        "train", "--base", "tiny", "--data", path, "--out", tmp_path / "run"
+    )
+    assert status == 1
+    assert "age_band" in err
+
+
+def test_reproducible_runs_give_the_same_adapter(
+    discreet: Run, portraits_file: Path, small_plan: tuple[str, ...], tmp_path: Path
+) -> None:
+    hashes = []
+    for name, extra in (("a", ["--reproducible"]), ("b", ["--reproducible"]), ("c", [])):
+        words = ["train", *small_plan, "--data", portraits_file, "--out", tmp_path / name, *extra]
+        assert discreet(*words)[0] == 0
+        hashes.append(json.loads((tmp_path / name / "card.json").read_text())["adapter_sha256"])
+    assert hashes[0] == hashes[1]
+    assert hashes[2] != hashes[0], "without --reproducible, noise is nobody's to repeat"
+
+
+def test_a_finished_run_is_not_trained_further(discreet: Run, trained: Path) -> None:
+    before = (trained / "ledger.json").read_bytes()
+    status, out, err = discreet("train", "--resume", trained, "--json")
+    assert status == 0, err
+    assert json.loads(out)["rounds_done"] == 1
+    assert (trained / "ledger.json").read_bytes() == before
+
+
+def test_adapters_are_listed_and_shown(discreet: Run, trained: Path) -> None:
+    status, out, _ = discreet("adapters", "list", "--runs", trained.parent, "--json")
+    assert status == 0
+    assert [card["run"] for card in json.loads(out)] == ["first"]
+    status, out, _ = discreet("adapters", "show", trained, "--json")
+    assert json.loads(out)["privacy"]["worst"]["neighbouring_relation"] == "add_or_remove_one"
+    status, out, err = discreet("adapters", "list", "--runs", trained.parent)
+    assert status == 0
+    assert "first" in out + err
+
+
+def test_chat_answers_and_says_why(discreet: Run, trained: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "face.png"
+    Image.new("RGB", (128, 128), (150, 120, 100)).save(picture)
+    status, out, err = discreet(
+        *("chat", "--adapter", trained, "--image", picture, "--profile", "age_band=child"),
+        *("--max-new-tokens", 5, "--json", "--once", QUESTION),
+    )
+    assert status == 0, err
+    reply = json.loads(out)
+    assert reply["mode"] == "gated"
+    assert reply["note"] == "healthcare.sleep.caffeine" or reply["note"].startswith("healthcare.")
+    assert {"attribute": "age_band", "value": "child", "source": "declared", "confidence": 1.0} in (
+        reply["used"]
+    )
+
+
+def test_chat_hands_over_the_picture_only_where_the_policy_allows(
+    discreet: Run, trained: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "face.png"
+    Image.new("RGB", (128, 128), (150, 120, 100)).save(picture)
+    words = ["chat", "--adapter", trained, "--image", picture, "--mode", "native"]
+    words += ["--max-new-tokens", 3, "--json", "--once", QUESTION]
+    status, out, err = discreet(*words)
+    assert status == 0, err
+    assert json.loads(out)["mode"] == "native"
+    status, _, err = discreet(*words, "--policy", "education")
+    assert status == 1
+    assert "PolicyError" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, "readable"), (b"not a picture", "JPEG"), ("1px", "at least"), ("cut", "damaged")],
+)
+def test_a_bad_picture_gets_a_clear_error(
+    discreet: Run, trained: Path, tmp_path: Path, content: bytes | str | None, expected: str
+) -> None:
+    picture = tmp_path / "face.jpg"
+    if isinstance(content, bytes):
+        picture.write_bytes(content)
+    elif content is not None:
+        Image.new("RGB", (1, 1) if content == "1px" else (200, 200)).save(picture)
+        if content == "cut":
+            picture.write_bytes(picture.read_bytes()[:400])
+    status, _, err = discreet(
+        "chat", "--adapter", trained, "--image", picture, "--once", QUESTION
+    )
+    assert status == 1
+    assert "ImageError" in err
+    assert expected in err
+
+
+def test_an_adapter_for_another_base_is_refused(
+    discreet: Run, trained: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    copy = tmp_path / "other"
+    shutil.copytree(trained, copy)
+    card = json.loads((copy / "card.json").read_text())
+    card["base"]["sha256"] = "0" * 64
+    (copy / "card.json").write_text(json.dumps(card))
+    status, _, err = discreet("chat", "--adapter", copy, "--once", QUESTION)
+    assert status == 1
+    assert "IncompatibleBase" in err
+
+
+def test_an_interactive_talk_survives_a_mistake(trained: Path) -> None:
+    lines = f"/image nowhere.jpg\n/profile age_band=child\n{QUESTION}\n/why\n/quit\n"
+    done = subprocess.run(
+        [sys.executable, "-m", "discreet", "chat", "--adapter", str(trained)]
+        + ["--max-new-tokens", "3"],
+        input=lines,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "talking with an AI" in done.stderr
+    assert "picture file" in " ".join(done.stderr.split())
+    assert "age_band=child (declared" in done.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_readable_folder_and_the_charge(
+    portraits_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    words = ["train", "--base", "tiny", "--owners", "2", "--rounds", "50", "--steps", "20"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "discreet", *words, "--data", str(portraits_file), "--out", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "card.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Stopped" in err
+    rounds = json.loads((out / "card.json").read_text())["rounds_done"]
+    assert 1 <= rounds < 50
+    ledger = PrivacyLedger.open(out / "ledger.json")
+    charged = sum(entry.steps for entry in ledger.entries(ledger.owners()[0]))
+    assert charged in (20 * rounds, 20 * (rounds + 1)), "a round that began stays charged"
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(
+    portraits_file: Path, tmp_path: Path, small_plan: tuple[str, ...]
+) -> None:
+    """A real limit on file size stands in for a full disk."""
+    out = tmp_path / "run"
+    words = ["train", *small_plan, "--data", str(portraits_file), "--out", str(out)]
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", "discreet", *words],
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+    )
+    assert done.returncode == 1
+    assert "OSError" in done.stderr or "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    TrainConfig.load(out / "config.toml")
+    PrivacyLedger.open(out / "ledger.json")
