@@ -11,15 +11,17 @@ from discreet.federated.client import (
 )
 from discreet.federated.config import TrainConfig, describe_fields
 from discreet.federated.local import LocalGrid
+from discreet.federated.messages import State
 from discreet.federated.publishing import publish
 from discreet.federated.rounds import (
     Checkpoint,
     Outcome,
     read_checkpoint,
+    released_statements,
     run_federation,
     server_app,
 )
-from discreet.federated.strategy import AdapterAveraging, RoundReport, RunningMean
+from discreet.federated.strategy import AdapterAveraging, OnRound, RoundReport, RunningMean
 from discreet.federated.task import (
     AssistantTask,
     VisualTokens,
@@ -36,9 +38,11 @@ __all__ = [
     "LocalGrid",
     "LocalResult",
     "LocalTask",
+    "OnRound",
     "Outcome",
     "RoundReport",
     "RunningMean",
+    "State",
     "TrainConfig",
     "VisualTokens",
     "Watch",
@@ -51,6 +55,7 @@ __all__ = [
     "presentations",
     "publish",
     "read_checkpoint",
+    "released_statements",
     "run_federation",
     "server_app",
 ]

@@ -62,7 +62,8 @@ class LocalTask(Protocol):
 
 
 TaskFactory = Callable[[TrainConfig, Path | None], LocalTask]
-"""Makes the task from the plan and the owner's data folder; `None`: the packaged people."""
+"""Makes the task from the plan and the owner's own data; `None`: simulated owners. It is called for
+each message, so it should keep what is costly to load."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +87,7 @@ class OwnerSite:
     ledger: Path
     """The owner's ledger; it must outlive the process, the run and the machine's restarts."""
     data: Path | None = None
-    """Folder of the owner's data; `None`: a simulated owner with packaged people."""
+    """The owner's own data; `None`: a simulated owner with packaged people."""
     max_epsilon: float = 8.0
     """Largest `target_epsilon` the owner accepts."""
     max_delta: float = 1e-5
@@ -198,13 +199,12 @@ def client_app(
     """Return the Flower app of a data owner.
 
     Args:
-        make_task: Called once in a process for each plan and data folder.
+        make_task: Makes the task, or returns the one that is resident.
         config: The plan; default: what the run's `run_config` says, within the owner's limits.
         ledger: Where simulated owners keep their accounts.
         watch: Callbacks on the device.
     """
     app = ClientApp()
-    task_of = functools.cache(make_task)
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
@@ -213,7 +213,7 @@ def client_app(
             plan = config or TrainConfig.from_run_config(context.run_config)
             if config is None:
                 site.check(plan)
-            task = task_of(plan, site.data)
+            task = make_task(plan, site.data)
         except Exception as error:  # See `local_update`.
             return _refuse(message, OwnerId(f"node {context.node_id}"), watch or Watch(), error)
         return local_update(message, task=task, site=site, watch=watch)

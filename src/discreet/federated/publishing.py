@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,11 +12,19 @@ from discreet.federated.task import AssistantTask, spec_of
 from discreet.model import load_adapter_state, save_adapter
 from discreet.privacy import PrivacyLedger
 from discreet.registry import AdapterCard, write_card
+from discreet.types import PrivacyStatement
 
 DATA_LICENCE = "Apache-2.0; portraits rendered from CC0 1.0 assets (docs/cards/people.md)"
 
 
-def publish(run: RunFolder, task: AssistantTask, state: State, *, rounds_done: int) -> AdapterCard:
+def publish(
+    run: RunFolder,
+    task: AssistantTask,
+    state: State,
+    *,
+    rounds_done: int,
+    spent: Mapping[str, PrivacyStatement] | None = None,
+) -> AdapterCard:
     """Write `adapter/` and `card.json` of a run; an older adapter is replaced whole.
 
     Args:
@@ -23,6 +32,8 @@ def publish(run: RunFolder, task: AssistantTask, state: State, *, rounds_done: i
         task: Whose model and plan made the adapter.
         state: The averaged adapter.
         rounds_done: Rounds that are in it.
+        spent: What each owner has spent; the ledger of the run by default. A server that holds no
+            ledger says here what its nodes told it.
     """
     load_adapter_state(task.vlm, state)
     scratch = run.adapter_dir.with_name("adapter.part")
@@ -30,14 +41,16 @@ def publish(run: RunFolder, task: AssistantTask, state: State, *, rounds_done: i
     save_adapter(task.vlm, spec_of(task.config), scratch)
     shutil.rmtree(run.adapter_dir, ignore_errors=True)
     scratch.rename(run.adapter_dir)
-    ledger = PrivacyLedger.open(run.ledger_path)
+    if spent is None:
+        ledger = PrivacyLedger.open(run.ledger_path)
+        spent = {str(owner): ledger.spent(owner) for owner in ledger.owners()}
     card = AdapterCard(
         run=run.id,
         base_name=task.vlm.name,
         base_sha256=task.vlm.base_hash,
         adapter_sha256=sha256_of_folder(run.adapter_dir),
         lora=asdict(spec_of(task.config)),
-        per_owner={str(owner): ledger.spent(owner) for owner in ledger.owners()},
+        per_owner=dict(spent),
         data_licence=DATA_LICENCE,
         seed=task.config.seed,
         rounds_done=rounds_done,

@@ -13,11 +13,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 import platformdirs
 import torch
@@ -35,10 +35,10 @@ from discreet.federated.local import LocalGrid
 from discreet.federated.messages import State
 from discreet.federated.strategy import AdapterAveraging, OnRound, RoundReport
 from discreet.privacy import StepRecord
-from discreet.types import OwnerId
+from discreet.types import OwnerId, PrivacyStatement
 
-Publisher = Callable[[TrainConfig, RunFolder, LocalTask], OnRound]
-"""Makes the hook that writes the adapter and its card after each round."""
+Publisher = Callable[[TrainConfig, RunFolder, Any], OnRound]
+"""Makes the hook that writes the adapter and its card; gets the task that `make_task` made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,6 +204,23 @@ def read_checkpoint(run: RunFolder) -> Checkpoint | None:
     return Checkpoint(rounds_done=rounds_done, state=state)
 
 
+def released_statements(run: RunFolder) -> dict[str, PrivacyStatement]:
+    """Return what each node last said it has spent; `node-<id>` stands for the owner.
+
+    The server knows no more than this: a node that lost a reply has spent more than it said.
+    """
+    spent: dict[str, PrivacyStatement] = {}
+    for line in run.read_metrics():
+        if line["name"] == "epsilon" and line["visibility"] == "released":
+            spent[f"node-{line['node']}"] = PrivacyStatement(
+                epsilon=line["value"],
+                delta=line["delta"],
+                unit=line["unit"],
+                neighbouring_relation=line["neighbouring_relation"],
+            )
+    return spent
+
+
 def _settle_config(config: TrainConfig, run: RunFolder) -> None:
     """Write the plan into a new run; refuse another plan than that of an old one."""
     if not run.config_path.exists():
@@ -229,18 +246,12 @@ def _release(run: RunFolder, report: RoundReport) -> None:
     line = {"round": report.server_round, "visibility": "released"}
     run.append_metric({**line, "name": "replies", "value": len(report.statements)})
     for node, reason in report.dropped.items():
-        run.append_metric({**line, "name": "dropped", "value": node, "reason": reason})
-    worst = report.worst
-    run.append_metric(
-        {
-            **line,
-            "name": "worst_epsilon",
-            "value": worst.epsilon,
-            "delta": worst.delta,
-            "unit": worst.unit,
-            "neighbouring_relation": worst.neighbouring_relation,
-        }
-    )
+        run.append_metric({**line, "name": "dropped", "node": node, "value": 1, "reason": reason})
+    for node, spent in sorted(report.statements.items()):
+        guarantee = {key: value for key, value in asdict(spent).items() if key != "epsilon"}
+        steps = {**line, "name": "steps", "node": node, "value": report.steps[node]}
+        run.append_metric(steps)
+        run.append_metric({**steps, "name": "epsilon", "value": spent.epsilon, **guarantee})
 
 
 def _log_end(run: RunFolder, server_round: int, reason: str) -> None:

@@ -40,11 +40,6 @@ class RoundReport:
     dropped: dict[int, str]
     """Why each other node that was asked did not count."""
 
-    @property
-    def worst(self) -> PrivacyStatement:
-        """Return the statement with the largest epsilon."""
-        return max(self.statements.values(), key=lambda s: (s.epsilon, s.delta))
-
 
 OnRound = Callable[[int, State, RoundReport], None]
 """Called with the round, the new average and its report once a round is done."""

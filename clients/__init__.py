@@ -1,0 +1,1 @@
+"""The app that a data owner's Flower node runs."""

@@ -1,0 +1,19 @@
+"""Flower ClientApp of a data owner: names the task; all it does lies in `discreet.federated`.
+
+The owner's pseudonym, ledger, data and limits come from the node's own `--node-config`, the public
+plan from the run's `run_config`. See README.md beside this file.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from discreet.federated import AssistantTask, TrainConfig, client_app
+
+
+@lru_cache(maxsize=1)
+def resident_task(config: TrainConfig, data: Path | None) -> AssistantTask:
+    """Return the task; one base model stays loaded in a process."""
+    return AssistantTask.build(config, data)
+
+
+app = client_app(resident_task)

@@ -1,0 +1,1 @@
+"""The app that the federation's server runs."""

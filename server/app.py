@@ -1,0 +1,35 @@
+"""Flower ServerApp of the federation: averages adapters and shelves each average with its card.
+
+The public plan comes from the run's `run_config`. See README.md beside this file.
+"""
+
+from pathlib import Path
+
+from discreet.artifacts import RunFolder
+from discreet.federated import (
+    AssistantTask,
+    OnRound,
+    RoundReport,
+    State,
+    TrainConfig,
+    publish,
+    released_statements,
+    server_app,
+)
+
+
+def build_task(config: TrainConfig, data: Path | None) -> AssistantTask:
+    """Return the task, of which the server needs the first adapter and the writer of files."""
+    return AssistantTask.build(config, data)
+
+
+def publisher(config: TrainConfig, run: RunFolder, task: AssistantTask) -> OnRound:
+    """Return the hook that writes the adapter of each round, with what the nodes say they spent."""
+
+    def on_round(server_round: int, state: State, report: RoundReport) -> None:
+        publish(run, task, state, rounds_done=server_round, spent=released_statements(run))
+
+    return on_round
+
+
+app = server_app(build_task, publisher=publisher)
