@@ -189,6 +189,12 @@ def test_a_damaged_ledger_is_never_read_as_unspent(
     assert ledger.path.read_bytes() == damaged
 
 
+def test_a_ledger_that_vanished_is_not_taken_for_an_empty_one(ledger: PrivacyLedger) -> None:
+    ledger.path.unlink()
+    with pytest.raises(ArtifactCorrupt, match=r"ledger\.json"):
+        ledger.charge(CLINIC, steps=1)
+
+
 @contextmanager
 def full_disk(size_bytes: int) -> Iterator[None]:
     """Let the kernel refuse to write any file beyond a size."""

@@ -21,17 +21,15 @@ True
 """
 
 import fcntl
-import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from discreet.artifacts import read_json, write_json
 from discreet.errors import ArtifactCorrupt, BudgetExhausted
 from discreet.privacy.accounting import epsilon_of
 from discreet.privacy.plan import PrivacyPlan, require_count, require_keys
@@ -199,8 +197,8 @@ class PrivacyLedger:
 
     def _read(self) -> dict[OwnerId, Account]:
         """Return all accounts, or raise `ArtifactCorrupt`."""
+        raw = read_json(self.path)
         try:
-            raw = json.loads(self.path.read_text(encoding="utf-8"))
             require_keys("a ledger", raw, {"version", "owners"})
             if raw["version"] != VERSION:
                 raise ValueError(f"Expected version {VERSION}, got {raw['version']!r}.")
@@ -212,24 +210,9 @@ class PrivacyLedger:
             ) from error
 
     def _write(self, accounts: dict[OwnerId, Account]) -> None:
-        """Replace the file in one step; on any failure the old file stays as it was."""
-        content = {
-            "version": VERSION,
-            "owners": {owner: _account_to(account) for owner, account in accounts.items()},
-        }
-        text = json.dumps(content, indent=1, allow_nan=False)
-        handle, name = tempfile.mkstemp(prefix=".ledger-", dir=self.path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(name)
-            raise
-        _sync_folder(self.path.parent)
+        """Replace the file whole; on any failure the old one stays as it was."""
+        owners = {owner: _account_to(account) for owner, account in accounts.items()}
+        write_json(self.path, {"version": VERSION, "owners": owners})
 
 
 def _of(accounts: dict[OwnerId, Account], owner: OwnerId) -> Account:
@@ -239,15 +222,6 @@ def _of(accounts: dict[OwnerId, Account], owner: OwnerId) -> Account:
             f"Expected an owner with an account, got {owner}. Call open_account first."
         )
     return accounts[owner]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _account_to(account: Account) -> dict[str, Any]:
