@@ -1,0 +1,115 @@
+"""The public plan: strict, typed, documented, and the same after a trip through TOML."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discreet.errors import ArtifactCorrupt
+from discreet.federated import TrainConfig, describe_fields
+
+POSITIVE = st.floats(min_value=1e-6, max_value=1e6)
+PLANS = st.builds(
+    TrainConfig,
+    base=st.text("abc/_-", min_size=1),
+    num_owners=st.integers(2, 9),
+    dirichlet_alpha=st.none() | POSITIVE,
+    num_rounds=st.integers(1, 99),
+    local_steps=st.integers(1, 99),
+    target_epsilon=POSITIVE,
+    delta=st.floats(min_value=1e-12, max_value=0.5),
+    sample_rate=st.floats(min_value=1e-6, max_value=1.0),
+    learning_rate=POSITIVE,
+    reproducible=st.booleans(),
+)
+
+
+@given(plan=PLANS)
+def test_a_plan_survives_a_file(
+    tmp_path_factory: pytest.TempPathFactory, plan: TrainConfig
+) -> None:
+    path = tmp_path_factory.mktemp("plan") / "config.toml"
+    plan.save(path)
+    assert TrainConfig.load(path) == plan
+
+
+@given(plan=PLANS)
+def test_steps_total_is_what_noise_is_calibrated_for(plan: TrainConfig) -> None:
+    assert plan.steps_total == plan.num_rounds * plan.local_steps
+
+
+def test_unknown_keys_are_errors_that_list_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="got disable_dp, sigma") as raised:
+        TrainConfig.from_mapping({"sigma": 1.0, "disable_dp": True, "seed": 3})
+    assert all(field.name in str(raised.value) for field in fields(TrainConfig))
+
+
+def test_a_whole_number_serves_as_a_float() -> None:
+    plan = TrainConfig.from_mapping({"target_epsilon": 3, "dirichlet_alpha": 1})
+    assert (plan.target_epsilon, plan.dirichlet_alpha) == (3.0, 1.0)
+    assert isinstance(plan.target_epsilon, float)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("num_owners", "4", "num_owners of type int"),
+        ("num_owners", 4.0, "num_owners of type int"),
+        ("num_owners", True, "num_owners of type int"),
+        ("delta", "1e-5", "delta of type float"),
+        ("dirichlet_alpha", "even", "dirichlet_alpha of type float or nothing"),
+        ("base", 3, "base of type str"),
+        ("base", "", "a base model"),
+        ("reproducible", 1, "reproducible of type bool"),
+        ("num_owners", 0, "num_owners >= 1"),
+        ("num_rounds", 0, "num_rounds >= 1"),
+        ("local_steps", -1, "local_steps >= 1"),
+        ("expected_batch_size", 0, "expected_batch_size >= 1"),
+        ("max_physical_batch", 0, "max_physical_batch >= 1"),
+        ("lora_r", 0, "lora_r >= 1"),
+        ("lora_alpha", 0, "lora_alpha >= 1"),
+        ("lora_layers", 0, "lora_layers >= 1"),
+        ("target_epsilon", 0.0, "target_epsilon > 0"),
+        ("target_epsilon", float("inf"), "target_epsilon > 0"),
+        ("target_epsilon", float("nan"), "target_epsilon > 0"),
+        ("max_grad_norm", -1.0, "max_grad_norm > 0"),
+        ("learning_rate", 0.0, "learning_rate > 0"),
+        ("round_timeout_seconds", 0.0, "round_timeout_seconds > 0"),
+        ("node_wait_seconds", 0.0, "node_wait_seconds > 0"),
+        ("sample_rate", 1.5, "0 < sample_rate <= 1"),
+        ("sample_rate", 0.0, "0 < sample_rate <= 1"),
+        ("delta", 1.0, "0 < delta < 1"),
+        ("delta", 0.0, "0 < delta < 1"),
+        ("min_replies", 5, "1 <= min_replies <= num_owners"),
+        ("min_replies", 0, "1 <= min_replies <= num_owners"),
+        ("dirichlet_alpha", 0.0, "dirichlet_alpha > 0"),
+        ("dirichlet_alpha", float("inf"), "dirichlet_alpha > 0"),
+        ("seed", -1, "seed >= 0"),
+    ],
+)
+def test_wrong_values_say_what_was_expected_and_got(key: str, value: object, expected: str) -> None:
+    with pytest.raises(ValueError, match="^Expected ") as raised:
+        TrainConfig.from_mapping({key: value})
+    assert expected in str(raised.value)
+    assert f"got {key}={value!r}" in str(raised.value)
+
+
+def test_every_field_has_a_help_text() -> None:
+    help_texts = describe_fields()
+    assert list(help_texts) == [field.name for field in fields(TrainConfig)]
+    assert all(len(text) > 20 and "\n" not in text for text in help_texts.values())
+
+
+def test_a_flower_run_config_may_also_say_where_the_server_writes() -> None:
+    assert TrainConfig.from_run_config({"run_folder": "x", "seed": 3}) == TrainConfig(seed=3)
+    assert TrainConfig.from_run_config({}) == TrainConfig()
+    with pytest.raises(ValueError, match="run-folder"):
+        TrainConfig.from_run_config({"run-folder": "x"})
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("seed = ")
+    with pytest.raises(ArtifactCorrupt, match=r"config\.toml"):
+        TrainConfig.load(tmp_path / "config.toml")
