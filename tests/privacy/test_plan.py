@@ -12,7 +12,7 @@ from discreet.privacy import PrivacyPlan, calibrate
 @pytest.mark.parametrize(
     ("target", "sample_rate", "steps", "accountant"),
     [
-        (8.0, 0.1, 50, "prv"),
+        (4.0, 0.1, 50, "prv"),
         (1.0, 0.1, 300, "prv"),
         (0.1, 0.05, 100, "prv"),
         (3.0, 1.0, 20, "prv"),

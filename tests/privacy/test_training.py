@@ -115,7 +115,7 @@ row = st.lists(st.integers(0, 31), min_size=2, max_size=9)
 
 
 @settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
