@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,8 +111,6 @@ def test_a_task_cannot_send_more_or_other_tensors(request_: Message, state: Stat
 
 
 def test_a_statement_of_another_unit_cannot_be_sent(request_: Message) -> None:
-    from dataclasses import replace
-
     with pytest.raises(ValueError, match="unit=example"):
         messages.answer(
             request_, state=filled(1.0), steps=1, statement=replace(statement(), unit="user")

@@ -169,9 +169,10 @@ class AdapterAveraging(Strategy):
         """Return the connected nodes, all owners if they come in time."""
         deadline = time.monotonic() + self.config.node_wait_seconds
         while len(nodes := tuple(sorted(grid.get_node_ids()))) < self.config.num_owners:
-            if time.monotonic() >= deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 break
-            time.sleep(_POLL_SECONDS)
+            time.sleep(min(_POLL_SECONDS, left))
         if len(nodes) < self.config.min_replies:
             raise FederationError(
                 f"Expected {self.config.min_replies} or more connected nodes, got {len(nodes)} "

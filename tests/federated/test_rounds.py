@@ -1,0 +1,312 @@
+"""A run can stop anywhere: its folder stays readable, its ledger keeps what was charged."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from flwr.app import Context, RecordDict
+from safetensors.torch import save_file
+
+from discreet.artifacts import RunFolder
+from discreet.errors import ArtifactCorrupt, FederationError
+from discreet.federated import (
+    Checkpoint,
+    LocalGrid,
+    Outcome,
+    RoundReport,
+    State,
+    TrainConfig,
+    client_app,
+    read_checkpoint,
+    released_statements,
+    run_federation,
+    server_app,
+)
+from discreet.federated.rounds import write_checkpoint
+from discreet.privacy import PrivacyLedger, StepRecord, epsilon_of
+from discreet.types import OwnerId
+from federated.tiny import TinyTask, plan_of, tiny_config
+
+CONFIG = tiny_config()
+OWNERS = (OwnerId("owner-0"), OwnerId("owner-1"))
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from federated.tiny import TinyTask, tiny_config
+from discreet.artifacts import RunFolder
+from discreet.federated import run_federation
+
+def on_step(owner, server_round, step):
+    if (owner, server_round, step.step) == ("owner-1", 2, 2):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+config = tiny_config()
+run_federation(config, RunFolder.create(Path(sys.argv[1])), TinyTask(config), on_step=on_step)
+"""
+
+
+def train(
+    run: RunFolder, config: TrainConfig = CONFIG, **hooks: Callable[..., None] | None
+) -> Outcome:
+    return run_federation(config, run, TinyTask(config), **hooks)
+
+
+def steps_charged(run: RunFolder) -> dict[str, list[int]]:
+    ledger = PrivacyLedger.open(run.ledger_path)
+    return {str(o): [e.steps for e in ledger.entries(o)] for o in ledger.owners()}
+
+
+def same(one: State, other: State) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+def stop_at(
+    server_round: int, owner: str = "owner-1", step: int = 2
+) -> Callable[[OwnerId, int, StepRecord], None]:
+    """Press Ctrl-C in the middle of somebody's training."""
+
+    def on_step(who: OwnerId, number: int, record: StepRecord) -> None:
+        if (who, number, record.step) == (owner, server_round, step):
+            signal.raise_signal(signal.SIGINT)
+
+    return on_step
+
+
+def charge(run: RunFolder, owner: OwnerId, steps: int) -> None:
+    """Spend some of an owner's budget beforehand."""
+    ledger = PrivacyLedger.open(run.ledger_path)
+    ledger.open_account(owner, plan_of(CONFIG))
+    ledger.charge(owner, steps=steps)
+
+
+def test_a_run_trains_all_rounds_and_writes_everything(run: RunFolder) -> None:
+    rounds: list[tuple[int, State, RoundReport]] = []
+    outcome = train(
+        run, on_round=lambda number, state, report: rounds.append((number, state, report))
+    )
+    assert (outcome.rounds_done, outcome.ended) == (2, "completed")
+    assert [number for number, _, _ in rounds] == [1, 2]
+    assert same(rounds[1][1], outcome.state)
+    assert not same(rounds[0][1], outcome.state)
+    assert TrainConfig.load(run.config_path) == CONFIG
+    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3, 3]}
+    checkpoint = read_checkpoint(run)
+    assert checkpoint is not None
+    assert checkpoint.rounds_done == 2
+    assert same(checkpoint.state, outcome.state)
+
+
+def test_the_average_is_that_of_the_owners_own_results(run: RunFolder) -> None:
+    outcome = train(run, tiny_config(num_rounds=1))
+    alone = []
+    for index, owner in enumerate(OWNERS):
+        config = tiny_config(num_rounds=1)
+        task = TinyTask(config)
+        ledger = PrivacyLedger.open(run.path / f"alone-{index}.json")
+        result = task.train(
+            task.initial_state(), owner=owner, server_round=1, ledger=ledger, on_step=None
+        )
+        alone.append(result.state)
+    for name, value in outcome.state.items():
+        expected = torch.stack([state[name].double() for state in alone]).mean(0).float()
+        assert torch.equal(value, expected)
+
+
+def test_metrics_say_what_is_local_and_what_was_released(run: RunFolder) -> None:
+    train(run)
+    lines = run.read_metrics()
+    local = {line["name"] for line in lines if line["visibility"] == "local"}
+    released = {line["name"] for line in lines if line["visibility"] == "released"}
+    assert local == {"train_loss"}
+    assert released == {"epsilon", "replies", "steps"}
+    spent = released_statements(run)
+    ledger = PrivacyLedger.open(run.ledger_path)
+    assert spent == {f"node-{1000 + i}": ledger.spent(o) for i, o in enumerate(OWNERS)}
+    assert all(
+        {"delta", "unit", "neighbouring_relation"} <= set(line)
+        for line in lines
+        if line["name"] == "epsilon"
+    )
+
+
+def test_two_runs_from_one_seed_are_equal_and_without_seed_differ(tmp_path: Path) -> None:
+    names = iter("abcd")
+
+    def state(config: TrainConfig) -> State:
+        return train(RunFolder.create(tmp_path / next(names)), config).state
+
+    secret = tiny_config(reproducible=False)
+    assert same(state(CONFIG), state(CONFIG))
+    assert not same(state(secret), state(secret))
+
+
+def test_ctrl_c_in_round_2_leaves_a_readable_run_that_goes_on(run: RunFolder) -> None:
+    published: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(run, on_round=lambda n, _, __: published.append(n), on_step=stop_at(2))
+    checkpoint = read_checkpoint(run)
+    assert checkpoint is not None
+    assert checkpoint.rounds_done == 1
+    assert published == [1]
+    assert TrainConfig.load(run.config_path) == CONFIG
+    assert {line["round"] for line in run.read_metrics() if line["name"] == "replies"} == {1}
+    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3, 3]}
+
+    outcome = train(run, on_round=lambda n, _, __: published.append(n))
+    assert published == [1, 1], "the hook catches up with the round on disk"
+    assert (outcome.rounds_done, outcome.ended) == (1, "budget_exhausted")
+    assert same(outcome.state, checkpoint.state)
+    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3, 3]}
+    assert run.read_metrics()[-1]["name"] == "ended"
+
+
+def test_an_owner_whose_round_was_lost_sits_out_and_the_others_finish(run: RunFolder) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(run, on_step=stop_at(2, owner="owner-0"))
+    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3]}
+    reports: list[RoundReport] = []
+    outcome = train(run, on_round=lambda _, __, report: reports.append(report))
+    assert (outcome.rounds_done, outcome.ended) == (2, "completed")
+    assert reports[-1].dropped == {1000: "BudgetExhausted"}
+    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3, 3]}
+
+
+def test_a_run_stopped_between_rounds_ends_as_if_it_had_not(tmp_path: Path) -> None:
+    whole = train(RunFolder.create(tmp_path / "whole"))
+    run = RunFolder.create(tmp_path / "stopped")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, on_round=stop)
+    rounds: list[int] = []
+    resumed = train(run, on_round=lambda number, _, __: rounds.append(number))
+    assert rounds == [1, 2]
+    assert same(resumed.state, whole.state)
+    ledger, plan = PrivacyLedger.open(run.ledger_path), plan_of(CONFIG)
+    for owner in OWNERS:
+        assert ledger.spent(owner).epsilon == pytest.approx(
+            epsilon_of([plan], plan.delta, plan.accountant)
+        )
+
+
+def test_ctrl_c_while_files_are_written_waits_until_they_are(run: RunFolder) -> None:
+    done: list[str] = []
+
+    def publish(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("written")
+
+    former = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, on_round=publish)
+    assert done == ["written"]
+    assert signal.getsignal(signal.SIGINT) is former
+    checkpoint = read_checkpoint(run)
+    assert checkpoint is not None
+    assert checkpoint.rounds_done == 1
+
+
+def test_kill_9_loses_neither_the_average_nor_a_charge(run: RunFolder) -> None:
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(run.path), str(tests)], capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    checkpoint = read_checkpoint(run)
+    assert checkpoint is not None
+    assert checkpoint.rounds_done == 1
+    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3, 3]}
+    assert train(run).ended == "budget_exhausted"
+
+
+def test_a_finished_run_does_nothing_more(run: RunFolder) -> None:
+    first = train(run)
+    again = train(run)
+    assert same(first.state, again.state)
+    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3, 3]}
+
+
+def test_a_spent_budget_ends_the_run_with_the_last_adapter(run: RunFolder) -> None:
+    for owner in OWNERS:
+        charge(run, owner, 3)
+    outcome = train(run)
+    assert (outcome.rounds_done, outcome.ended) == (1, "budget_exhausted")
+    checkpoint = read_checkpoint(run)
+    assert checkpoint is not None
+    assert same(outcome.state, checkpoint.state)
+    last = run.read_metrics()[-1]
+    assert (last["round"], last["name"], last["visibility"]) == (2, "ended", "released")
+
+
+def test_a_budget_spent_beforehand_trains_nothing(run: RunFolder) -> None:
+    for owner in OWNERS:
+        charge(run, owner, 6)
+    outcome = train(run)
+    assert (outcome.rounds_done, outcome.ended) == (0, "budget_exhausted")
+    assert same(outcome.state, TinyTask(CONFIG).initial_state())
+    assert read_checkpoint(run) is None
+
+
+class Broken(TinyTask):
+    def points_of(self, owner: OwnerId) -> tuple[torch.Tensor, torch.Tensor]:
+        raise RuntimeError(f"no points for {owner}")
+
+
+def test_the_error_of_an_owner_in_this_process_is_the_cause(run: RunFolder) -> None:
+    with pytest.raises(FederationError, match="node 1000: RuntimeError") as raised:
+        run_federation(CONFIG, run, Broken(CONFIG))
+    assert str(raised.value.__cause__) == "no points for owner-1"
+
+
+def test_a_run_keeps_its_plan(run: RunFolder) -> None:
+    train(run)
+    with pytest.raises(ValueError, match="another num_rounds, seed"):
+        train(run, tiny_config(num_rounds=3, seed=1))
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"\xff" * 64])
+def test_a_damaged_checkpoint_is_named_and_nothing_is_charged(run: RunFolder, data: bytes) -> None:
+    run.checkpoint_path.write_bytes(data)
+    with pytest.raises(ArtifactCorrupt, match=r"checkpoint\.safetensors"):
+        train(run)
+    assert not run.ledger_path.exists()
+
+
+def test_a_checkpoint_without_round_is_corrupt(run: RunFolder) -> None:
+    save_file({"a": torch.zeros(1)}, run.checkpoint_path)
+    with pytest.raises(ArtifactCorrupt):
+        read_checkpoint(run)
+
+
+def test_a_checkpoint_of_another_adapter_is_refused(run: RunFolder) -> None:
+    write_checkpoint(run, Checkpoint(rounds_done=1, state={"other": torch.zeros(2)}))
+    with pytest.raises(ArtifactCorrupt, match="got other names"):
+        train(run)
+
+
+def test_the_servers_app_runs_the_same_rounds(tmp_path: Path) -> None:
+    """The Flower apps, over the local grid, against the driver: two routes that must agree."""
+    direct = train(RunFolder.create(tmp_path / "direct"))
+    nodes = [{"partition-id": index} for index in range(2)]
+    settings = {**CONFIG.as_mapping(), "run_folder": str(tmp_path / "apps")}
+    grid = LocalGrid(
+        client_app(TinyTask, ledger=tmp_path / "ledger.json"), nodes, run_config=settings
+    )
+    hooks: list[int] = []
+    app = server_app(TinyTask, publisher=lambda *_: lambda number, __, ___: hooks.append(number))
+    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=settings)
+    with grid.activated():
+        app(grid, context)
+    checkpoint = read_checkpoint(RunFolder.open(tmp_path / "apps"))
+    assert checkpoint is not None
+    assert same(checkpoint.state, direct.state)
+    assert hooks == [1, 2]
+    assert not (tmp_path / "apps" / "ledger.json").exists(), "the server holds no ledger"
