@@ -1,9 +1,11 @@
 """Open a picture from a file or bytes, safely: checked size, no metadata kept."""
 
+import struct
+import warnings
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from discreet.errors import ImageError
 
@@ -11,6 +13,9 @@ MIN_SIDE_PX = 32
 MAX_PIXELS = 40_000_000
 """A 40-megapixel photo; larger files are refused before they are decoded."""
 FORMATS = ("JPEG", "PNG", "WEBP")
+_DAMAGED = (OSError, SyntaxError, ValueError, TypeError, IndexError, struct.error)
+"""What Pillow's decoders raise on bytes that are not what their header says."""
+_BOMB = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
 
 def open_image(source: Path | bytes) -> Image.Image:
@@ -24,17 +29,24 @@ def open_image(source: Path | bytes) -> Image.Image:
     """
     stream = _read(source)
     try:
-        with Image.open(stream, formats=FORMATS) as image:
-            _check_size(*image.size)
-            from PIL import ImageOps
-
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+        with warnings.catch_warnings():
+            # Of broken metadata and of transparency, both of which are dropped below.
+            warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(stream, formats=FORMATS) as image:
+                _check_size(*image.size)
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+    except _BOMB as error:
+        raise ImageError(
+            f"Expected at most {MAX_PIXELS // 10**6} megapixels, got far more. Scale the picture "
+            "down first."
+        ) from error
     except UnidentifiedImageError as error:
         raise ImageError(
             f"Expected a picture in one of {', '.join(FORMATS)}, got something else. Save it as "
             "JPEG or PNG."
         ) from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except _DAMAGED as error:
         raise ImageError(
             "Expected a complete picture, got a damaged file. Export or take it again."
         ) from error
