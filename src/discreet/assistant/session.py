@@ -47,7 +47,7 @@ class Reply:
 
     text: str = field(repr=False)
     mode: Mode
-    note_id: str | None
+    note_id: str | None = field(repr=False)
     """The vetted note it rests on; None when there was none."""
     decision: Decision = field(repr=False)
     seconds: float

@@ -21,7 +21,7 @@ class Example:
     domain: Domain
     question: str = field(repr=False)
     note: str = field(repr=False)
-    question_id: str
+    question_id: str = field(repr=False)
     answer: str = field(repr=False)
     age_band: AgeBand = field(repr=False)
     expression: Expression = field(repr=False)

@@ -26,9 +26,9 @@ class Portrait:
     """One picture of one person, with what is true of it."""
 
     jpeg: bytes = field(repr=False)
-    identity_id: str
-    age_band: AgeBand
-    expression: Expression
+    identity_id: str = field(repr=False)
+    age_band: AgeBand = field(repr=False)
+    expression: Expression = field(repr=False)
     audit_labels: dict[str, str] = field(repr=False)
     """Labels that audits may read and nothing else may: ethnicity, skin tone, gender, ..."""
 
