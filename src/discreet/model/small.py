@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
@@ -134,10 +135,17 @@ def load_projector(model: Any, path: Path) -> None:
     """Put a projector file into `model`; every tensor must be there and fit.
 
     Raises:
-        ArtifactCorrupt: if the file lacks a tensor, has one too many, or one of another shape.
+        ArtifactCorrupt: if the file is missing or damaged, lacks a tensor, has one too many, or one
+            of another shape.
     """
     wanted = projector_state(model)
-    found = load_file(path)
+    try:
+        found = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactCorrupt(
+            f"Expected a projector in '{path.name}', could not read it ({type(error).__name__}). "
+            "Copy the whole folder again."
+        ) from error
     shapes = {name: tuple(value.shape) for name, value in found.items()}
     if shapes != {name: tuple(value.shape) for name, value in wanted.items()}:
         raise ArtifactCorrupt(
