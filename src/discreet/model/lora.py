@@ -116,7 +116,7 @@ def load_adapter_state(vlm: Vlm, state: dict[str, torch.Tensor]) -> None:
 def save_adapter(vlm: Vlm, spec: LoraSpec, folder: Path) -> None:
     """Write the adapter in PEFT's format with the projector beside it.
 
-    The projector is written in float16, as it is in the base, so that nothing is lost.
+    The projector is written in float16 where that loses nothing, as with `small`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model: PeftModel = vlm.model
@@ -128,10 +128,16 @@ def save_adapter(vlm: Vlm, spec: LoraSpec, folder: Path) -> None:
     config = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
     config.update(base_model_name_or_path=vlm.name, inference_mode=True)
     save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
-    projector = {k: v.half() for k, v in projector_state(base_of(vlm)).items()}
+    projector = {k: _shortest(v) for k, v in projector_state(base_of(vlm)).items()}
     save_file(projector, folder / PROJECTOR_FILE)
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True, default=str))
     (folder / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2))
+
+
+def _shortest(value: torch.Tensor) -> torch.Tensor:
+    """Return a float32 tensor in float16 if every number in it survives that."""
+    half = value.half()
+    return half if torch.equal(half.float(), value) else value
 
 
 def load_adapter(vlm: Vlm, folder: Path) -> Vlm:
