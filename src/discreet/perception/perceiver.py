@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import torch
 from PIL.Image import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from discreet.errors import ArtifactCorrupt
@@ -28,8 +29,8 @@ from discreet.types import AGE_BANDS, EXPRESSIONS, Observation
 PERCEIVER_PATH = Path(__file__).parent / "weights" / "small_perceiver.safetensors"
 Attribute = Literal["age_band", "expression"]
 CLASSES: dict[Attribute, tuple[str, ...]] = {"age_band": AGE_BANDS, "expression": EXPRESSIONS}
-_CELL, _STROKES = 1280, 448
-"""Widths of the parts of a visual token that the heads read."""
+_CELL, _STROKES, _TOKENS = 1280, 448, 16
+"""Widths of the parts of a visual token that the heads read, and how many tokens there are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,16 +80,8 @@ class Perceiver:
         try:
             tensors = load_file(path)
             scales = json.loads(path.with_suffix(".json").read_text())["heads"]
-            heads = {
-                name: Head(
-                    weight=tensors[f"{name}.weight"].float(),
-                    bias=tensors[f"{name}.bias"].float(),
-                    temperature=float(scales[name]["temperature"]),
-                    threshold=float(scales[name]["threshold"]),
-                )
-                for name in CLASSES
-            }
-        except (OSError, KeyError, ValueError) as error:
+            heads = {name: _head(name, tensors, scales[name]) for name in CLASSES}
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ArtifactCorrupt(
                 f"Expected the perceiver's heads in '{path.name}', could not read them. Install "
                 "the package again, or make them with: discreet recipe perceive"
@@ -113,7 +106,7 @@ class Perceiver:
 
     def _observe(self, name: Attribute, head: Head, features: torch.Tensor) -> Observation | None:
         confidence, index = head.probabilities(features)[0].max(0)
-        if float(confidence) < head.threshold:
+        if not float(confidence) >= head.threshold:  # also when it is not a number
             return None
         return Observation(
             attribute=name,
@@ -121,3 +114,19 @@ class Perceiver:
             source="estimated",
             confidence=float(confidence),
         )
+
+
+def _head(name: Attribute, tensors: dict[str, torch.Tensor], scale: dict[str, float]) -> Head:
+    """Return the head of one attribute; `ValueError` if a shape or a number cannot be right."""
+    head = Head(
+        weight=tensors[f"{name}.weight"].float(),
+        bias=tensors[f"{name}.bias"].float(),
+        temperature=float(scale["temperature"]),
+        threshold=float(scale["threshold"]),
+    )
+    classes = len(CLASSES[name])
+    fits = head.weight.shape == (classes, _CELL + _TOKENS * _STROKES)
+    fits = fits and head.bias.shape == (classes,) and head.temperature > 0
+    if not fits or not 0 <= head.threshold <= 1 or not head.weight.isfinite().all():
+        raise ValueError(f"Expected {classes} classes over the tower's features, got another head.")
+    return head
