@@ -85,6 +85,8 @@ def _policy(raw: dict[str, Any]) -> Policy:
     context, attributes = raw["context"], raw["attributes"]
     if context not in CONTEXTS:
         raise PolicyError(f"Expected context in {CONTEXTS}, got another one.")
+    if not isinstance(raw["purpose"], str):
+        raise PolicyError("Expected purpose as a text, got something else.")
     if not isinstance(raw["native"], bool) or not isinstance(attributes, dict):
         raise PolicyError("Expected native = true or false and [attributes.NAME] tables.")
     unknown = sorted(set(attributes) - set(VALUES))
@@ -100,18 +102,17 @@ def _policy(raw: dict[str, Any]) -> Policy:
             "native = false."
         )
     rules = {name: _rule(name, rule) for name, rule in attributes.items()}
-    return Policy(
-        context=context, purpose=str(raw["purpose"]), native=raw["native"], attributes=rules
-    )
+    return Policy(context=context, purpose=raw["purpose"], native=raw["native"], attributes=rules)
 
 
 def _rule(name: str, raw: Any) -> Rule:
     if not isinstance(raw, dict) or set(raw) != {"sources", "min_confidence"}:
         raise PolicyError(f"Expected sources and min_confidence for '{name}'.")
     confidence, sources = raw["min_confidence"], raw["sources"]
-    if not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
+    is_number = isinstance(confidence, int | float) and not isinstance(confidence, bool)
+    if not is_number or not 0 <= confidence <= 1:
         raise PolicyError(f"Expected 0 <= min_confidence <= 1 for '{name}'.")
-    if not isinstance(sources, list) or not set(sources) <= set(SOURCES):
+    if not isinstance(sources, list) or not all(source in SOURCES for source in sources):
         raise PolicyError(f"Expected sources among {', '.join(SOURCES)} for '{name}'.")
     return Rule(sources=tuple(sources), min_confidence=float(confidence))
 
@@ -139,6 +140,6 @@ def _reason(seen: Observation, policy: Policy) -> str | None:
         return "not a value that this attribute can take"
     if seen.source not in rule.sources:
         return f"{seen.source} values are not allowed in {policy.context}"
-    if seen.confidence < rule.min_confidence:
+    if not seen.confidence >= rule.min_confidence:  # also when it is not a number
         return "confidence below the policy's minimum"
     return None
