@@ -29,10 +29,18 @@ _OPENINGS: dict[Audience, tuple[str, ...]] = {
     "adult": ("",),
     "older_adult": ("Here are the steps.", "These steps help.", "Step by step:"),
 }
-_CLOSINGS: dict[Audience, tuple[str, ...]] = {
-    "child": ("Ask a grown-up to help you.", "Tell a grown-up too."),
-    "adult": ("",),
-    "older_adult": ("Shall I repeat a step?", "I can repeat any step."),
+_REPEAT = ("Shall I repeat a step?", "I can repeat any step.")
+_CLOSINGS: dict[Domain, dict[Audience, tuple[str, ...]]] = {
+    "healthcare": {
+        "child": ("Ask a grown-up to help you.", "Tell a grown-up too."),
+        "adult": ("",),
+        "older_adult": _REPEAT,
+    },
+    "tutoring": {
+        "child": ("Now you try it.", "Ask me if you want more."),
+        "adult": ("",),
+        "older_adult": _REPEAT,
+    },
 }
 
 
@@ -80,8 +88,10 @@ def read_questions(path: Path, domain: Domain) -> list[Question]:
     """
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))["question"]
-    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
         raise DataError(f"Expected [[question]] tables in '{path.name}': {error}") from error
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise DataError(f"Expected [[question]] tables in '{path.name}', got something else.")
     return [_question(entry, domain, path.name) for entry in entries]
 
 
@@ -91,14 +101,22 @@ def _question(entry: dict[str, object], domain: Domain, source: str) -> Question
     try:
         facts = tuple(KeyFact(**fact) for fact in fields.pop("key_facts"))  # type: ignore[attr-defined]
         for name in ("forbidden", "child", "adult", "steps"):
-            fields[name] = tuple(fields[name])  # type: ignore[arg-type]
+            fields[name] = _texts(name, fields[name])
         for pattern in [fact.pattern for fact in facts] + list(fields["forbidden"]):  # type: ignore[call-overload]
             re.compile(pattern)
+        _texts("a text", [v for v in fields.values() if not isinstance(v, tuple)])
         return Question(key_facts=facts, **fields)  # type: ignore[arg-type]
     except (KeyError, TypeError, re.error) as error:
         raise DataError(
             f"Expected a complete question in '{source}', got id={entry.get('id')!r}: {error}."
         ) from error
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    """Return a list of texts; a text alone would fall apart into its letters."""
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"{name} is not a list of texts")
+    return tuple(value)
 
 
 def compose_answer(
