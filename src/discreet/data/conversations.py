@@ -104,7 +104,8 @@ def _question(entry: dict[str, object], domain: Domain, source: str) -> Question
             fields[name] = _texts(name, fields[name])
         for pattern in [fact.pattern for fact in facts] + list(fields["forbidden"]):  # type: ignore[call-overload]
             re.compile(pattern)
-        _texts("a text", [v for v in fields.values() if not isinstance(v, tuple)])
+        if not all(isinstance(value, str | tuple) for value in fields.values()):
+            raise TypeError("a value is not a text")
         return Question(key_facts=facts, **fields)  # type: ignore[arg-type]
     except (KeyError, TypeError, re.error) as error:
         raise DataError(
