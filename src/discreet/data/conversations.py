@@ -147,5 +147,4 @@ def compose_answer(
         body = [f"{number}. {step}" for number, step in enumerate(question.steps, 1)]
     else:
         body = list(question.child if audience == "child" else question.adult)
-    safety = "" if audience == "child" else question.safety
-    return " ".join(part for part in (opening, *body, safety, closing) if part)
+    return " ".join(part for part in (opening, *body, question.safety, closing) if part)
