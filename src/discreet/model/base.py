@@ -19,9 +19,11 @@ from typing import Any
 
 import platformdirs
 import torch
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, LlavaForConditionalGeneration
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from discreet.artifacts import read_json
 from discreet.errors import ArtifactCorrupt, DataError, UnsafeFile
 from discreet.model import small, tiny, vision
 
@@ -62,7 +64,7 @@ def load(base: str, *, cache_dir: Path | None = None, projector: Path | None = N
         projector: Another projector for `small` than the shipped one.
 
     Raises:
-        ArtifactCorrupt: if the converted file does not match its recorded hash.
+        ArtifactCorrupt: if the weights do not match their recorded hash, are damaged or incomplete.
         DataError: if the packages that carry `small` are not installed or not the pinned ones.
         UnsafeFile: if a folder holds pickled weights only.
     """
@@ -92,23 +94,43 @@ def _from_folder(name: str, folder: Path) -> Vlm:
     """Read a checkpoint folder and hash its weights."""
     digest = _hash_weights(folder)
     manifest = folder / "manifest.json"
-    if manifest.is_file() and json.loads(manifest.read_text())["sha256"] != digest:
+    if manifest.is_file() and read_json(manifest) != {"sha256": digest}:
         raise ArtifactCorrupt(
             f"Expected the weights of '{name}' to match their recorded SHA-256; they were changed "
             f"or damaged. Delete the folder {folder.name} in the cache to convert them again."
         )
-    model = LlavaForConditionalGeneration.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-    )
     return _vlm(
         name,
         small.Parts(
-            model=model,
+            model=_read_model(folder),
             tokenizer=AutoTokenizer.from_pretrained(folder, local_files_only=True),
             image_processor=CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True),
         ),
         digest,
     )
+
+
+def _read_model(folder: Path) -> LlavaForConditionalGeneration:
+    """Return the model of a folder; a weight that is not there is an error, never random."""
+    try:
+        model, report = LlavaForConditionalGeneration.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except SafetensorError as error:
+        raise ArtifactCorrupt(
+            f"Expected safetensors weights in '{folder.name}', got a damaged file. Copy it again."
+        ) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ArtifactCorrupt(
+            f"Expected every weight of the model in '{folder.name}', {len(missing)} are missing, "
+            f"the first '{missing[0]}'. Copy the whole checkpoint again."
+        )
+    return model
 
 
 def _checked_folder(folder: Path) -> Path:
@@ -123,7 +145,7 @@ def _checked_folder(folder: Path) -> Path:
             f"Expected safetensors weights in '{folder}', found none. Pickled weights can run "
             "code and are refused; convert them with save_pretrained(safe_serialization=True)."
         )
-    model_type = json.loads((folder / "config.json").read_text()).get("model_type")
+    model_type = read_json(folder / "config.json").get("model_type")
     if model_type != "llava":
         raise DataError(
             f"Expected a LLaVA-shaped checkpoint (model_type 'llava'), got '{model_type}'."
