@@ -139,7 +139,7 @@ def compose_answer(
     calm = draw.choice(_CALM)
     opening, closing = (
         draw.choice(_OPENINGS[audience]),
-        draw.choice(_CLOSINGS[audience]),
+        draw.choice(_CLOSINGS[question.domain][audience]),
     )
     if question.domain == "healthcare" and expression in DISTRESSED:
         opening = calm
