@@ -204,7 +204,7 @@ def _too_few(
 ) -> BudgetExhausted | FederationError:
     """Return the error for a round without enough replies."""
     spent = sum(reason == BudgetExhausted.__name__ for reason in report.dropped.values())
-    if spent and count + len(report.dropped) - spent < min_replies:
+    if count + len(report.dropped) - spent < min_replies:
         return BudgetExhausted(
             f"Round {report.server_round}: {spent} owners have no budget left, fewer than "
             f"{min_replies} can still train. The last adapter is kept."
