@@ -149,6 +149,13 @@ def test_an_unknown_reference_lists_what_there_is(tmp_path: Path, ref: str) -> N
         resolve(ref, tmp_path / "runs")
 
 
+def test_an_id_does_not_climb_out_of_the_shelf(tmp_path: Path) -> None:
+    shelve(tmp_path / "private", "first")
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(ArtifactError, match="none"):
+        resolve("../private/first", tmp_path / "runs")
+
+
 @pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
 def test_a_changed_file_is_corrupt(tmp_path: Path, name: str) -> None:
     run = shelve(tmp_path, "first")
