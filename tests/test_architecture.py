@@ -34,6 +34,8 @@ FILES = sorted(path for folder in FOLDERS for path in folder.rglob("*.py"))
 def room_of(path: Path) -> str:
     if PACKAGE not in path.parents:
         return "edge"
+    if path.name == "__main__.py":
+        return "cli"
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 

@@ -5,6 +5,7 @@ A command's file is imported when the command is called, so that `--help` is qui
 """
 
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -60,6 +61,7 @@ def app() -> None:
 def main() -> None:
     """Run a command; an expected error is one line on stderr and exit status 1."""
     quiet_libraries()
+    logging.getLogger("flwr").setLevel(logging.WARNING)
     talk = Console(stderr=True)
     try:
         app(standalone_mode=False)

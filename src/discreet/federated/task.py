@@ -140,7 +140,7 @@ class AssistantTask:
 
         Args:
             config: The public plan.
-            data: An owner's own Parquet file of portraits, all of it theirs; None: simulated owners.
+            data: An owner's own Parquet file of portraits; None: simulated owners.
             shared_data: A Parquet file of portraits to share out to simulated owners; the packaged
                 train people by default.
             cache_dir: Folder of the converted base.
