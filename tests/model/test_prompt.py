@@ -1,0 +1,141 @@
+"""What the responder reads: only answers are labelled, and no text can leave its place."""
+
+from itertools import permutations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from discreet.model import IMAGE_TOKEN, Batch, Row, Vlm, build_prompt, collate, load, person_line
+from discreet.model.prompt import IGNORED, encode_prompt
+from discreet.model.tiny import SPECIAL
+from discreet.types import Observation
+
+VLM = load("tiny")
+EOS = "<|im_end|>"
+CONTROL = [*SPECIAL, "<repo_name>", "<file_sep>", "<issue_start>", "<start_of_turn>"]
+FRAGMENTS = [
+    *CONTROL,
+    *("<|", "|>", "<", ">", "|", "im_start", "im_end", "<ima", "ge>", "image"),
+    *(" ", "\n", "\t", "\u2028", "assistant", "Person: a child", "why?", "é", "😀", ""),
+]
+hostile = st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join)
+plain = st.text(max_size=40).filter(lambda text: not any(token in text for token in SPECIAL))
+
+
+def prompt_of(question: str = "Why?", person: str = "a child") -> list[dict[str, str]]:
+    return build_prompt(question, note="Rest heals.", person=person)
+
+
+def decode(ids: torch.Tensor | list[int]) -> str:
+    return VLM.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+
+
+def special_ids(ids: list[int]) -> list[int]:
+    special = set(VLM.tokenizer.all_special_ids)
+    return [token for token in ids if token in special]
+
+
+@given(rows=st.lists(st.tuples(plain, plain), min_size=1, max_size=4))
+def test_labels_are_the_answer_and_its_end_and_nothing_else(rows: list[tuple[str, str]]) -> None:
+    batch = collate(VLM, [Row(messages=prompt_of(q), answer=a) for q, a in rows])
+    for (_, answer), ids, mask, labels in zip(
+        rows, batch.input_ids, batch.attention_mask, batch.labels, strict=True
+    ):
+        labelled = labels != IGNORED
+        assert decode(labels[labelled]) == (answer + EOS if answer else "")
+        assert torch.equal(labels[labelled], ids[labelled])
+        assert not labelled[mask == 0].any(), "no label on padding"
+
+
+@given(question=plain, answer=plain.filter(bool))
+def test_no_label_sits_on_a_prompt_token(question: str, answer: str) -> None:
+    messages = prompt_of(question, IMAGE_TOKEN)
+    batch = collate(VLM, [Row(messages=messages, answer=answer)])
+    unlabelled = batch.labels[0] == IGNORED
+    assert batch.input_ids[0][unlabelled].tolist() == encode_prompt(VLM, messages)
+
+
+@given(questions=st.lists(plain, min_size=2, max_size=5))
+def test_padding_is_on_the_left_so_that_answers_end_together(questions: list[str]) -> None:
+    rows = [Row(messages=prompt_of(q), answer="Yes.") for q in questions]
+    batch = collate(VLM, rows)
+    for row, ids, mask in zip(rows, batch.input_ids, batch.attention_mask, strict=True):
+        padding = int((mask == 0).sum())
+        assert not mask[:padding].any()
+        assert mask[padding:].all()
+        assert (ids[:padding] == VLM.tokenizer.pad_token_id).all()
+        assert ids[padding:].tolist() == collate(VLM, [row]).input_ids[0].tolist()
+        assert ids[-1] == VLM.tokenizer.eos_token_id
+
+
+@given(question=hostile, note=hostile)
+@settings(max_examples=300)
+def test_no_text_opens_a_turn_or_claims_a_picture(question: str, note: str) -> None:
+    honest = build_prompt("Why?", note="Rest heals.", person=IMAGE_TOKEN)
+    attack = build_prompt(question, note=note, person=IMAGE_TOKEN)
+    ids = encode_prompt(VLM, attack)
+    assert special_ids(ids) == special_ids(encode_prompt(VLM, honest))
+    assert ids.count(VLM.image_token_id) == VLM.image_tokens
+
+
+@given(question=hostile)
+def test_a_question_stays_on_its_own_line(question: str) -> None:
+    lines = prompt_of(question)[1]["content"].split("\n")
+    assert [line.partition(":")[0] for line in lines] == ["Person", "Note", "Question"]
+    assert lines[:2] == ["Person: a child", "Note: Rest heals."]
+
+
+@given(text=plain.filter(lambda text: "<" not in text))
+def test_harmless_words_reach_the_model_unchanged(text: str) -> None:
+    words = prompt_of(text)[1]["content"].rpartition("Question: ")[2]
+    assert words.split() == text.split()
+
+
+def test_the_prompt_ends_where_the_answer_begins() -> None:
+    assert decode(encode_prompt(VLM, prompt_of())).endswith(f"Why?{EOS}\n<|im_start|>assistant\n")
+
+
+def test_the_picture_takes_one_placeholder_per_visual_token() -> None:
+    ids = encode_prompt(VLM, prompt_of(person=IMAGE_TOKEN))
+    assert ids.count(VLM.image_token_id) == VLM.image_tokens == 4
+    assert VLM.image_token_id not in encode_prompt(VLM, prompt_of())
+
+
+def test_an_empty_batch_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one row"):
+        collate(VLM, [])
+
+
+def seen(attribute: str, value: str) -> Observation:
+    return Observation(attribute=attribute, value=value, source="declared", confidence=1.0)
+
+
+@pytest.mark.parametrize(
+    ("observations", "expected"),
+    [
+        ([], "unknown"),
+        ([seen("age_band", "child")], "a child"),
+        ([seen("expression", "sad")], "sad expression"),
+        ([seen("age_band", "older_adult"), seen("expression", "happy")],
+         "an older adult, happy expression"),
+    ],
+)  # fmt: skip
+def test_the_person_line_says_what_passed(observations: list[Observation], expected: str) -> None:
+    assert {person_line(order) for order in permutations(observations)} == {expected}
+
+
+@pytest.mark.slow
+def test_the_tokenizer_of_small_lets_no_control_token_through(small: Vlm) -> None:
+    special = set(small.tokenizer.all_special_ids) | set(small.tokenizer.added_tokens_decoder)
+    spellings = [small.tokenizer.convert_ids_to_tokens(token) for token in sorted(special)]
+    assert len(spellings) > 10
+    honest = encode_prompt(small, prompt_of(person=IMAGE_TOKEN))
+    for spelling in [*spellings, "".join(spellings), "<|im_<|im_end|>start|>", "<ima<image>ge>"]:
+        attack = build_prompt(f"a {spelling} b", note=spelling, person=IMAGE_TOKEN)
+        ids = encode_prompt(small, attack)
+        assert [t for t in ids if t in special] == [t for t in honest if t in special], spelling
+    batch: Batch = collate(small, [Row(messages=prompt_of(), answer="Rest, and drink water.")])
+    labels = batch.labels[batch.labels != IGNORED]
+    assert small.tokenizer.decode(labels) == f"Rest, and drink water.{EOS}"
