@@ -112,7 +112,7 @@ class Body:
             for name, material in _MATERIALS.items()
         }
         self._archive = np.load(assets.targets)
-        self._names = {name[8:-6] for name in self._archive.files if name.endswith(".index")}
+        self.target_names = {name[8:-6] for name in self._archive.files if name.endswith(".index")}
         self._targets: dict[str, tuple[Ints, Floats]] = {}
 
     def part(self, name: str, hidden: npt.NDArray[np.bool_] | None = None) -> Part:
@@ -133,7 +133,7 @@ class Body:
         for name, weight in macro_weights(spec).items():
             self._add(vertices, name, weight)
         scale = float(_head_scale(self.vertices, vertices)[1])
-        for name, weight in _face_weights(spec, self._names).items():
+        for name, weight in _face_weights(spec, self.target_names).items():
             self._add(vertices, name, weight * scale)
         posed = vertices.copy()
         strength = spec.expression_strength * scale * (0.82 if spec.age_band == "child" else 1.0)
@@ -150,7 +150,7 @@ class Body:
         return fitted
 
     def _add(self, vertices: Floats, name: str, weight: float) -> None:
-        if name not in self._names or abs(weight) < 1e-4:
+        if name not in self.target_names or abs(weight) < 1e-4:
             return
         if name not in self._targets:
             index = self._archive[f"targets/{name}.index"].astype(np.int64)

@@ -5,6 +5,7 @@ its alpha in the shader, so it needs no sorting. No shadows are cast.
 """
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -105,8 +106,14 @@ class _Studio:
     """A plotter with the actors and textures made so far; all hidden between pictures."""
 
     def __init__(self, assets: Assets) -> None:
-        import pyvista
-
+        try:
+            import pyvista
+        except ImportError as error:
+            raise ImportError(
+                'Expected pyvista, which draws, found none. Run pip install "discreet[people]".'
+            ) from error
+        # One thread to a process in Mesa's software driver; processes share out the cores.
+        os.environ.setdefault("LP_NUM_THREADS", "0")
         self._pv = pyvista
         self._assets = assets
         self._body = Body(assets)
