@@ -83,3 +83,10 @@ def test_every_cell_is_split_seventy_ten_twenty(seed: int) -> None:
 
 def test_an_identity_name_gives_its_index() -> None:
     assert identity_index(sample_person(0, 41).identity_id) == 41
+
+
+def test_hair_over_an_eye_is_seen_from_the_other_side() -> None:
+    for identity in range(480):
+        person = sample_person(0, identity)
+        if person.hair in {"bob", "bob_fringe", "parted"}:
+            assert all(sample_shot(person, shot).yaw_degrees >= 6 for shot in range(7))

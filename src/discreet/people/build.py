@@ -13,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -28,7 +27,7 @@ from discreet.people.sampling import (
     split_of,
 )
 from discreet.people.spec import PersonSpec, labels
-from discreet.types import Split
+from discreet.types import EXPRESSIONS, Split
 
 JPEG_QUALITY = 90
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -131,20 +130,28 @@ def contact_sheet(
     return sheet
 
 
-def save_contact_sheet(parquet: Path, out: Path, *, count: int = 48, seed: int = 0) -> None:
+def save_contact_sheet(parquet: Path, out: Path, *, count: int = 48) -> None:
     """Write a sheet of portraits of different people from a Parquet file, as a PNG of 256 colours.
 
-    Labels are as balanced as the file is: people come in the order of their identity.
+    Combinations of age band, gender presentation and ethnicity take turns, and so do expressions.
     """
-    table = pq.read_table(parquet, columns=["image", "identity_id"])
-    first: dict[str, list[bytes]] = {}
-    for row in table.to_pylist():
-        first.setdefault(row["identity_id"], []).append(row["image"]["bytes"])
-    rng = np.random.default_rng(seed)
-    people = sorted(rng.permutation(sorted(first))[:count].tolist())
-    chosen = [first[name][int(rng.integers(len(first[name])))] for name in people]
-    sheet = contact_sheet([Image.open(io.BytesIO(jpeg)) for jpeg in chosen])
-    sheet.quantize(256).save(out, "PNG", optimize=True)
+    rows = pq.read_table(parquet).to_pylist()
+    of_cell: dict[int, list[str]] = {}
+    for name in sorted({row["identity_id"] for row in rows}):
+        of_cell.setdefault(identity_index(name) % NUM_CELLS, []).append(name)
+    turns = [name for turn in zip(*of_cell.values(), strict=False) for name in turn]
+    wanted = {
+        (name, EXPRESSIONS[place % len(EXPRESSIONS)]) for place, name in enumerate(turns[:count])
+    }
+    first = {
+        row["identity_id"]: row["image"]["bytes"]
+        for row in reversed(rows)
+        if (row["identity_id"], row["expression"]) in wanted
+    }
+    pictures = [Image.open(io.BytesIO(first[name])) for name in turns[:count]]
+    sheet = contact_sheet(pictures)
+    palette = sheet.quantize(256, kmeans=1)
+    sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(out, optimize=True)
 
 
 def _rows_of(

@@ -94,6 +94,8 @@ CLOTHING_COLOURS: dict[str, tuple[int, int, int]] = {
     "rose": (188, 132, 134), "teal": (62, 118, 122), "white": (226, 226, 224),
 }  # fmt: skip
 
+_FRINGES = frozenset({"bob", "bob_fringe", "parted"})
+"""Hair that covers the right eye; the camera comes from the other side."""
 _SUIT_COLOURS = frozenset({"black", "brown", "grey", "navy"})
 _BLANK_SHOT: _Shot = {
     "shot": 0,
@@ -191,7 +193,7 @@ def sample_shot(person: PersonSpec, shot: int) -> PersonSpec:
         expression=EXPRESSIONS[(2 * identity + shot) % len(EXPRESSIONS)],
         expression_strength=_number(rng.uniform(0.85, 1.15)),
         clothing_colour=_pick(rng, dict.fromkeys(_palette(person.clothing), 1.0)),
-        yaw_degrees=_number(np.clip(rng.normal(0, 11), -28, 28), 1),
+        yaw_degrees=_turn(rng, person.hair),
         pitch_degrees=_number(np.clip(rng.normal(1, 4), -9, 10), 1),
         camera_distance=_number(rng.uniform(0.92, 1.12)),
         light=LIGHTS[rng.integers(len(LIGHTS))],
@@ -217,6 +219,11 @@ def _wardrobe(gender: str, band: AgeBand) -> list[str]:
 
 def _palette(clothing: str) -> frozenset[str]:
     return _SUIT_COLOURS if clothing == "suit" else frozenset(CLOTHING_COLOURS)
+
+
+def _turn(rng: np.random.Generator, hair: str) -> float:
+    yaw = float(np.clip(rng.normal(0, 11), -28, 28))
+    return _number(min(abs(yaw) + 6, 28) if hair in _FRINGES else yaw, 1)
 
 
 def _mixture(rng: np.random.Generator, dominant: Ethnicity) -> tuple[float, float, float]:
