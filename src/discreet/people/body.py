@@ -36,10 +36,7 @@ _AGED_HEAD = {
 """Face morphs that make an age band easier to tell in a small picture."""
 _MIRRORED = ("cheek", "ear", "eye")
 _FOLDERS = {"ear": "ears", "eye": "eyes"}
-_LESS_MORE = {
-    "cheek-volume": ("decr", "incr"),
-    "nose-curve": ("concave", "convex"),
-}
+_LESS_MORE = {"nose-curve": ("concave", "convex")}
 
 EXPRESSION_UNITS: dict[str, dict[str, float]] = {
     "neutral": {},
@@ -163,7 +160,7 @@ class Body:
 @lru_cache(maxsize=64)
 def load_proxy(folder: Path) -> Proxy:
     """Return the hair, garment, eyes, brows or lashes in an asset folder."""
-    mesh = _read_json(next(folder.glob(f"{folder.name}.json")))
+    mesh = _read_json(folder / f"{folder.name}.json")
     about = mesh["metadata"]
     faces = np.array(mesh["faces"]).reshape(-1, 10)
     references = np.array(about["ref_vIdxs"])

@@ -117,6 +117,8 @@ class _Studio:
         self._pv = pyvista
         self._assets = assets
         self._body = Body(assets)
+        skin = self._body.part("body")
+        self._skin_triangles: Ints = skin.corners[skin.triangles]
         with _quiet_vtk():
             self._plotter = pyvista.Plotter(
                 off_screen=True, window_size=[256, 256], lighting="none", border=False
@@ -146,10 +148,9 @@ class _Studio:
 
     def _draw_body(self, spec: PersonSpec, vertices: Floats, calm: Floats) -> None:
         garment = self._proxy("clothes", CLOTHING[spec.clothing])
-        surface = self._smooth_triangles()
         share = _FOLD_SHARE.get(spec.age_band, 0.75)
-        normals_of = share * compute_normals(vertices, surface)
-        normals_of += (1 - share) * compute_normals(calm, surface)
+        normals_of = share * compute_normals(vertices, self._skin_triangles)
+        normals_of += (1 - share) * compute_normals(calm, self._skin_triangles)
         skin = self._texture(
             ("skin", _skin(self._assets, spec), spec.skin_tone_value),
             lambda: paint_skin(_skin(self._assets, spec), spec.skin_tone_value),
@@ -166,11 +167,6 @@ class _Studio:
             actor.prop.color = rgb
             points = vertices[part.corners]
             _move(mesh, points, compute_normals(points, part.triangles))
-
-    @lru_cache(maxsize=1)  # noqa: B019  the studio lives as long as the process
-    def _smooth_triangles(self) -> Ints:
-        part = self._body.part("body")
-        return part.corners[part.triangles]
 
     def _draw_proxies(self, spec: PersonSpec, vertices: Floats) -> None:
         rgb = CLOTHING_COLOURS[spec.clothing_colour]
