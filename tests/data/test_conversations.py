@@ -1,0 +1,150 @@
+"""Question files are checked, and answers are put together the same way for one seed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discreet.data import Question, compose_answer, read_questions
+from discreet.data.conversations import DISTRESSED
+from discreet.errors import DataError
+from discreet.types import AUDIENCES, EXPRESSIONS, Audience, Expression
+
+ENTRY: dict[str, object] = {
+    "id": "healthcare.sleep.caffeine",
+    "topic": "sleep",
+    "question": "Why do I sleep badly after coffee?",
+    "note": "Coffee holds caffeine.",
+    "key_facts": [{"name": "cause", "pattern": "(?i)caffeine"}],
+    "forbidden": ["(?i)sleeping pill"],
+    "safety": "See a doctor if it lasts.",
+    "child": ["Coffee keeps you up.", "Caffeine does that."],
+    "adult": ["Caffeine delays sleep."],
+    "steps": ["Drink no caffeine after noon.", "Go to bed early."],
+}
+
+
+def write(tmp_path: Path, entry: dict[str, object]) -> Path:
+    path = tmp_path / "notes.toml"
+    path.write_text(tomli_w.dumps({"question": [entry]}))
+    return path
+
+
+def test_a_complete_question_is_read_as_it_is_written(tmp_path: Path) -> None:
+    (question,) = read_questions(write(tmp_path, ENTRY), "healthcare")
+    assert question.domain == "healthcare"
+    for name in ("id", "topic", "question", "note", "safety"):
+        assert getattr(question, name) == ENTRY[name]
+    for name in ("forbidden", "child", "adult", "steps"):
+        assert list(getattr(question, name)) == ENTRY[name]
+    assert [(f.name, f.pattern) for f in question.key_facts] == [("cause", "(?i)caffeine")]
+
+
+def test_safety_alone_may_be_left_out(tmp_path: Path) -> None:
+    entry = {name: value for name, value in ENTRY.items() if name != "safety"}
+    assert read_questions(write(tmp_path, entry), "healthcare")[0].safety == ""
+
+
+@pytest.mark.parametrize("name", [name for name in ENTRY if name != "safety"])
+def test_a_question_that_lacks_a_key_is_refused(tmp_path: Path, name: str) -> None:
+    entry = {key: value for key, value in ENTRY.items() if key != name}
+    with pytest.raises(DataError, match=r"complete question in 'notes\.toml'"):
+        read_questions(write(tmp_path, entry), "healthcare")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("surprise", "x"),
+        ("question", 3),
+        ("note", ["x"]),
+        ("safety", 1),
+        ("child", "Coffee keeps you up."),
+        ("adult", [1]),
+        ("steps", {"first": "x"}),
+        ("forbidden", ["("]),
+        ("key_facts", [{"name": "cause", "pattern": "["}]),
+        ("key_facts", [{"name": "cause"}]),
+        ("key_facts", ["caffeine"]),
+    ],
+)
+def test_a_question_with_a_wrong_value_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(DataError, match="complete question"):
+        read_questions(write(tmp_path, {**ENTRY, name: value}), "healthcare")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"question = ",
+        b"question = 5",
+        b'question = ["x"]',
+        b"[question]\nid = 1",
+        b"\xff",
+    ],
+)
+def test_a_file_without_question_tables_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "notes.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r"\[\[question\]\] tables in 'notes\.toml'"):
+        read_questions(path, "healthcare")
+
+
+@given(
+    audience=st.sampled_from(AUDIENCES),
+    expression=st.sampled_from(EXPRESSIONS),
+    seed=st.integers(0, 10**9),
+)
+def test_an_answer_follows_from_its_seed(
+    make_question: Callable[..., Question], audience: Audience, expression: Expression, seed: int
+) -> None:
+    first = compose_answer(make_question(), audience, expression=expression, seed=seed)
+    assert compose_answer(make_question(), audience, expression=expression, seed=seed) == first
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_each_audience_reads_its_own_parts(questions: list[Question], seed: int) -> None:
+    for question in questions:
+        parts = {"child": question.child, "adult": question.adult, "older_adult": question.steps}
+        for audience in AUDIENCES:
+            text = compose_answer(question, audience, seed=seed)
+            places = [text.index(part) for part in parts[audience]]
+            assert places == sorted(places)
+            others = {p for a in AUDIENCES if a != audience for p in parts[a]}
+            assert not [part for part in others if part in text]
+            assert question.safety in text
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_steps_for_an_older_adult_are_numbered(questions: list[Question], seed: int) -> None:
+    for question in questions:
+        text = compose_answer(question, "older_adult", seed=seed)
+        for number, step in enumerate(question.steps, 1):
+            assert f"{number}. {step}" in text
+        assert f" {len(question.steps) + 1}. " not in text
+
+
+def test_openings_vary_with_the_seed(questions: list[Question]) -> None:
+    texts = {compose_answer(questions[0], "child", seed=seed) for seed in range(40)}
+    assert 3 < len(texts) <= 6, "three openings, two closings"
+
+
+@given(
+    audience=st.sampled_from(AUDIENCES),
+    expression=st.sampled_from(EXPRESSIONS),
+    seed=st.integers(0, 10**6),
+)
+def test_distress_slows_healthcare_down_and_never_shows_in_tutoring(
+    questions: list[Question], audience: Audience, expression: Expression, seed: int
+) -> None:
+    for question in questions:
+        neutral = compose_answer(question, audience, seed=seed)
+        shown = compose_answer(question, audience, expression=expression, seed=seed)
+        changes = question.domain == "healthcare" and expression in DISTRESSED
+        assert (shown != neutral) == changes

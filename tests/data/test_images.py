@@ -1,0 +1,184 @@
+"""Pictures come in upright, plain and of a sane size, or not at all."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from discreet.data import open_image
+from discreet.data.images import MAX_PIXELS, MIN_SIDE_PX
+from discreet.errors import ImageError
+
+ORIENTATION, MAKER, GPS = 274, 271, 34853
+CORNERS = Image.new("RGB", (48, 40), "white")
+CORNERS.paste((255, 0, 0), (0, 0, 24, 20))
+CORNERS.paste((0, 0, 255), (24, 20, 48, 40))
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    stream = BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def with_exif(kind: str, orientation: int = 1, **options: object) -> bytes:
+    """Return the corners stored as a camera held in another way would store them."""
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[MAKER] = orientation, "Secret Camera"
+    exif[GPS] = {1: "N", 2: (52.0, 31.0, 12.0)}
+    stored = CORNERS
+    for step in STORED_AS[orientation]:
+        stored = stored.transpose(step)
+    return encode(stored, kind, exif=exif, **options)
+
+
+TURN, MIRROR = Image.Transpose, Image.Transpose.FLIP_LEFT_RIGHT
+STORED_AS: dict[int, list[Image.Transpose]] = {
+    1: [],
+    2: [MIRROR],
+    3: [TURN.ROTATE_180],
+    4: [TURN.FLIP_TOP_BOTTOM],
+    5: [TURN.TRANSPOSE],
+    6: [TURN.ROTATE_90],
+    7: [TURN.TRANSVERSE],
+    8: [TURN.ROTATE_270],
+}
+"""How a picture lies in the file for each EXIF orientation (Exif 2.32, tag 0x0112)."""
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, dtype=int)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("orientation", STORED_AS)
+def test_pictures_come_out_upright_without_metadata(kind: str, orientation: int) -> None:
+    data = with_exif(kind, orientation, quality=95)
+    assert b"Secret Camera" in data
+    image = open_image(data)
+    assert (image.mode, image.size) == ("RGB", CORNERS.size)
+    assert image.info == {}
+    assert len(image.getexif()) == 0
+    for place in [(5, 5), (40, 5), (5, 35), (40, 35)]:
+        assert np.allclose(image.getpixel(place), CORNERS.getpixel(place), atol=12)
+    assert b"Secret" not in encode(image, "JPEG")
+
+
+def test_other_metadata_is_dropped_too() -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    text.add_text("Comment", "born 1950")
+    data = encode(CORNERS, "PNG", pnginfo=text, icc_profile=b"colours", dpi=(300, 300))
+    assert open_image(data).info == {}
+    assert open_image(encode(CORNERS, "JPEG", comment=b"born 1950")).info == {}
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        *(("1", "PNG"), ("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("RGBA", "PNG")),
+        *(("L", "JPEG"), ("CMYK", "JPEG"), ("YCbCr", "JPEG"), ("RGBA", "WEBP")),
+    ],
+)
+def test_every_colour_mode_becomes_rgb(mode: str, kind: str) -> None:
+    stored = CORNERS.convert(mode)
+    image = open_image(encode(stored, kind, **({} if kind == "PNG" else {"quality": 95})))
+    assert (image.mode, image.size) == ("RGB", CORNERS.size)
+    difference = np.abs(pixels(image) - pixels(stored.convert("RGB"))).mean()
+    assert difference < 6
+
+
+@pytest.mark.parametrize("transparency", [3, bytes(range(256))])
+def test_a_palette_with_transparency_opens(transparency: int | bytes) -> None:
+    stored = CORNERS.convert("P")
+    image = open_image(encode(stored, transparency=transparency))
+    assert np.array_equal(pixels(image), pixels(stored.convert("RGB")))
+
+
+def test_a_file_and_its_bytes_give_the_same_picture(tmp_path: Path) -> None:
+    path = tmp_path / "face.png"
+    path.write_bytes(encode(CORNERS))
+    assert np.array_equal(pixels(open_image(path)), pixels(CORNERS))
+    assert np.array_equal(pixels(open_image(path.read_bytes())), pixels(CORNERS))
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) * 2 // 3]
+
+
+NOISE = Image.effect_noise((64, 64), 60).convert("RGB")
+BAD: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty": (lambda: b"", "one of JPEG, PNG, WEBP"),
+    "text": (lambda: b"Dear diary, " * 50, "one of JPEG, PNG, WEBP"),
+    "gif": (lambda: encode(CORNERS, "GIF"), "one of JPEG, PNG, WEBP"),
+    "bmp": (lambda: encode(CORNERS, "BMP"), "one of JPEG, PNG, WEBP"),
+    "tiff": (lambda: encode(CORNERS, "TIFF"), "one of JPEG, PNG, WEBP"),
+    "postscript": (lambda: encode(CORNERS, "EPS"), "one of JPEG, PNG, WEBP"),
+    "header only": (lambda: encode(NOISE, "JPEG")[:4], "JPEG|damaged"),
+    "cut jpeg": (lambda: cut(encode(NOISE, "JPEG")), "damaged"),
+    "cut png": (lambda: cut(encode(NOISE)), "damaged"),
+    "cut webp": (lambda: cut(encode(NOISE, "WEBP")), "damaged"),
+    "one pixel": (lambda: encode(Image.new("RGB", (1, 1))), "at least 32 px"),
+    "too narrow": (lambda: encode(Image.new("RGB", (31, 500))), "got 31 x 500"),
+    "41 megapixels": (lambda: encode(Image.new("1", (8200, 5000))), "at most 40 megapixels"),
+    "100 megapixels": (lambda: encode(Image.new("1", (10_000, 10_000))), "at most 40 megapixels"),
+    "bomb": (lambda: encode(Image.new("1", (20_000, 10_000))), "at most 40 megapixels"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_usable_picture_is_refused(name: str) -> None:
+    make, message = BAD[name]
+    with pytest.raises(ImageError, match=message) as caught:
+        open_image(make())
+    assert "diary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nowhere.png", ""])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ImageError, match="readable picture file") as caught:
+        open_image(tmp_path / name)
+    assert str(tmp_path) not in str(caught.value), "a file's name may hold a person's"
+
+
+def test_the_smallest_and_the_largest_allowed_sides_open() -> None:
+    assert open_image(encode(Image.new("L", (MIN_SIDE_PX, MIN_SIDE_PX)))).size == (32, 32)
+    side = int(MAX_PIXELS**0.5)
+    assert open_image(encode(Image.new("1", (side, side)))).size == (side, side)
+
+
+SEEDS = [
+    encode(NOISE),
+    with_exif("JPEG", 6),
+    with_exif("PNG", 8),
+    with_exif("WEBP", 3),
+    encode(NOISE, "JPEG", progressive=True),
+    encode(CORNERS.convert("P"), transparency=bytes(range(256))),
+]
+
+
+@given(
+    seed=st.sampled_from(SEEDS),
+    harm=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6),
+    keep=st.floats(0.5, 1.5),
+    early=st.booleans(),
+)
+@settings(max_examples=400, deadline=None)
+def test_damaged_bytes_open_or_raise_one_kind_of_error(
+    seed: bytes, harm: list[tuple[float, int]], keep: float, early: bool
+) -> None:
+    data = bytearray(seed)
+    for where, value in harm:
+        data[int(where * (min(len(data), 120 if early else len(data)) - 1))] = value
+    try:
+        image = open_image(bytes(data[: int(keep * len(data))]))
+    except ImageError:
+        return
+    assert image.mode == "RGB"
+    assert image.info == {}

@@ -1,0 +1,132 @@
+"""Portrait tables are read whole and checked; labels of people do not show in a repr."""
+
+from io import BytesIO
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import AUDIT_LABELS, PEOPLE, SHOTS, Rows
+
+from discreet.data import Portrait, load_portraits
+from discreet.errors import DataError, ImageError
+from discreet.types import Split
+
+
+def write(rows: Rows, path: Path) -> Path:
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.mark.parametrize("split", PEOPLE)
+def test_a_split_is_read_in_file_order(
+    split: Split, portraits_file: Path, people_rows: Rows
+) -> None:
+    found = load_portraits(split, path=portraits_file)
+    expected = [row for row in people_rows if row["split"] == split]
+    assert len(found) == PEOPLE[split] * SHOTS
+    for portrait, row in zip(found, expected, strict=True):
+        assert portrait.jpeg == row["image"]["bytes"]
+        assert portrait.image.size == (96, 96)
+        for name in ("identity_id", "age_band", "expression"):
+            assert getattr(portrait, name) == row[name]
+
+
+def test_no_person_is_in_two_splits(portraits_file: Path) -> None:
+    people = {s: {p.identity_id for p in load_portraits(s, path=portraits_file)} for s in PEOPLE}
+    assert sum(map(len, people.values())) == len(set.union(*people.values()))
+
+
+def test_audit_labels_hold_what_training_may_not_read(portraits: list[Portrait]) -> None:
+    assert all(portrait.audit_labels == AUDIT_LABELS for portrait in portraits)
+
+
+def test_a_file_without_a_split_column_is_one_split(people_rows: Rows, tmp_path: Path) -> None:
+    rows = [{k: v for k, v in row.items() if k != "split"} for row in people_rows]
+    path = write(rows, tmp_path / "own.parquet")
+    assert len(load_portraits("train", path=path)) == len(load_portraits("test", path=path))
+
+
+def test_pictures_may_be_plain_bytes(people_rows: Rows, tmp_path: Path) -> None:
+    rows = [{**row, "image": row["image"]["bytes"]} for row in people_rows[:3]]
+    found = load_portraits("train", path=write(rows, tmp_path / "own.parquet"))
+    assert [p.jpeg for p in found] == [row["image"] for row in rows]
+
+
+@pytest.mark.parametrize("name", ["image", "identity_id", "age_band", "expression"])
+def test_a_table_that_lacks_a_column_is_refused(
+    people_rows: Rows, tmp_path: Path, name: str
+) -> None:
+    rows = [{k: v for k, v in row.items() if k != name} for row in people_rows]
+    with pytest.raises(DataError, match=f"missing: {name}"):
+        load_portraits("train", path=write(rows, tmp_path / "own.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("age_band", "teenager"), ("expression", "disgusted"), ("age_band", None), ("expression", "")],
+)
+def test_an_unknown_label_is_refused_and_not_repeated(
+    people_rows: Rows, tmp_path: Path, name: str, label: str | None
+) -> None:
+    rows = [*people_rows[:2], {**people_rows[2], name: label}]
+    with pytest.raises(DataError, match=f"Expected {name} in") as caught:
+        load_portraits("train", path=write(rows, tmp_path / "own.parquet"))
+    assert not label or label not in str(caught.value)
+
+
+@pytest.mark.parametrize("image", [{"bytes": None, "path": "face.jpg"}, None, "face.jpg"])
+def test_a_row_without_a_picture_is_refused(
+    people_rows: Rows, tmp_path: Path, image: object
+) -> None:
+    path = write([{**people_rows[0], "image": image}], tmp_path / "own.parquet")
+    with pytest.raises(DataError, match="column 'image'"):
+        load_portraits("train", path=path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"age_band,expression\nchild,sad\n", b"PAR1 PAR1"])
+def test_what_is_not_parquet_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "people.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match="Parquet file of portraits"):
+        load_portraits("train", path=path)
+
+
+def test_a_cut_file_is_refused(portraits_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.parquet"
+    path.write_bytes(portraits_file.read_bytes()[:-200])
+    with pytest.raises(DataError, match="Parquet file of portraits"):
+        load_portraits("train", path=path)
+
+
+def test_an_empty_split_is_refused(people_rows: Rows, tmp_path: Path) -> None:
+    path = write([row for row in people_rows if row["split"] == "test"], tmp_path / "own.parquet")
+    with pytest.raises(DataError, match="found none"):
+        load_portraits("train", path=path)
+
+
+def test_an_unknown_split_is_a_wrong_argument(portraits_file: Path) -> None:
+    with pytest.raises(ValueError, match="Expected split in"):
+        load_portraits("dev", path=portraits_file)  # type: ignore[arg-type]
+
+
+def test_a_damaged_picture_is_found_when_it_is_opened(people_rows: Rows, tmp_path: Path) -> None:
+    rows = [{**people_rows[0], "image": b"\xff\xd8\xff no picture"}]
+    (portrait,) = load_portraits("train", path=write(rows, tmp_path / "own.parquet"))
+    with pytest.raises(ImageError):
+        _ = portrait.image
+
+
+def test_a_portrait_says_nothing_of_the_person_in_its_repr(portraits: list[Portrait]) -> None:
+    text = repr(portraits[0])
+    hidden = (portraits[0].identity_id, "child", "neutral", *AUDIT_LABELS.values())
+    assert not [value for value in hidden if value in text]
+    assert len(text) < 100, "nor the picture"
+
+
+def test_pictures_are_decoded_without_metadata(portraits: list[Portrait]) -> None:
+    assert portraits[0].image.info == {}
+    stream = BytesIO()
+    portraits[0].image.save(stream, "PNG")
+    assert b"eXIf" not in stream.getvalue()
