@@ -1,0 +1,222 @@
+"""The gate denies by default, and no policy file can ask for what is prohibited."""
+
+import math
+from pathlib import Path
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discreet.assistant import Policy, gate, load_policy
+from discreet.assistant.policy import CONTEXTS, SOURCES, VALUES, Rule
+from discreet.errors import PolicyError
+from discreet.types import Observation
+
+RULE: dict[str, object] = {"sources": ["declared", "estimated"], "min_confidence": 0.5}
+
+
+def raw(context: str = "healthcare", **changes: object) -> dict[str, object]:
+    policy: dict[str, object] = {
+        "context": context,
+        "purpose": "a test",
+        "native": False,
+        "attributes": {"age_band": RULE},
+    }
+    return {**policy, **changes}
+
+
+def load(tmp_path: Path, content: dict[str, object]) -> Policy:
+    path = tmp_path / "policy.toml"
+    path.write_text(tomli_w.dumps(content))
+    return load_policy(path)
+
+
+def test_the_shipped_policies_are_what_their_contexts_allow() -> None:
+    healthcare, education = load_policy("healthcare"), load_policy("education")
+    assert set(healthcare.attributes) == {"age_band", "expression"}
+    assert set(education.attributes) == {"age_band"}
+    assert not education.native
+    assert (healthcare.context, education.context) == ("healthcare", "education")
+
+
+def test_a_policy_file_is_read_as_it_is_written(tmp_path: Path) -> None:
+    rule = {"sources": ["declared"], "min_confidence": 1}
+    policy = load(tmp_path, raw("research", native=True, attributes={"expression": rule}))
+    assert policy == Policy(
+        context="research",
+        purpose="a test",
+        native=True,
+        attributes={"expression": Rule(sources=("declared",), min_confidence=1.0)},
+    )
+
+
+@pytest.mark.parametrize("context", ["education", "workplace"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attributes": {"expression": RULE}},
+        {"attributes": {"expression": {"sources": ["declared"], "min_confidence": 1.0}}},
+        {"native": True},
+    ],
+)
+def test_emotion_at_school_and_work_is_prohibited(
+    tmp_path: Path, context: str, change: dict[str, object]
+) -> None:
+    with pytest.raises(PolicyError, match=r"EU AI Act, Art\. 5\(1\)\(f\)"):
+        load(tmp_path, raw(context, **change))
+
+
+@pytest.mark.parametrize(
+    "name", ["race", "ethnicity", "gender", "identity", "skin_tone", "emotion"]
+)
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_attributes_that_are_never_inferred_have_no_rule(
+    tmp_path: Path, context: str, name: str
+) -> None:
+    with pytest.raises(PolicyError, match=r"Art\. 5\(1\)\(g\)"):
+        load(tmp_path, raw(context, attributes={name: RULE}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"surprise": 1},
+        {"context": "school"},
+        {"context": 3},
+        {"context": ["healthcare"]},
+        {"purpose": 3},
+        {"purpose": ["care"]},
+        {"native": "yes"},
+        {"native": 1},
+        {"attributes": ["age_band"]},
+        {"attributes": {"age_band": True}},
+        {"attributes": {"age_band": {}}},
+        {"attributes": {"age_band": {"sources": ["declared"]}}},
+        {"attributes": {"age_band": {**RULE, "surprise": 1}}},
+        {"attributes": {"age_band": {**RULE, "min_confidence": -0.1}}},
+        {"attributes": {"age_band": {**RULE, "min_confidence": 1.1}}},
+        {"attributes": {"age_band": {**RULE, "min_confidence": math.nan}}},
+        {"attributes": {"age_band": {**RULE, "min_confidence": True}}},
+        {"attributes": {"age_band": {**RULE, "min_confidence": "0.5"}}},
+        {"attributes": {"age_band": {**RULE, "sources": "declared"}}},
+        {"attributes": {"age_band": {**RULE, "sources": ["guessed"]}}},
+        {"attributes": {"age_band": {**RULE, "sources": [["declared"]]}}},
+        {"attributes": {"age_band": {**RULE, "sources": [{"a": 1}]}}},
+    ],
+    ids=str,
+)
+def test_a_policy_with_a_wrong_key_or_type_is_refused(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    with pytest.raises(PolicyError):
+        load(tmp_path, raw(**change))
+
+
+@pytest.mark.parametrize("name", raw())
+def test_a_policy_that_lacks_a_key_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PolicyError, match="Expected the keys"):
+        load(tmp_path, {key: value for key, value in raw().items() if key != name})
+
+
+@pytest.mark.parametrize("content", [None, b"context = ", b"\xff\xfe", b""])
+def test_what_is_no_policy_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "policy.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PolicyError):
+        load_policy(path)
+
+
+@pytest.mark.parametrize("source", ["workplace", "research", "nowhere", "."])
+def test_a_policy_that_does_not_ship_is_refused_with_those_that_do(source: str) -> None:
+    with pytest.raises(PolicyError, match="education, healthcare"):
+        load_policy(source)
+
+
+confidences = st.floats(0, 1) | st.sampled_from([math.nan, math.inf, -1.0])
+values = st.sampled_from([v for known in VALUES.values() for v in known]) | st.text(max_size=8)
+observations = st.builds(
+    Observation,
+    attribute=st.sampled_from([*VALUES, "race", "gender"]),
+    value=values,
+    source=st.sampled_from(SOURCES),
+    confidence=confidences,
+)
+policies = st.builds(
+    Policy,
+    context=st.sampled_from(CONTEXTS),
+    purpose=st.just("a test"),
+    native=st.booleans(),
+    attributes=st.dictionaries(
+        st.sampled_from(list(VALUES)),
+        st.builds(
+            Rule,
+            sources=st.lists(st.sampled_from(SOURCES), unique=True).map(tuple),
+            min_confidence=st.floats(0, 1),
+        ),
+    ),
+)
+
+
+@given(seen=st.lists(observations, max_size=8), policy=policies)
+def test_nothing_passes_that_the_policy_does_not_name(
+    seen: list[Observation], policy: Policy
+) -> None:
+    decision = gate(seen, policy)
+    for passed in decision.passed:
+        rule = policy.attributes[passed.attribute]
+        assert passed.value in VALUES[passed.attribute]
+        assert passed.source in rule.sources
+        assert passed.confidence >= rule.min_confidence
+        assert passed in seen
+    assert len(decision.passed) + len(decision.withheld) == len(seen), "each has a decision"
+    declared = {o.attribute for o in seen if o.source == "declared"}
+    assert not [o for o in decision.passed if o.source == "estimated" and o.attribute in declared]
+
+
+@given(seen=st.lists(observations, max_size=8), policy=policies)
+def test_nothing_is_withheld_that_the_policy_allows(
+    seen: list[Observation], policy: Policy
+) -> None:
+    declared = {o.attribute for o in seen if o.source == "declared"}
+    for one in seen:
+        rule = policy.attributes.get(one.attribute)
+        replaced = one.source == "estimated" and one.attribute in declared
+        if rule is None or replaced or one.value not in VALUES.get(one.attribute, ()):
+            continue
+        if one.source in rule.sources and one.confidence >= rule.min_confidence:
+            assert one in gate(seen, policy).passed
+
+
+@given(seen=st.lists(observations, max_size=8))
+def test_an_empty_policy_lets_nothing_through(seen: list[Observation]) -> None:
+    empty = Policy(context="research", purpose="a test", native=False, attributes={})
+    assert gate(seen, empty).passed == ()
+
+
+def age(value: str, source: str, confidence: float = 1.0) -> Observation:
+    return Observation(attribute="age_band", value=value, source=source, confidence=confidence)
+
+
+def test_what_a_person_declares_replaces_what_was_estimated() -> None:
+    decision = gate(
+        [age("child", "estimated", 0.99), age("older_adult", "declared")], load_policy("healthcare")
+    )
+    assert [seen.value for seen in decision.passed] == ["older_adult"]
+    assert [held.reason for held in decision.withheld] == ["replaced by what the person declared"]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "passes"), [(0.49, False), (0.5, True), (0.51, True), (math.nan, False)]
+)
+def test_an_estimate_needs_the_minimum_of_confidence(confidence: float, passes: bool) -> None:
+    decision = gate([age("child", "estimated", confidence)], load_policy("healthcare"))
+    assert bool(decision.passed) == passes
+
+
+def test_a_withheld_observation_keeps_no_value() -> None:
+    face = Observation(attribute="expression", value="sad", source="estimated", confidence=0.9)
+    (withheld,) = gate([face], load_policy("education")).withheld
+    assert withheld.reason == "not allowed in education"
+    assert "sad" not in repr(withheld)
