@@ -1,0 +1,111 @@
+"""The projector learns to say what the gate would say, and nothing else in the model moves."""
+
+from pathlib import Path
+from statistics import mean
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from discreet.data import Portrait
+from discreet.model import Vlm, person_line, projector_state
+from discreet.model.small import load_projector, state_hash
+from discreet.recipes.projector import (
+    AlignSettings,
+    _row,
+    _score,
+    _train,
+    _warm_up,
+    _write,
+    describe,
+)
+from discreet.types import AGE_BANDS, EXPRESSIONS, Observation
+
+SETTINGS = AlignSettings(warm_epochs=20, epochs=6, batch_size=8, learning_rate=1e-2)
+
+
+@pytest.fixture
+def learner(tiny: Vlm) -> Vlm:
+    """`tiny` with a projector that may learn, and weights large enough to hear it."""
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in tiny.model.model.language_model.parameters():
+            parameter.normal_(std=0.4, generator=draw)
+    tiny.model.model.multi_modal_projector.requires_grad_(True)
+    return tiny
+
+
+@pytest.fixture
+def tokens(portraits: list[Portrait]) -> torch.Tensor:
+    """Visual tokens in which the labels can be seen, as a tower that can see would give them."""
+    found = 0.1 * torch.randn(len(portraits), 4, 16, generator=torch.Generator().manual_seed(0))
+    for row, portrait in enumerate(portraits):
+        found[row, :, AGE_BANDS.index(portrait.age_band)] += 2
+        found[row, :, 8 + EXPRESSIONS.index(portrait.expression)] += 2
+    return found
+
+
+def frozen_hash(vlm: Vlm) -> str:
+    state = vlm.model.state_dict()
+    return state_hash({name: value for name, value in state.items() if "projector" not in name})
+
+
+def test_a_portrait_is_described_in_the_words_of_the_gate(portraits: list[Portrait]) -> None:
+    for portrait in portraits:
+        seen = [
+            Observation(attribute=name, value=value, source="estimated", confidence=0.9)
+            for name, value in (
+                ("expression", portrait.expression),
+                ("age_band", portrait.age_band),
+            )
+        ]
+        assert describe(portrait) == person_line(seen)
+        assert portrait.identity_id not in describe(portrait)
+
+
+def test_alignment_learns_in_the_projector_alone(
+    learner: Vlm, tokens: torch.Tensor, portraits: list[Portrait]
+) -> None:
+    torch.manual_seed(0)
+    before = frozen_hash(learner)
+    projector = {name: value.clone() for name, value in projector_state(learner.model).items()}
+    first = _warm_up(learner, tokens, portraits, AlignSettings(warm_epochs=1))
+    last = _warm_up(learner, tokens, portraits, SETTINGS)
+    assert last < first
+    steps: list[tuple[int, int, float]] = []
+    curve = _train(learner, tokens, portraits, SETTINGS, lambda *step: steps.append(step))
+    total = SETTINGS.epochs * len(portraits) // SETTINGS.batch_size
+    assert [(step, of) for step, of, _ in steps] == [(n, total) for n in range(1, total + 1)]
+    assert curve == [round(loss, 4) for step, _, loss in steps if step % 10 == 0]
+    losses = [loss for _, _, loss in steps]
+    assert mean(losses[-9:]) < mean(losses[:9]) - 0.05
+    assert frozen_hash(learner) == before
+    changed = projector_state(learner.model)
+    assert all(not torch.equal(changed[name], projector[name]) for name in projector)
+
+
+def test_the_score_counts_the_likeliest_of_all_descriptions(
+    learner: Vlm, tokens: torch.Tensor, portraits: list[Portrait]
+) -> None:
+    score = _score(learner, tokens[:6], portraits[:6])
+    assert score["portraits"] == 6
+    assert (score["age_band_chance"], score["expression_chance"]) == (0.25, 0.2)
+    assert 0 <= score["age_band_accuracy"] <= 1
+    assert score["description_loss"] > 0
+
+
+def test_a_projector_is_written_as_the_base_reads_it(learner: Vlm, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "projector.safetensors"
+    _write(learner, path, {"held_out": {}})
+    assert {value.dtype for value in load_file(path).values()} == {torch.float16}
+    expected = {name: v.half().float() for name, v in projector_state(learner.model).items()}
+    with torch.no_grad():
+        for parameter in learner.model.model.multi_modal_projector.parameters():
+            parameter.zero_()
+        load_projector(learner.model, path)
+    found = projector_state(learner.model)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_the_question_of_the_recipe_holds_one_picture(tiny: Vlm) -> None:
+    assert _row("a child").messages[0]["content"].count("<image>") == 1
