@@ -1,6 +1,6 @@
 """Small real things that several rooms test with: a model, people who were drawn, questions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
 
 from discreet.data import KeyFact, Portrait, Question, load_portraits
@@ -19,6 +21,12 @@ SHOTS = 3
 AUDIT_LABELS = {"ethnicity": "group_a", "skin_tone": "4", "gender_presentation": "neutral"}
 
 Rows = list[dict[str, object]]
+
+# The same examples on every machine, however busy it is.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 def draw_face(draw: np.random.Generator, side_px: int = 96) -> bytes:
@@ -53,6 +61,15 @@ def draw_people() -> Rows:
                 }
                 rows.append({"image": face, "split": split, **labels, "shot": shot, **AUDIT_LABELS})
     return rows
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Models this small lose more by sharing work between threads than they win."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ SEEDS = [
     keep=st.floats(0.5, 1.5),
     early=st.booleans(),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_damaged_bytes_open_or_raise_one_kind_of_error(
     seed: bytes, harm: list[tuple[float, int]], keep: float, early: bool
 ) -> None:

@@ -66,7 +66,7 @@ texts = st.text(alphabet="abc .?é😀", min_size=1, max_size=30)
 
 
 @given(texts, texts, st.lists(st.tuples(texts, texts), max_size=3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_neighbours_of_any_length_change_no_loss(
     question: str, answer: str, others: list[tuple[str, str]]
 ) -> None:
