@@ -17,7 +17,7 @@ app = typer.Typer(help="Make again the weights that ship with the package.", no_
 def align(
     out: Annotated[Path, typer.Option(help="Safetensors file to write.")] = PROJECTOR_PATH,
     seed: Annotated[int, typer.Option(help="Of the fit.")] = 0,
-    epochs: Annotated[int, typer.Option(help="Passes with the language model.")] = 3,
+    epochs: Annotated[int, typer.Option(help="Passes with the language model.")] = 2,
     as_json: Json = False,
 ) -> None:
     """Train the projector of `small` on the train people."""

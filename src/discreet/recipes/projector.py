@@ -43,7 +43,7 @@ class AlignSettings:
     seed: int = 0
     warm_epochs: int = 30
     """Passes of the regression."""
-    epochs: int = 3
+    epochs: int = 2
     """Passes with the language model in the loop."""
     batch_size: int = 16
     learning_rate: float = 5e-4
@@ -73,7 +73,7 @@ def align_projector(
     tokens = _standardise(vlm, tokens)
     warm = _warm_up(vlm, tokens, people, settings)
     curve = _train(vlm, tokens, people, settings, on_step)
-    held_out = load_portraits("test")[::3]
+    held_out = load_portraits("test")[::12]
     seen = _standardise(vlm, vision_tokens(tower, processor, [p.image for p in held_out]).half())
     card = {
         "settings": asdict(settings),
@@ -144,7 +144,7 @@ def _warm_up(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _train(
@@ -173,9 +173,9 @@ def _train(
             schedule.step()
             step += 1
             if step % 10 == 0:
-                curve.append(round(float(loss), 4))
+                curve.append(round(float(loss.detach()), 4))
             if on_step is not None:
-                on_step(step, steps, float(loss))
+                on_step(step, steps, float(loss.detach()))
     return curve
 
 
