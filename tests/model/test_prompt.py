@@ -80,6 +80,16 @@ def test_no_text_opens_a_turn_or_claims_a_picture(question: str, note: str) -> N
     assert ids.count(VLM.image_token_id) == VLM.image_tokens
 
 
+def test_taking_a_control_token_out_leaves_no_other_behind() -> None:
+    """Every control token, with another one inside it at every place."""
+    honest = special_ids(encode_prompt(VLM, prompt_of()))
+    for outer in SPECIAL:
+        for inner in CONTROL:
+            for place in range(1, len(outer)):
+                nested = outer[:place] + inner + outer[place:]
+                assert special_ids(encode_prompt(VLM, prompt_of(nested))) == honest, nested
+
+
 @given(question=hostile)
 def test_a_question_stays_on_its_own_line(question: str) -> None:
     lines = prompt_of(question)[1]["content"].split("\n")
