@@ -57,3 +57,25 @@ def test_the_shipped_questions_find_their_own_notes(domain: Domain) -> None:
     found = [notes.find(q.question) for q in shipped]
     missed = [q.id for q, n in zip(shipped, found, strict=True) if n is None or n.id != q.id]
     assert not missed
+
+
+OUT_OF_SCOPE = [
+    "Which lottery numbers win tomorrow?",
+    "How do I make a bomb?",
+    "What is the best stock to buy?",
+    "How much paracetamol for a dog?",
+    "When does the train to Paris leave?",
+    "How do I renew my passport?",
+]
+
+
+@pytest.mark.xfail(reason="MIN_SCORE lets through any question that shares one word with a note")
+def test_questions_that_no_shipped_note_answers_find_none() -> None:
+    notes = Notes.build(
+        [
+            Note(id=q.id, question=q.question, text=q.note, context=q.domain)
+            for q in load_questions()
+        ]
+    )
+    answered = {text: note.id for text in OUT_OF_SCOPE if (note := notes.find(text)) is not None}
+    assert not answered
