@@ -20,7 +20,7 @@ from discreet.federated import (
 
 def build_task(config: TrainConfig, data: Path | None) -> AssistantTask:
     """Return the task, of which the server needs the first adapter and the writer of files."""
-    return AssistantTask.build(config, data)
+    return AssistantTask.without_data(config)
 
 
 def publisher(config: TrainConfig, run: RunFolder, task: AssistantTask) -> OnRound:

@@ -1,6 +1,5 @@
 """Put the averaged adapter of a round on the shelf, with a card that says what it is and cost."""
 
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,8 +12,6 @@ from discreet.model import load_adapter_state, save_adapter
 from discreet.privacy import PrivacyLedger
 from discreet.registry import AdapterCard, write_card
 from discreet.types import PrivacyStatement
-
-DATA_LICENCE = "Apache-2.0; portraits rendered from CC0 1.0 assets (docs/cards/people.md)"
 
 
 def publish(
@@ -36,11 +33,8 @@ def publish(
             ledger says here what its nodes told it.
     """
     load_adapter_state(task.vlm, state)
-    scratch = run.adapter_dir.with_name("adapter.part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    save_adapter(task.vlm, spec_of(task.config), scratch)
-    shutil.rmtree(run.adapter_dir, ignore_errors=True)
-    scratch.rename(run.adapter_dir)
+    with run.new_adapter() as folder:
+        save_adapter(task.vlm, spec_of(task.config), folder)
     if spent is None:
         ledger = PrivacyLedger.open(run.ledger_path)
         spent = {str(owner): ledger.spent(owner) for owner in ledger.owners()}
@@ -51,7 +45,7 @@ def publish(
         adapter_sha256=sha256_of_folder(run.adapter_dir),
         lora=asdict(spec_of(task.config)),
         per_owner=dict(spent),
-        data_licence=DATA_LICENCE,
+        data_licence=task.data_licence,
         seed=task.config.seed,
         rounds_done=rounds_done,
         reproducible=task.config.reproducible,

@@ -46,6 +46,9 @@ ROWS_PER_EXAMPLE = 2
 OWN = OwnerId("own")
 """Key of the examples of a device that holds one owner's data only."""
 
+PACKAGED_LICENCE = "Apache-2.0; portraits rendered from CC0 1.0 assets (docs/cards/people.md)"
+NOT_STATED = "held by the owners, not stated here"
+
 
 def plan_of(config: TrainConfig) -> PrivacyPlan:
     """Return the plan that every owner follows; depends on nothing but the public config."""
@@ -126,6 +129,13 @@ class AssistantTask:
     plan: PrivacyPlan
     owned: dict[OwnerId, list[Example]] = field(repr=False)
     visual: VisualTokens = field(repr=False)
+    data_licence: str = NOT_STATED
+
+    @classmethod
+    def without_data(cls, config: TrainConfig, *, cache_dir: Path | None = None) -> "AssistantTask":
+        """Return what a server needs: the first adapter and the model to save an average with."""
+        vlm = attach_lora(load(config.base, cache_dir=cache_dir), spec_of(config))
+        return cls(vlm, config, plan_of(config), {}, VisualTokens(vlm, []))
 
     @classmethod
     def build(
@@ -165,7 +175,9 @@ class AssistantTask:
             )
             for owner, indices in parts.items()
         }
-        return cls(vlm, config, plan_of(config), owned, VisualTokens(vlm, portraits))
+        licence = PACKAGED_LICENCE if data is None and shared_data is None else NOT_STATED
+        visual = VisualTokens(vlm, portraits)
+        return cls(vlm, config, plan_of(config), owned, visual, licence)
 
     def examples_of(self, owner: OwnerId) -> list[Example]:
         """Return what an owner holds."""
