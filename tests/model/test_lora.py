@@ -104,9 +104,9 @@ def test_a_follows_from_the_public_seed_alone(tiny: Vlm) -> None:
     assert not any(torch.equal(first[n], other[n]) for n in first if "lora_A" in n)
 
 
-def test_more_layers_than_the_base_has_are_refused(tiny: Vlm) -> None:
-    with pytest.raises(ValueError, match="layers <= 2"):
-        attach_lora(tiny, LoraSpec(layers=3))
+def test_a_base_with_fewer_layers_adapts_them_all(tiny: Vlm) -> None:
+    names = adapter_parameters(attach_lora(tiny, LoraSpec(layers=30)))
+    assert len(names) == 2 * 4, "two layers, four target modules"
 
 
 def test_target_modules_that_do_not_exist_are_refused(tiny: Vlm) -> None:

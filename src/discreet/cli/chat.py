@@ -63,10 +63,11 @@ def build_assistant(
     adapter: str, base: str, policy: str, *, runs: Path, cache: Path | None
 ) -> Assistant:
     """Return the assistant with an adapter of the shelf, behind a policy."""
+    chosen = load_policy(policy)
     return Assistant(
         vlm=load_responder(adapter, base, runs=runs, cache=cache),
-        policy=load_policy(policy),
-        notes=Notes.build(shipped_notes()),
+        policy=chosen,
+        notes=Notes.build([n for n in shipped_notes() if n.context == chosen.context]),
         perceiver=Perceiver.load(),
     )
 

@@ -38,7 +38,7 @@ class LoraSpec:
     alpha: int = 16
     """Scale of the product is alpha / r."""
     layers: int = 8
-    """How many of the topmost language layers are adapted."""
+    """How many of the topmost language layers are adapted; a base with fewer adapts them all."""
     target_modules: tuple[str, ...] = ("q_proj", "v_proj", "o_proj", "down_proj")
     freeze_a: bool = True
     """Train B only."""
@@ -56,13 +56,11 @@ def attach_lora(vlm: Vlm, spec: LoraSpec) -> Vlm:
     """Return `vlm` with a fresh adapter that changes nothing yet (B is zero).
 
     Raises:
-        ValueError: if the base has fewer layers, or none of the target modules.
+        ValueError: if the base has none of the target modules.
     """
     base = base_of(vlm)
     depth = int(base.config.text_config.num_hidden_layers)
-    if spec.layers > depth:
-        raise ValueError(f"Expected layers <= {depth} for this base, got layers={spec.layers}.")
-    upper = "|".join(str(layer) for layer in range(depth - spec.layers, depth))
+    upper = "|".join(str(layer) for layer in range(max(0, depth - spec.layers), depth))
     kinds = "|".join(re.escape(name) for name in spec.target_modules)
     config = LoraConfig(
         r=spec.r,
