@@ -104,9 +104,7 @@ def test_a_run_folder_that_exists_is_refused(
 def test_a_plan_without_a_guarantee_is_refused(
     discreet: Run, tmp_path: Path, option: str, value: str
 ) -> None:
-    status, _, err = discreet(
-        "train", "--base", "tiny", option, value, "--out", tmp_path / "run"
-    )
+    status, _, err = discreet("train", "--base", "tiny", option, value, "--out", tmp_path / "run")
     assert status == 1
     assert "Expected" in err
     assert value.lstrip("-") in err
@@ -118,9 +116,7 @@ def test_a_parquet_without_a_column_is_refused(discreet: Run, tmp_path: Path) ->
 
     path = tmp_path / "people.parquet"
     pq.write_table(pa.table({"image": [b""], "identity_id": ["p1"]}), path)
-    status, _, err = discreet(
-        "train", "--base", "tiny", "--data", path, "--out", tmp_path / "run"
-    )
+    status, _, err = discreet("train", "--base", "tiny", "--data", path, "--out", tmp_path / "run")
     assert status == 1
     assert "age_band" in err
 
@@ -201,9 +197,7 @@ def test_a_bad_picture_gets_a_clear_error(
         Image.new("RGB", (1, 1) if content == "1px" else (200, 200)).save(picture)
         if content == "cut":
             picture.write_bytes(picture.read_bytes()[:400])
-    status, _, err = discreet(
-        "chat", "--adapter", trained, "--image", picture, "--once", QUESTION
-    )
+    status, _, err = discreet("chat", "--adapter", trained, "--image", picture, "--once", QUESTION)
     assert status == 1
     assert "ImageError" in err
     assert expected in err
@@ -245,8 +239,9 @@ def test_ctrl_c_leaves_a_readable_folder_and_the_charge(
 ) -> None:
     out = tmp_path / "run"
     words = ["train", "--base", "tiny", "--owners", "2", "--rounds", "50", "--steps", "20"]
+    words += ["--data", str(portraits_file), "--out", str(out)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "discreet", *words, "--data", str(portraits_file), "--out", str(out)],
+        [sys.executable, "-m", "discreet", *words],
         stderr=subprocess.PIPE,
         text=True,
     )

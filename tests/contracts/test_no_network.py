@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = '''
+SCRIPT = """
 import socket, sys
 LOOPBACK = ("127.", "localhost", "::1")
 attempts = []
@@ -37,7 +37,7 @@ for words in sys.argv[1].split(";"):
         assert not end.code, (words, end.code)
 assert not attempts, attempts
 print("commands ran without network")
-'''
+"""
 
 
 def test_training_and_chat_touch_no_network(tmp_path: Path, portraits_file: Path) -> None:

@@ -47,3 +47,11 @@ def test_a_contact_sheet_holds_all_pictures(assets: Assets) -> None:
     assert sheet.shape == (128, 128, 3)
     assert np.array_equal(sheet[64:, :64], np.asarray(pictures[2]))
     assert not sheet[64:, 64:].any()
+
+
+@pytest.mark.people
+@pytest.mark.timeout(60)
+def test_hair_seen_edge_on_does_not_hold_up_the_driver(assets: Assets) -> None:
+    """With anisotropic reads of its texture, this picture takes Mesa's driver minutes."""
+    picture = render(sample_shot(sample_person(0, 380), 2), assets)
+    assert np.asarray(picture).std() > 15

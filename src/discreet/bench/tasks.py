@@ -55,7 +55,7 @@ class HeldOut:
     """A subset with as many examples for each audience."""
 
 
-def load_held_out(split: Split = "test", *, examples: int = 96, ranked: int = 48) -> HeldOut:
+def load_held_out(split: Split = "test", *, examples: int = 64, ranked: int = 36) -> HeldOut:
     """Return held-out examples, spread over all people of the split, the same at every call."""
     portraits = load_portraits(split)
     _, questions = hold_out(load_questions())

@@ -5,7 +5,6 @@ A command's file is imported when the command is called, so that `--help` is qui
 """
 
 import importlib
-import logging
 import sys
 from typing import Any
 
@@ -61,7 +60,6 @@ def app() -> None:
 def main() -> None:
     """Run a command; an expected error is one line on stderr and exit status 1."""
     quiet_libraries()
-    logging.getLogger("flwr").setLevel(logging.WARNING)
     talk = Console(stderr=True)
     try:
         app(standalone_mode=False)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from discreet.assistant import Assistant, Note, Notes, Reply, Turn, load_policy
-from discreet.cli.options import RUNS, Cache, Json, Runs, show_json, talk
+from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
 from discreet.data import load_questions, open_image
 from discreet.errors import DiscreetError
 from discreet.model import Vlm, load, load_adapter
@@ -78,6 +78,7 @@ def load_responder(adapter: str, base: str, *, runs: Path, cache: Path | None) -
     Raises:
         IncompatibleBase: if the hashes of the base differ.
     """
+    quiet_logs()
     if adapter == "none":
         return load(base, cache_dir=cache)
     found = resolve(adapter, runs)

@@ -1,7 +1,9 @@
 """Options that several commands share, and how results are shown."""
 
 import json
+import logging
 import os
+import warnings
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +25,11 @@ Cache = Annotated[
     ),
 ]
 RUNS = Path("runs")
+_NOISE = (
+    "The PEFT config's `base_model_name_or_path` was renamed",
+    "`is_gradient_checkpointing` is deprecated",
+)
+"""Warnings of libraries about their own insides; pyproject.toml says why each is harmless."""
 
 
 def talk() -> Console:
@@ -65,3 +72,13 @@ def quiet_libraries() -> None:
         "TOKENIZERS_PARALLELISM": "false",
     }.items():
         os.environ.setdefault(name, value)
+    for message in _NOISE:
+        warnings.filterwarnings("ignore", message=message)
+
+
+def quiet_logs() -> None:
+    """Keep Flower and transformers from writing between the lines of a progress bar."""
+    from transformers.utils import logging as transformers_logging
+
+    logging.getLogger("flwr").setLevel(logging.WARNING)
+    transformers_logging.disable_progress_bar()

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from discreet.artifacts import RunFolder
 from discreet.assistant import Turn
 from discreet.cli.chat import build_assistant, why
-from discreet.cli.options import RUNS, Cache, Json, Runs, progress, show_json, talk
+from discreet.cli.options import RUNS, Cache, Json, Runs, progress, quiet_logs, show_json, talk
 from discreet.data import load_portraits
 from discreet.federated import AssistantTask, Outcome, TrainConfig, publish, run_federation
 from discreet.privacy import PrivacyLedger, StepRecord
@@ -96,6 +96,7 @@ def train_run(
     plan: TrainConfig, run: RunFolder, *, data: Path | None = None, cache: Path | None = None
 ) -> Outcome:
     """Run the rounds that are left with a progress bar; publish the adapter after each."""
+    quiet_logs()
     talk().print(_promise(plan), markup=False)
     with talk().status("loading the base model and sharing people out to owners"):
         task = AssistantTask.build(plan, shared_data=data, cache_dir=cache)

@@ -33,8 +33,9 @@ class TrainConfig:
     skew, 100 is nearly even (Hsu et al. 2019, arXiv:1909.06335)."""
     num_rounds: int = 2
     """Rounds of local training and averaging, 1 or more."""
-    local_steps: int = 40
-    """Private steps of each owner in a round, 1 or more; few long rounds cost least traffic."""
+    local_steps: int = 2
+    """Private steps of each owner in a round, 1 or more; few large steps pay
+    best under a fixed budget."""
     min_replies: int = 2
     """Usable replies a round needs, from 1 to `num_owners`; with fewer the run stops."""
     round_timeout_seconds: float = 3600.0
@@ -47,19 +48,19 @@ class TrainConfig:
     """Probability with which the guarantee may fail, between 0 and 1; below 1 / examples."""
     max_grad_norm: float = 1.0
     """L2 bound on one example's gradient, above 0; Opacus' usual start."""
-    sample_rate: float = 0.1
+    sample_rate: float = 0.05
     """Probability that a step draws an example, above 0 and at most 1."""
-    expected_batch_size: int = 16
+    expected_batch_size: int = 30
     """Divisor of the noisy sum, 1 or more; about `sample_rate` times the examples of an owner."""
     max_physical_batch: int = 8
     """Examples in memory at once, 1 or more; changes speed and memory, not the guarantee."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4.0
     """Step size of the local optimiser, above 0."""
     lora_r: int = 8
     """Rank of the adapter, 1 or more."""
     lora_alpha: int = 16
     """Scale of the adapter is `lora_alpha / lora_r`, 1 or more."""
-    lora_layers: int = 8
+    lora_layers: int = 12
     """Topmost language layers that get an adapter, 1 or more."""
     seed: int = 0
     """Public seed of the first adapter and of the split, 0 or more."""

@@ -247,5 +247,9 @@ class AssistantTask:
         return losses
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """Return a fresh optimiser over the adapter."""
-        return torch.optim.Adam(adapter_parameters(self.vlm).values(), lr=self.config.learning_rate)
+        """Return a fresh optimiser over the adapter.
+
+        Plain SGD: Adam's first steps would turn every coordinate that is mostly noise into a full
+        step, and the runs are a few large steps long.
+        """
+        return torch.optim.SGD(adapter_parameters(self.vlm).values(), lr=self.config.learning_rate)

@@ -241,6 +241,8 @@ class _Studio:
             texture = self._pv.Texture(np.ascontiguousarray(paint()))
             texture.SetMipmap(True)
             texture.SetInterpolate(True)
+            # Mesa's software driver can loop for minutes on anisotropic reads of edge-on hair.
+            texture.SetMaximumAnisotropicFiltering(1)
             self._textures[key] = texture
         return self._textures[key]
 
