@@ -152,8 +152,8 @@ def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int) -> 
     """Answer questions until /quit; a mistake in one turn does not end the talk."""
     console = talk()
     console.print(
-        "You are talking with an AI. It gives information, not medical advice. Pictures are used "
-        "for the answer and not kept.\n" + _HELP,
+        "You are talking with an AI. It gives information, not medical advice. A picture stays "
+        "in memory until the talk ends and is not written down.\n" + _HELP,
         markup=False,
     )
     image, declared, reply = turn.image, dict(turn.declared), None
