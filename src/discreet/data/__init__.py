@@ -7,7 +7,13 @@ from discreet.data.conversations import (
     load_questions,
     read_questions,
 )
-from discreet.data.examples import Example, build_examples, hold_out, partition_by_owner
+from discreet.data.examples import (
+    Example,
+    QuestionSplit,
+    build_examples,
+    partition_by_owner,
+    split_questions,
+)
 from discreet.data.images import open_image
 from discreet.data.portraits import SHIPPED_DIR, Portrait, load_portraits
 
@@ -17,12 +23,13 @@ __all__ = [
     "KeyFact",
     "Portrait",
     "Question",
+    "QuestionSplit",
     "build_examples",
     "compose_answer",
-    "hold_out",
     "load_portraits",
     "load_questions",
     "open_image",
     "partition_by_owner",
     "read_questions",
+    "split_questions",
 ]

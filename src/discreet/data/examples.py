@@ -54,10 +54,25 @@ def build_examples(
     ]
 
 
-def hold_out(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
-    """Return (to learn from, to evaluate on): every fifth question is never trained on."""
-    kept = [q for index, q in enumerate(questions) if index % 5]
-    return kept, [q for index, q in enumerate(questions) if not index % 5]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuestionSplit:
+    """Which questions serve what; a question is in one part only."""
+
+    public: list[Question]
+    """A fifth: what the shipped projector learnt to write from."""
+    private: list[Question]
+    """Three fifths: what data owners learn from."""
+    held_out: list[Question]
+    """A fifth: never trained on, for evaluation."""
+
+
+def split_questions(questions: Sequence[Question]) -> QuestionSplit:
+    """Return the parts, dealt out in turn, so that each has every topic that is large enough."""
+    return QuestionSplit(
+        held_out=[q for index, q in enumerate(questions) if index % 5 == 0],
+        public=[q for index, q in enumerate(questions) if index % 5 == 1],
+        private=[q for index, q in enumerate(questions) if index % 5 > 1],
+    )
 
 
 def _question_weights(

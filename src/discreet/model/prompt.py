@@ -4,9 +4,9 @@ One prompt serves training and use: a note with the facts, the person it is for 
 the gate, or the picture's visual tokens), and the question. Only answer tokens carry a label.
 
     >>> print(build_prompt("Why rest?", note="Rest heals.", person=person_line([]))[1]["content"])
-    Person: unknown
     Note: Rest heals.
     Question: Why rest?
+    Person: unknown. Write plain sentences.
 """
 
 import re
@@ -17,7 +17,7 @@ import torch
 
 from discreet.model.base import Vlm
 from discreet.model.small import IMAGE_TOKEN
-from discreet.types import Observation
+from discreet.types import AgeBand, Audience, Observation, audience_of
 
 SYSTEM = "Answer from the note only, in words that fit the person."
 IGNORED = -100
@@ -25,29 +25,43 @@ IGNORED = -100
 _CONTROL = re.compile(r"<\|[^<>|]*\|>|<image>|<(?:repo_?name|file_?\w+|\w+_\w+)>")
 """Spellings of a tokenizer's control tokens."""
 
-_PERSON_WORDS = {
+_PERSON_WORDS: dict[AgeBand, str] = {
     "child": "a child",
     "young_adult": "a young adult",
     "middle_aged": "a middle-aged adult",
     "older_adult": "an older adult",
 }
+_STYLES: dict[Audience, str] = {
+    "child": "Tell a child in short easy words.",
+    "adult": "Write plain sentences.",
+    "older_adult": "Write it step by step: 1. 2. 3.",
+}
 
 
 def person_line(observations: Sequence[Observation]) -> str:
-    """Return the words for what passed the gate; order does not matter."""
+    """Return the words for what passed the gate, and how to write for them; order is free.
+
+    >>> person_line([])
+    'unknown. Write plain sentences.'
+    """
     values = {seen.attribute: seen.value for seen in observations}
-    age = _PERSON_WORDS[values["age_band"]] if "age_band" in values else None
+    band: AgeBand | None = values.get("age_band")  # type: ignore[assignment]
+    age = _PERSON_WORDS[band] if band else None
     face = f"{values['expression']} expression" if "expression" in values else None
-    return ", ".join(part for part in (age, face) if part) or "unknown"
+    who = ", ".join(part for part in (age, face) if part) or "unknown"
+    return f"{who}. {_STYLES[audience_of(band)]}"
 
 
 def build_prompt(question: str, *, note: str, person: str) -> list[dict[str, str]]:
     """Return chat messages; `person` is a `person_line` or the placeholder `IMAGE_TOKEN`.
 
+    The person comes last: a small model forgets what it read before the note (docs/design.md has
+    the numbers).
+
     Control tokens inside the question or the note are taken out, so that neither can open a turn
     of its own or claim a picture.
     """
-    text = f"Person: {person}\nNote: {_plain(note)}\nQuestion: {_plain(question)}"
+    text = f"Note: {_plain(note)}\nQuestion: {_plain(question)}\nPerson: {person}"
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
 
 
