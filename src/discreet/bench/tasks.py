@@ -16,9 +16,9 @@ from discreet.data import (
     Portrait,
     build_examples,
     compose_answer,
-    hold_out,
     load_portraits,
     load_questions,
+    split_questions,
 )
 from discreet.federated import VisualTokens, example_losses
 from discreet.model import IMAGE_TOKEN, Row, Vlm, answer_losses, build_prompt, collate, generate
@@ -58,7 +58,7 @@ class HeldOut:
 def load_held_out(split: Split = "test", *, examples: int = 64, ranked: int = 36) -> HeldOut:
     """Return held-out examples, spread over all people of the split, the same at every call."""
     portraits = load_portraits(split)
-    _, questions = hold_out(load_questions())
+    questions = split_questions(load_questions()).held_out
     built = build_examples(portraits, questions, seed=1)
     stride = max(1, len(built) // examples)
     by_audience = {

@@ -17,7 +17,9 @@ app = typer.Typer(help="Make again the weights that ship with the package.", no_
 def align(
     out: Annotated[Path, typer.Option(help="Safetensors file to write.")] = PROJECTOR_PATH,
     seed: Annotated[int, typer.Option(help="Of the fit.")] = 0,
-    epochs: Annotated[int, typer.Option(help="Passes with the language model.")] = 2,
+    steps: Annotated[
+        int, typer.Option(help="Updates with the language model.")
+    ] = AlignSettings().steps,
     as_json: Json = False,
 ) -> None:
     """Train the projector of `small` on the train people."""
@@ -25,7 +27,7 @@ def align(
         row = bar.add_task("aligning", total=None)
         card = align_projector(
             out,
-            settings=AlignSettings(seed=seed, epochs=epochs),
+            settings=AlignSettings(seed=seed, steps=steps),
             on_step=lambda step, steps, loss: bar.update(
                 row, completed=step, total=steps, description=f"aligning, loss {loss:.3f}"
             ),

@@ -15,10 +15,10 @@ from discreet.data import (
     Example,
     Portrait,
     build_examples,
-    hold_out,
     load_portraits,
     load_questions,
     partition_by_owner,
+    split_questions,
 )
 from discreet.federated.client import LocalResult, draw_generators
 from discreet.federated.config import TrainConfig
@@ -164,7 +164,7 @@ class AssistantTask:
             if data is None
             else {OWN: list(range(len(portraits)))}
         )
-        questions, _ = hold_out(load_questions())
+        questions = split_questions(load_questions()).private
         owned = {
             owner: build_examples(
                 portraits,

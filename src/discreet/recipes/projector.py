@@ -1,14 +1,15 @@
 """Teach the projector to say in visual tokens what the gate would say in words.
 
 Stage 0 (seconds) points every token at the mean word embedding of the person's description, by
-regression. Stage 1 lets the frozen language model read the tokens and describe the person, and
-trains the projector alone on the description's tokens, as the first stage of LLaVA does (Liu et al.
-2023, arXiv:2304.08485). The picture's truth is the target, never a person's identity.
+regression. Stage 1 lets the frozen language model read the tokens, and trains the projector alone
+on what it then writes: the person's description, as the first stage of LLaVA does (Liu et al. 2023,
+arXiv:2304.08485), and an answer in the form that fits the person, to the public questions only. The
+picture's truth is the target, never a person's identity.
 """
 
 import json
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,20 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from discreet.data import Portrait, load_portraits
+from discreet.data import (
+    Portrait,
+    build_examples,
+    load_portraits,
+    load_questions,
+    split_questions,
+)
 from discreet.model import (
     IMAGE_TOKEN,
     PROJECTOR_PATH,
     Row,
     Vlm,
     answer_losses,
+    build_prompt,
     collate,
     image_processor,
     load,
@@ -43,11 +51,12 @@ class AlignSettings:
     seed: int = 0
     warm_epochs: int = 30
     """Passes of the regression."""
-    epochs: int = 2
-    """Passes with the language model in the loop."""
+    steps: int = 130
+    """Updates with the language model in the loop."""
     batch_size: int = 16
-    learning_rate: float = 5e-4
-    """Of AdamW, falling to zero along a cosine."""
+    """Portraits in an update; each is described and answered once."""
+    learning_rate: float = 1e-3
+    """Of AdamW, falling to zero along a cosine; LLaVA's rate for this stage."""
 
 
 def align_projector(
@@ -153,30 +162,61 @@ def _train(
     people: Sequence[Portrait],
     settings: AlignSettings,
     on_step: Callable[[int, int, float], None] | None,
-) -> list[float]:
-    """Train the projector through the frozen language model; return every tenth loss."""
+) -> list[list[float]]:
+    """Train the projector through the frozen language model.
+
+    Returns every tenth pair of losses: of the description and of the answer.
+    """
     projector = vlm.model.model.multi_modal_projector
     optimizer = torch.optim.AdamW(
         projector.parameters(), lr=settings.learning_rate, weight_decay=1e-2
     )
-    steps = settings.epochs * -(-len(people) // settings.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    curve, step = [], 0
-    for _ in range(settings.epochs):
-        for index in torch.randperm(len(people)).split(settings.batch_size):
-            rows = [_row(describe(people[i])) for i in index.tolist()]
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+    draw = _endless(len(people), settings.batch_size)
+    curve = []
+    for step in range(1, settings.steps + 1):
+        index = next(draw)
+        optimizer.zero_grad()
+        losses = []
+        for rows in (
+            [_row(describe(people[i])) for i in index],
+            _answers(people, index, seed=settings.seed + step),
+        ):
             features = projector(tokens[index].float())
             loss = answer_losses(vlm, collate(vlm, rows), features).mean()
-            optimizer.zero_grad()
             loss.backward()
-            optimizer.step()
-            schedule.step()
-            step += 1
-            if step % 10 == 0:
-                curve.append(round(float(loss.detach()), 4))
-            if on_step is not None:
-                on_step(step, steps, float(loss.detach()))
+            losses.append(round(float(loss.detach()), 4))
+        optimizer.step()
+        schedule.step()
+        if step % 10 == 0:
+            curve.append(losses)
+        if on_step is not None:
+            on_step(step, settings.steps, sum(losses))
     return curve
+
+
+def _endless(count: int, batch_size: int) -> Iterator[list[int]]:
+    """Yield batches of indices, each index once before any comes again."""
+    while True:
+        for index in torch.randperm(count).split(batch_size):
+            yield index.tolist()
+
+
+def _answers(people: Sequence[Portrait], index: list[int], *, seed: int) -> list[Row]:
+    """Return each person's question with the answer that fits them, the picture in place of words.
+
+    The questions are the public ones; owners learn from others.
+    """
+    examples = build_examples(
+        people, split_questions(load_questions()).public, indices=index, seed=seed
+    )
+    return [
+        Row(
+            messages=build_prompt(e.question, note=e.note, person=IMAGE_TOKEN),
+            answer=e.answer,
+        )
+        for e in examples
+    ]
 
 
 @torch.no_grad()
