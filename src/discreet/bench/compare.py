@@ -86,7 +86,7 @@ def summarise(cells: Sequence[Cell]) -> list[dict[str, Any]]:
         if not own:
             continue
         row: dict[str, Any] = {"kind": kind, "seeds": len(own)}
-        for name in ("gated_loss", "native_loss", "follows_portrait_score"):
+        for name in ("gated_loss", "native_loss", "follows_words", "follows_portrait"):
             values = [float(asdict(cell.scores)[name]) for cell in own]
             row[name] = {
                 "mean": statistics.fmean(values),
@@ -100,12 +100,13 @@ def summarise(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table of `summarise` for a README."""
     head = (
-        "| adapter | seeds | loss, gated | loss, native | follows the portrait | privacy |\n"
-        "|---|---|---|---|---|---|\n"
+        "| adapter | seeds | loss, gated | loss, native | follows the words | follows the portrait "
+        "| privacy of each owner |\n|---|---|---|---|---|---|---|\n"
     )
     return head + "\n".join(
         f"| {row['kind']} | {row['seeds']} | {_cell(row['gated_loss'])} | "
-        f"{_cell(row['native_loss'])} | {_cell(row['follows_portrait_score'])} | {row['privacy']} |"
+        f"{_cell(row['native_loss'])} | {_cell(row['follows_words'])} | "
+        f"{_cell(row['follows_portrait'])} | {row['privacy']} |"
         for row in rows
     )
 

@@ -1,19 +1,21 @@
 """What an adapter is worth on people and questions it never saw.
 
-Two numbers need no judge: the loss of the reference answer, and whether the answer's form follows
-the person. `audience_of_answer` reads the form from the text alone.
+Two numbers need no judge: the loss of the reference answer, and whether the answer that a person
+makes likelier is the one written for them. `audience_of_answer` reads the form from the text alone.
 """
 
+import random
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from discreet.data import (
     Example,
     Portrait,
+    Question,
     build_examples,
     compose_answer,
     load_portraits,
@@ -21,8 +23,18 @@ from discreet.data import (
     split_questions,
 )
 from discreet.federated import VisualTokens, example_losses
-from discreet.model import IMAGE_TOKEN, Row, Vlm, answer_losses, build_prompt, collate, generate
-from discreet.types import AUDIENCES, Audience, Split, audience_of
+from discreet.model import (
+    IMAGE_TOKEN,
+    Row,
+    Vlm,
+    answer_losses,
+    build_prompt,
+    collate,
+    encode_images,
+    generate,
+    person_line,
+)
+from discreet.types import AUDIENCES, Audience, Mode, Observation, Split, audience_of
 
 _STEPS = re.compile(r"\b1[.)].*\b2[.)]", re.DOTALL)
 CHILD_GRADE = 4.5
@@ -32,44 +44,71 @@ CHILD_SENTENCE_WORDS = 9.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scores:
-    """Held-out results of one adapter; losses are mean nats per answer token."""
+    """Held-out results of one adapter; losses are mean nats per answer token.
+
+    The shares are over `ranked` portraits: how often the answer that becomes likeliest when this
+    person asks, and not another, is the one written for their audience. Chance is 1/3.
+    """
 
     examples: int
     gated_loss: float
     native_loss: float
-    ranked_examples: int
-    follows_portrait_score: float
-    """Native mode: share of portraits whose own audience's reference answer is the likeliest of
-    three; chance is 1/3 by construction, the audiences are balanced."""
-    follows_other_portrait_score: float
-    """The same with another audience's portrait in its place: below chance if pixels decide."""
+    ranked: int
+    follows_words: float
+    """Gated mode: the person is told in the words of their true age band."""
+    follows_portrait: float
+    """Native mode: the person is seen."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trio:
+    """One question, asked by one held-out person of each audience."""
+
+    question: Question = field(repr=False)
+    portraits: tuple[int, ...] = field(repr=False)
+    """Index of a portrait for each of `AUDIENCES`, in order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOut:
     """People and questions that no training saw."""
 
-    portraits: Sequence[Portrait]
-    examples: Sequence[Example]
-    ranked: Sequence[Example]
-    """A subset with as many examples for each audience."""
+    portraits: Sequence[Portrait] = field(repr=False)
+    examples: Sequence[Example] = field(repr=False)
+    trios: Sequence[Trio] = field(repr=False)
 
 
-def load_held_out(split: Split = "test", *, examples: int = 64, ranked: int = 36) -> HeldOut:
-    """Return held-out examples, spread over all people of the split, the same at every call."""
+def load_held_out(split: Split = "test", *, examples: int = 64, trios: int = 24) -> HeldOut:
+    """Return held-out examples, spread over all people of the split, the same at every call.
+
+    Args:
+        split: Of the shipped people.
+        examples: How many for the losses.
+        trios: How many questions for the shares; each question comes once before any comes again,
+            and no portrait comes twice.
+    """
     portraits = load_portraits(split)
     questions = split_questions(load_questions()).held_out
     built = build_examples(portraits, questions, seed=1)
     stride = max(1, len(built) // examples)
-    by_audience = {
-        audience: [e for e in built if audience_of(e.age_band) == audience]
+    draw = random.Random(1)
+    asking = draw.sample(questions, len(questions))
+    people = {
+        audience: draw.sample(found, len(found))
         for audience in AUDIENCES
+        for found in [[i for i, p in enumerate(portraits) if audience_of(p.age_band) == audience]]
     }
-    share = ranked // len(AUDIENCES)
-    balanced = [
-        e for found in by_audience.values() for e in found[:: max(1, len(found) // share)][:share]
-    ]
-    return HeldOut(portraits=portraits, examples=built[::stride][:examples], ranked=balanced)
+    return HeldOut(
+        portraits=portraits,
+        examples=built[::stride][:examples],
+        trios=[
+            Trio(
+                question=asking[place % len(asking)],
+                portraits=tuple(people[audience][place] for audience in AUDIENCES),
+            )
+            for place in range(trios)
+        ],
+    )
 
 
 @torch.no_grad()
@@ -81,63 +120,81 @@ def evaluate(vlm: Vlm, held_out: HeldOut, *, chunk: int = 8) -> Scores:
         both = example_losses(vlm, visual, held_out.examples[start : start + chunk])
         gated.append(both[0])
         native.append(both[1])
-    right, wrong = rank_audiences(vlm, visual, held_out.ranked)
     return Scores(
         examples=len(held_out.examples),
         gated_loss=float(torch.cat(gated).mean()),
         native_loss=float(torch.cat(native).mean()),
-        ranked_examples=len(held_out.ranked),
-        follows_portrait_score=right,
-        follows_other_portrait_score=wrong,
+        ranked=len(held_out.trios) * len(AUDIENCES),
+        follows_words=_share_followed(vlm, held_out, "gated"),
+        follows_portrait=_share_followed(vlm, held_out, "native"),
     )
 
 
-@torch.no_grad()
-def rank_audiences(
-    vlm: Vlm, visual: VisualTokens, examples: Sequence[Example]
-) -> tuple[float, float]:
-    """Return how often the likeliest audience is the portrait's, and with another's portrait.
+def _share_followed(vlm: Vlm, held_out: HeldOut, mode: Mode) -> float:
+    """Return how often the answer that a person makes likelier is the one for their audience."""
+    right = [followed(audience_losses(vlm, held_out, trio, mode)) for trio in held_out.trios]
+    return int(torch.cat(right).sum()) / (len(right) * len(AUDIENCES))
 
-    The score of an audience is the loss of its reference answer less its mean over all portraits
-    of the set, so that an answer that is easy for everybody wins nowhere.
+
+@torch.no_grad()
+def audience_losses(vlm: Vlm, held_out: HeldOut, trio: Trio, mode: Mode) -> torch.Tensor:
+    """Return (person, answer): the loss of each audience's reference answer for each person."""
+    prompts = [_prompt(held_out, trio, portrait, mode) for portrait in trio.portraits]
+    answers = [compose_answer(trio.question, audience) for audience in AUDIENCES]
+    rows = [Row(messages=prompt, answer=answer) for prompt in prompts for answer in answers]
+    seen = None
+    if mode == "native":
+        images = [held_out.portraits[portrait].image for portrait in trio.portraits]
+        seen = encode_images(vlm, images).repeat_interleave(len(answers), dim=0)
+    return answer_losses(vlm, collate(vlm, rows), seen).view(len(prompts), len(answers))
+
+
+def followed(losses: torch.Tensor) -> torch.Tensor:
+    """Return for each person whether their own answer is the one that their asking favours.
+
+    An answer that is easy for everybody wins nowhere: its mean over the three people is taken away.
+
+    >>> followed(torch.tensor([[1.0, 0.1, 3.0], [2.0, 0.0, 3.0], [2.0, 0.1, 2.0]]))
+    tensor([True, True, True])
+
+    Args:
+        losses: (person, answer), people and answers in the order of `AUDIENCES`.
     """
-    questions = {q.id: q for q in load_questions()}
-    losses = torch.zeros(2, len(examples), len(AUDIENCES))
-    for index, example in enumerate(examples):
-        other = examples[(index + len(examples) // len(AUDIENCES)) % len(examples)]
-        messages = build_prompt(example.question, note=example.note, person=IMAGE_TOKEN)
-        rows = [
-            Row(messages=messages, answer=compose_answer(questions[example.question_id], audience))
-            for audience in AUDIENCES
-        ]
-        batch = collate(vlm, rows)
-        for place, shown in enumerate((example, other)):
-            feature = visual.of([shown.portrait]).expand(len(AUDIENCES), -1, -1)
-            losses[place, index] = answer_losses(vlm, batch, feature)
-    guess = (losses - losses.mean(1, keepdim=True)).argmin(2)
-    truth = torch.tensor([AUDIENCES.index(audience_of(e.age_band)) for e in examples])
-    shares = (guess == truth).float().mean(1)
-    return float(shares[0]), float(shares[1])
+    favoured = (losses - losses.mean(0, keepdim=True)).argmin(1)
+    return favoured == torch.arange(len(losses))
 
 
 @torch.no_grad()
 def written_for(
-    vlm: Vlm, held_out: HeldOut, *, limit: int = 30
+    vlm: Vlm, held_out: HeldOut, mode: Mode, *, limit: int = 8
 ) -> dict[Audience, dict[Audience, int]]:
-    """Return for each audience how the answers generated from its portraits read (native mode)."""
-    visual = VisualTokens(vlm, held_out.portraits)
+    """Return for each audience how the answers that its people got read, over `limit` trios."""
     table: dict[Audience, dict[Audience, int]] = {
         audience: dict.fromkeys(AUDIENCES, 0) for audience in AUDIENCES
     }
-    for example in held_out.ranked[:: max(1, len(held_out.ranked) // limit)]:
-        answer = generate(
-            vlm,
-            build_prompt(example.question, note=example.note, person=IMAGE_TOKEN),
-            image_features=visual.of([example.portrait]),
-            max_new_tokens=72,
-        )
-        table[audience_of(example.age_band)][audience_of_answer(answer)] += 1
+    for trio in held_out.trios[:limit]:
+        for audience, portrait in zip(AUDIENCES, trio.portraits, strict=True):
+            seen = encode_images(vlm, [held_out.portraits[portrait].image])
+            answer = generate(
+                vlm,
+                _prompt(held_out, trio, portrait, mode),
+                image_features=seen if mode == "native" else None,
+                max_new_tokens=72,
+            )
+            table[audience][audience_of_answer(answer)] += 1
     return table
+
+
+def _prompt(held_out: HeldOut, trio: Trio, portrait: int, mode: Mode) -> list[dict[str, str]]:
+    """Return the prompt of one person of a trio; in gated mode with the truth about their age."""
+    age = Observation(
+        attribute="age_band",
+        value=held_out.portraits[portrait].age_band,
+        source="declared",
+        confidence=1.0,
+    )
+    person = IMAGE_TOKEN if mode == "native" else person_line([age])
+    return build_prompt(trio.question.question, note=trio.question.note, person=person)
 
 
 def audience_of_answer(answer: str) -> Audience:

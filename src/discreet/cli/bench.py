@@ -57,12 +57,14 @@ def follow(
     runs: Runs = RUNS,
     cache: Cache = None,
 ) -> None:
-    """Measure whether answers in native mode follow the portraits of held-out people."""
+    """Measure whether answers follow the person, told in words or seen, on held-out people."""
     vlm = load_responder(adapter, "small", runs=runs, cache=cache)
     held_out = load_held_out()
     record = asdict(evaluate(vlm, held_out))
     if generate:
-        record["written_for"] = written_for(vlm, held_out)
+        record["written_for"] = {
+            mode: written_for(vlm, held_out, mode) for mode in ("gated", "native")
+        }
     show_json(record)
 
 

@@ -17,9 +17,6 @@ app = typer.Typer(help="Make again the weights that ship with the package.", no_
 def align(
     out: Annotated[Path, typer.Option(help="Safetensors file to write.")] = PROJECTOR_PATH,
     seed: Annotated[int, typer.Option(help="Of the fit.")] = 0,
-    steps: Annotated[
-        int, typer.Option(help="Updates with the language model.")
-    ] = AlignSettings().steps,
     as_json: Json = False,
 ) -> None:
     """Train the projector of `small` on the train people."""
@@ -27,7 +24,7 @@ def align(
         row = bar.add_task("aligning", total=None)
         card = align_projector(
             out,
-            settings=AlignSettings(seed=seed, steps=steps),
+            settings=AlignSettings(seed=seed),
             on_step=lambda step, steps, loss: bar.update(
                 row, completed=step, total=steps, description=f"aligning, loss {loss:.3f}"
             ),

@@ -60,8 +60,10 @@ class TrainConfig:
     """Rank of the adapter, 1 or more."""
     lora_alpha: int = 16
     """Scale of the adapter is `lora_alpha / lora_r`, 1 or more."""
-    lora_layers: int = 12
+    lora_layers: int = 16
     """Topmost language layers that get an adapter, 1 or more."""
+    lora_modules: str = "v_proj"
+    """Kinds of weights in those layers that get one, separated by commas."""
     seed: int = 0
     """Public seed of the first adapter and of the split, 0 or more."""
     reproducible: bool = False
@@ -101,6 +103,12 @@ class TrainConfig:
         )
         self._require("seed", self.seed >= 0, "seed >= 0")
         self._require("base", bool(self.base), "a base model", "Use base = 'small'.")
+        self._require(
+            "lora_modules",
+            all(name.isidentifier() for name in self.target_modules),
+            "names of weights, separated by commas",
+            "Use lora_modules = 'q_proj,v_proj', for example.",
+        )
 
     def _require(self, name: str, holds: bool, expected: str, way_out: str = "") -> None:
         """Raise a `ValueError` that says what was expected, what came, and the way out."""
@@ -112,6 +120,11 @@ class TrainConfig:
     def steps_total(self) -> int:
         """Private steps of one owner over the whole run; noise is calibrated for this many."""
         return self.num_rounds * self.local_steps
+
+    @property
+    def target_modules(self) -> tuple[str, ...]:
+        """Return the names in `lora_modules`."""
+        return tuple(name.strip() for name in self.lora_modules.split(","))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> "TrainConfig":

@@ -65,7 +65,11 @@ def plan_of(config: TrainConfig) -> PrivacyPlan:
 def spec_of(config: TrainConfig) -> LoraSpec:
     """Return the adapter that a config describes."""
     return LoraSpec(
-        r=config.lora_r, alpha=config.lora_alpha, layers=config.lora_layers, seed=config.seed
+        r=config.lora_r,
+        alpha=config.lora_alpha,
+        layers=config.lora_layers,
+        target_modules=config.target_modules,
+        seed=config.seed,
     )
 
 

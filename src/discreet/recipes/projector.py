@@ -51,12 +51,14 @@ class AlignSettings:
     seed: int = 0
     warm_epochs: int = 30
     """Passes of the regression."""
-    steps: int = 130
-    """Updates with the language model in the loop."""
+    describe_steps: int = 140
+    """Updates on descriptions alone."""
+    answer_steps: int = 80
+    """Updates on descriptions and answers after that."""
     batch_size: int = 16
-    """Portraits in an update; each is described and answered once."""
-    learning_rate: float = 1e-3
-    """Of AdamW, falling to zero along a cosine; LLaVA's rate for this stage."""
+    """Portraits in an update; each is described, then answered too."""
+    learning_rate: float = 5e-4
+    """Of AdamW, falling to zero along a cosine."""
 
 
 def align_projector(
@@ -165,23 +167,24 @@ def _train(
 ) -> list[list[float]]:
     """Train the projector through the frozen language model.
 
-    Returns every tenth pair of losses: of the description and of the answer.
+    Returns the losses of every tenth update: of the description and, later, of the answer.
     """
     projector = vlm.model.model.multi_modal_projector
     optimizer = torch.optim.AdamW(
         projector.parameters(), lr=settings.learning_rate, weight_decay=1e-2
     )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+    steps = settings.describe_steps + settings.answer_steps
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     draw = _endless(len(people), settings.batch_size)
     curve = []
-    for step in range(1, settings.steps + 1):
+    for step in range(1, steps + 1):
         index = next(draw)
+        tasks = [[_row(describe(people[i])) for i in index]]
+        if step > settings.describe_steps:
+            tasks.append(_answers(people, index, seed=settings.seed + step))
         optimizer.zero_grad()
         losses = []
-        for rows in (
-            [_row(describe(people[i])) for i in index],
-            _answers(people, index, seed=settings.seed + step),
-        ):
+        for rows in tasks:
             features = projector(tokens[index].float())
             loss = answer_losses(vlm, collate(vlm, rows), features).mean()
             loss.backward()
@@ -191,7 +194,7 @@ def _train(
         if step % 10 == 0:
             curve.append(losses)
         if on_step is not None:
-            on_step(step, settings.steps, sum(losses))
+            on_step(step, steps, sum(losses))
     return curve
 
 
