@@ -3,7 +3,7 @@
 They hold plain values, know nothing of files or models, and never change once made.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NewType
 
 AgeBand = Literal["child", "young_adult", "middle_aged", "older_adult"]
@@ -56,7 +56,7 @@ class Observation:
     """
 
     attribute: Literal["age_band", "expression"]
-    value: str
+    value: str = field(repr=False)
     source: Source
     confidence: float
 

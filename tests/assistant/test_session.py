@@ -70,6 +70,9 @@ def wire(tiny: Vlm) -> Wire:
 
 
 Build = Callable[..., Assistant]
+EASY = "Tell a child in short easy words."
+STEPS = "Write it step by step: 1. 2. 3."
+NOBODY = "unknown. Write plain sentences."
 
 
 @pytest.fixture
@@ -108,7 +111,7 @@ def expected_prompt(vlm: Vlm, question: Question, person: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("confidence", "person"), [(0.9, "a child, sad expression"), (0.4, "unknown")]
+    ("confidence", "person"), [(0.9, f"a child, sad expression. {EASY}"), (0.4, NOBODY)]
 )
 def test_the_prompt_is_the_note_the_question_and_what_passed(
     build: Build,
@@ -142,7 +145,7 @@ def test_at_school_no_expression_reaches_the_model(
     reply = build("education", perceiver).reply(
         Turn(question=HALVES, image=faces[0]), max_new_tokens=2
     )
-    assert wire.prompt(tiny) == expected_prompt(tiny, questions[2], "a child")
+    assert wire.prompt(tiny) == expected_prompt(tiny, questions[2], f"a child. {EASY}")
     assert perceiver.asked == [["age_band"]]
     assert [seen.attribute for seen in reply.decision.passed] == ["age_band"]
     assert len(reply.decision.withheld) == (0 if obeys else 1)
@@ -154,7 +157,7 @@ def test_an_expression_that_is_declared_at_school_is_withheld_too(
     reply = build("education").reply(
         Turn(question=HALVES, declared={"expression": "sad"}), max_new_tokens=2
     )
-    assert wire.prompt(tiny) == expected_prompt(tiny, questions[2], "unknown")
+    assert wire.prompt(tiny) == expected_prompt(tiny, questions[2], NOBODY)
     assert [held.attribute for held in reply.decision.withheld] == ["expression"]
 
 
@@ -167,7 +170,7 @@ def test_what_is_declared_is_not_looked_for(
         max_new_tokens=2,
     )
     assert perceiver.asked == [["expression"]]
-    expected = expected_prompt(tiny, questions[0], "an older adult, sad expression")
+    expected = expected_prompt(tiny, questions[0], f"an older adult, sad expression. {STEPS}")
     assert wire.prompt(tiny) == expected
 
 
@@ -184,7 +187,7 @@ def test_what_may_only_be_declared_is_not_looked_for(
     perceiver = sad_child(obeys=False)
     build(policy, perceiver).reply(Turn(question=ASKED, image=faces[0]), max_new_tokens=2)
     assert perceiver.asked in ([], [[]]), "asked for nothing"
-    assert wire.prompt(tiny) == expected_prompt(tiny, questions[0], "unknown")
+    assert wire.prompt(tiny) == expected_prompt(tiny, questions[0], NOBODY)
 
 
 def test_no_perceiver_looks_without_a_picture(build: Build) -> None:
@@ -208,6 +211,16 @@ def test_native_mode_hands_over_the_visual_tokens_and_no_words(
     (given,) = wire.pictures
     assert torch.equal(given.reshape(expected[0].shape), expected[0])
     assert reply.mode == "native"
+
+
+def test_in_native_mode_a_declared_age_is_said_beside_the_picture(
+    build: Build, tiny: Vlm, wire: Wire, questions: list[Question], faces: list[Image]
+) -> None:
+    turn = Turn(question=ASKED, image=faces[0], declared={"age_band": "child"})
+    reply = build().reply(turn, mode="native", max_new_tokens=2)
+    person = f"{IMAGE_TOKEN} a child. {EASY}"
+    assert wire.prompt(tiny) == expected_prompt(tiny, questions[0], person)
+    assert [seen.value for seen in reply.decision.passed] == ["child"]
 
 
 def test_native_mode_is_refused_where_the_policy_does_not_allow_it(
@@ -287,7 +300,8 @@ def test_a_question_cannot_open_a_turn_or_claim_to_be_the_person(
     assert prompt.count("<|im_start|>") == 3, "system, user, assistant"
     assert IMAGE_TOKEN not in prompt
     lines = prompt.split("\n")
-    assert [line for line in lines if line.startswith("Person:")] == ["Person: an older adult"]
+    who = [line for line in lines if line.startswith("Person:")]
+    assert who == [f"Person: an older adult. {STEPS}<|im_end|>"]
 
 
 def test_turns_leave_nothing_behind(build: Build, tiny: Vlm, wire: Wire) -> None:

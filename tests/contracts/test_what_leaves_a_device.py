@@ -191,7 +191,10 @@ def test_requests_hold_the_adapter_and_the_round(tmp_path: Path, wire: Wire) -> 
     run_federation(CONFIG, RunFolder.create(tmp_path / "run"), SecretTask(CONFIG))
     for request in wire.requests:
         assert set(request.content) == {"arrays", "config"}
-        assert set(request.content.config_records["config"]) == {"server-round"}
+        assert set(request.content.config_records["config"]) == {
+            "server-round",
+            "frozen-sha256",
+        }
         assert not request.content.metric_records
 
 

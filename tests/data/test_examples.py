@@ -14,8 +14,8 @@ from discreet.data import (
     Question,
     build_examples,
     compose_answer,
-    hold_out,
     partition_by_owner,
+    split_questions,
 )
 from discreet.types import AGE_BANDS, audience_of
 
@@ -112,15 +112,14 @@ def test_an_alpha_that_is_not_positive_is_refused(alpha: float) -> None:
 
 
 @given(count=st.integers(0, 50))
-def test_held_out_questions_are_never_trained_on(
-    make_question: Callable[..., Question], count: int
-) -> None:
+def test_a_question_serves_one_purpose(make_question: Callable[..., Question], count: int) -> None:
     questions = [make_question(id=f"q{number}") for number in range(count)]
-    learnt, held_out = hold_out(questions)
-    names = [{q.id for q in part} for part in (learnt, held_out)]
-    assert not names[0] & names[1]
-    assert names[0] | names[1] == {q.id for q in questions}
-    assert len(held_out) == -(-count // 5)
+    split = split_questions(questions)
+    parts = (split.public, split.private, split.held_out)
+    dealt = [question.id for part in parts for question in part]
+    assert sorted(dealt) == sorted(question.id for question in questions)
+    assert len(split.held_out) == -(-count // 5)
+    assert len(split.public) == -(-(count - 1) // 5)
 
 
 def test_examples_follow_from_their_seed(

@@ -94,6 +94,15 @@ def test_every_colour_mode_becomes_rgb(mode: str, kind: str) -> None:
     assert difference < 6
 
 
+@pytest.mark.parametrize("level", [0, 257, 30_000, 65_535])
+def test_sixteen_bit_grey_keeps_its_brightness(level: int) -> None:
+    """An X-ray or depth camera writes these; clipping would make nearly all of it white."""
+    stream = BytesIO()
+    Image.fromarray(np.full((40, 40), level, np.uint16)).save(stream, "PNG")
+    pixel = open_image(stream.getvalue()).getpixel((20, 20))
+    assert pixel == (level >> 8,) * 3
+
+
 @pytest.mark.parametrize("transparency", [3, bytes(range(256))])
 def test_a_palette_with_transparency_opens(transparency: int | bytes) -> None:
     stored = CORNERS.convert("P")

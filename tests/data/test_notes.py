@@ -7,7 +7,7 @@ from statistics import mean
 
 import pytest
 
-from discreet.data import Question, compose_answer, hold_out, load_questions
+from discreet.data import Question, compose_answer, load_questions, split_questions
 from discreet.data.conversations import DISTRESSED
 from discreet.types import AUDIENCES, DOMAINS, EXPRESSIONS, Audience, Domain
 
@@ -121,6 +121,7 @@ def test_distress_changes_healthcare_answers_and_no_tutoring_answer(domain: Doma
                 assert (shown != calm) == changes, question.id
 
 
-def test_held_out_questions_are_of_several_topics(shipped: list[Question]) -> None:
-    _, held_out = hold_out(shipped)
-    assert len({question.topic for question in held_out}) >= 4
+def test_each_part_of_the_questions_has_several_topics(shipped: list[Question]) -> None:
+    split = split_questions(shipped)
+    for part in (split.public, split.private, split.held_out):
+        assert len({question.topic for question in part}) >= 4

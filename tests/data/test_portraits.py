@@ -75,6 +75,13 @@ def test_an_unknown_label_is_refused_and_not_repeated(
     assert not label or label not in str(caught.value)
 
 
+def test_a_row_without_a_person_is_refused(people_rows: Rows, tmp_path: Path) -> None:
+    """Else all of them would be one person called None."""
+    rows = [{**row, "identity_id": None} for row in people_rows]
+    with pytest.raises(DataError, match="identity_id in every row"):
+        load_portraits("train", path=write(rows, tmp_path / "own.parquet"))
+
+
 @pytest.mark.parametrize("image", [{"bytes": None, "path": "face.jpg"}, None, "face.jpg"])
 def test_a_row_without_a_picture_is_refused(
     people_rows: Rows, tmp_path: Path, image: object

@@ -24,7 +24,7 @@ from discreet.federated import (
 from discreet.federated.client import OwnerSite
 from discreet.privacy import PrivacyLedger, StepRecord
 from discreet.types import OwnerId
-from federated.tiny import TinyTask, plan_of, tiny_config
+from federated.tiny import FROZEN, TinyTask, plan_of, tiny_config
 
 OWNER = OwnerId("owner-0")
 OWN_DATA = {"owner": "clinic-a", "ledger": "/l.json", "data": "/d.parquet"}
@@ -52,12 +52,18 @@ class Broken(TinyTask):
 
 
 def ask_once(
-    app: ClientApp, grid_of: Callable[[ClientApp], LocalGrid], config: TrainConfig
+    app: ClientApp,
+    grid_of: Callable[[ClientApp], LocalGrid],
+    config: TrainConfig,
+    *,
+    frozen_hash: str = FROZEN,
 ) -> Message:
     grid = grid_of(app)
     with grid.activated():
         state = TinyTask(config).initial_state()
-        request = messages.ask(messages.pack(state), server_round=1, node_id=1000)
+        request = messages.ask(
+            messages.pack(state), server_round=1, frozen_hash=frozen_hash, node_id=1000
+        )
         (reply,) = grid.send_and_receive([request])
     return reply
 
@@ -139,6 +145,18 @@ def test_a_failing_task_says_where_on_the_device_only(
     assert [(owner, str(error)) for owner, error in failures] == [
         ("owner-0", "'Jane Doe, born 1950'")
     ]
+
+
+def test_a_node_with_another_base_does_not_train_and_pays_nothing(tmp_path: Path) -> None:
+    config, ledger = tiny_config(), tmp_path / "ledger.json"
+    reply = ask_once(
+        client_app(TinyTask, config=config, ledger=ledger),
+        lambda app: LocalGrid(app, [{"partition-id": 0}]),
+        config,
+        frozen_hash="0" * 64,
+    )
+    assert messages.refusal_of(reply) == "IncompatibleBase"
+    assert not ledger.exists()
 
 
 def test_steps_are_charged_before_the_reply(tmp_path: Path) -> None:

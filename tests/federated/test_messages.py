@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from discreet.federated import LocalGrid, State, messages
 from discreet.federated.messages import BadMessage
 from federated.conftest import SHAPES, filled, nodes, statement
+from federated.tiny import FROZEN
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 STATES = st.dictionaries(
@@ -33,7 +34,7 @@ def grid() -> Iterator[LocalGrid]:
 
 @pytest.fixture
 def request_(grid: LocalGrid) -> Message:
-    return messages.ask(messages.pack(filled(0.0)), server_round=3, node_id=7)
+    return messages.ask(messages.pack(filled(0.0)), server_round=3, frozen_hash=FROZEN, node_id=7)
 
 
 def good_answer(request: Message) -> Message:
@@ -80,13 +81,19 @@ def test_a_transposed_tensor_is_sent_row_by_row() -> None:
 
 def test_a_request_comes_back(request_: Message) -> None:
     request = messages.read_request(request_)
-    assert request.server_round == 3
+    assert (request.server_round, request.frozen_hash) == (3, FROZEN)
     assert messages.shapes_of(request.state) == SHAPES
 
 
 def test_a_request_without_round_is_refused(request_: Message) -> None:
     del request_.content["config"]
     with pytest.raises(BadMessage, match="server-round"):
+        messages.read_request(request_)
+
+
+def test_a_request_without_the_hash_of_what_is_frozen_is_refused(request_: Message) -> None:
+    del request_.content.config_records["config"]["frozen-sha256"]
+    with pytest.raises(BadMessage, match="frozen-sha256"):
         messages.read_request(request_)
 
 

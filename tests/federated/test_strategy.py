@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from discreet.errors import BudgetExhausted, FederationError
 from discreet.federated import AdapterAveraging, RoundReport, RunningMean, State, messages
 from federated.conftest import SHAPES, Behaviour, filled, nodes, says
-from federated.tiny import tiny_config
+from federated.tiny import FROZEN, tiny_config
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-1e6, max_value=1e6)
 
@@ -28,7 +28,11 @@ def average(
         num_owners=len(behaviours), min_replies=min_replies, node_wait_seconds=0.01
     )
     strategy = AdapterAveraging(
-        config, SHAPES, rounds_done=rounds_done, on_round=lambda _, __, r: reports.append(r)
+        config,
+        SHAPES,
+        frozen_hash=FROZEN,
+        rounds_done=rounds_done,
+        on_round=lambda _, __, r: reports.append(r),
     )
     grid = nodes(*behaviours)
     with grid.activated():
@@ -175,7 +179,7 @@ def test_too_few_nodes_are_waited_for_and_then_an_error() -> None:
     config = tiny_config(num_owners=3, min_replies=2, node_wait_seconds=0.01)
     grid = nodes(says(filled(1.0)))
     with grid.activated(), pytest.raises(FederationError, match="got 1 after"):
-        AdapterAveraging(config, SHAPES).start(grid, messages.pack(filled(0.0)))
+        AdapterAveraging(config, SHAPES, frozen_hash=FROZEN).start(grid, messages.pack(filled(0.0)))
 
 
 class Rude(AdapterAveraging):
@@ -183,8 +187,12 @@ class Rude(AdapterAveraging):
 
     def aggregate_train(self, server_round: int, replies: object) -> object:
         first, second, _ = replies
-        stranger = says(filled(9.0))(messages.ask(arrays(), server_round=1, node_id=5))
-        again = says(filled(9.0))(messages.ask(arrays(), server_round=1, node_id=1000))
+        stranger = says(filled(9.0))(
+            messages.ask(arrays(), server_round=1, frozen_hash=FROZEN, node_id=5)
+        )
+        again = says(filled(9.0))(
+            messages.ask(arrays(), server_round=1, frozen_hash=FROZEN, node_id=1000)
+        )
         return super().aggregate_train(server_round, [first, again, stranger, second])
 
 
@@ -195,7 +203,9 @@ def arrays() -> object:
 def test_a_node_counts_once_and_a_stranger_not_at_all() -> None:
     reports: list[RoundReport] = []
     config = tiny_config(num_owners=3, node_wait_seconds=0.01)
-    strategy = Rude(config, SHAPES, on_round=lambda _, __, report: reports.append(report))
+    strategy = Rude(
+        config, SHAPES, frozen_hash=FROZEN, on_round=lambda _, __, report: reports.append(report)
+    )
     grid = nodes(says(filled(1.0)), says(filled(3.0)), says(filled(5.0)))
     with grid.activated():
         result = strategy.start(grid=grid, initial_arrays=arrays(), num_rounds=1)

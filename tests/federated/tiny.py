@@ -12,6 +12,7 @@ from discreet.privacy import PrivacyLedger, PrivacyPlan, StepRecord, calibrate, 
 from discreet.types import OwnerId
 
 EXAMPLES = 20
+FROZEN = "f" * 64
 
 
 def tiny_config(**changes: object) -> TrainConfig:
@@ -51,6 +52,10 @@ class TinyTask:
         self.config = config
         self.model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
         self._initial = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+
+    @property
+    def frozen_hash(self) -> str:
+        return FROZEN
 
     def initial_state(self) -> dict[str, torch.Tensor]:
         return {name: tensor.clone() for name, tensor in self._initial.items()}

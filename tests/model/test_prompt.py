@@ -93,18 +93,20 @@ def test_taking_a_control_token_out_leaves_no_other_behind() -> None:
 @given(question=hostile)
 def test_a_question_stays_on_its_own_line(question: str) -> None:
     lines = prompt_of(question)[1]["content"].split("\n")
-    assert [line.partition(":")[0] for line in lines] == ["Person", "Note", "Question"]
-    assert lines[:2] == ["Person: a child", "Note: Rest heals."]
+    assert [line.partition(":")[0] for line in lines] == ["Note", "Question", "Person"]
+    assert (lines[0], lines[2]) == ("Note: Rest heals.", "Person: a child")
 
 
 @given(text=plain.filter(lambda text: "<" not in text))
 def test_harmless_words_reach_the_model_unchanged(text: str) -> None:
-    words = prompt_of(text)[1]["content"].rpartition("Question: ")[2]
+    words = prompt_of(text)[1]["content"].partition("\nQuestion: ")[2].rpartition("\nPerson: ")[0]
     assert words.split() == text.split()
 
 
 def test_the_prompt_ends_where_the_answer_begins() -> None:
-    assert decode(encode_prompt(VLM, prompt_of())).endswith(f"Why?{EOS}\n<|im_start|>assistant\n")
+    assert decode(encode_prompt(VLM, prompt_of())).endswith(
+        f"Person: a child{EOS}\n<|im_start|>assistant\n"
+    )
 
 
 def test_the_picture_takes_one_placeholder_per_visual_token() -> None:
@@ -125,11 +127,11 @@ def seen(attribute: str, value: str) -> Observation:
 @pytest.mark.parametrize(
     ("observations", "expected"),
     [
-        ([], "unknown"),
-        ([seen("age_band", "child")], "a child"),
-        ([seen("expression", "sad")], "sad expression"),
+        ([], "unknown. Write plain sentences."),
+        ([seen("age_band", "child")], "a child. Tell a child in short easy words."),
+        ([seen("expression", "sad")], "sad expression. Write plain sentences."),
         ([seen("age_band", "older_adult"), seen("expression", "happy")],
-         "an older adult, happy expression"),
+         "an older adult, happy expression. Write it step by step: 1. 2. 3."),
     ],
 )  # fmt: skip
 def test_the_person_line_says_what_passed(observations: list[Observation], expected: str) -> None:

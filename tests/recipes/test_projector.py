@@ -7,11 +7,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from discreet.data import Portrait
-from discreet.model import Vlm, person_line, projector_state
+from discreet.data import Portrait, build_examples, load_questions, split_questions
+from discreet.model import (
+    IMAGE_TOKEN,
+    Row,
+    Vlm,
+    answer_logits,
+    build_prompt,
+    collate,
+    person_line,
+    projector_state,
+)
 from discreet.model.small import load_projector, state_hash
 from discreet.recipes.projector import (
     AlignSettings,
+    _answer_loss,
+    _endless,
     _row,
     _score,
     _train,
@@ -21,7 +32,9 @@ from discreet.recipes.projector import (
 )
 from discreet.types import AGE_BANDS, EXPRESSIONS, Observation
 
-SETTINGS = AlignSettings(warm_epochs=20, epochs=6, batch_size=8, learning_rate=1e-2)
+SETTINGS = AlignSettings(
+    warm_epochs=20, describe_steps=40, answer_steps=20, batch_size=8, learning_rate=1e-2
+)
 
 
 @pytest.fixture
@@ -74,11 +87,12 @@ def test_alignment_learns_in_the_projector_alone(
     assert last < first
     steps: list[tuple[int, int, float]] = []
     curve = _train(learner, tokens, portraits, SETTINGS, lambda *step: steps.append(step))
-    total = SETTINGS.epochs * len(portraits) // SETTINGS.batch_size
-    assert [(step, of) for step, of, _ in steps] == [(n, total) for n in range(1, total + 1)]
-    assert curve == [round(loss, 4) for step, _, loss in steps if step % 10 == 0]
+    assert [(step, of) for step, of, _ in steps] == [(n, 60) for n in range(1, 61)]
+    assert [len(losses) for losses in curve] == [1, 1, 1, 1, 2, 2]
+    assert [sum(losses) for losses in curve] == [loss for step, _, loss in steps if step % 10 == 0]
     losses = [loss for _, _, loss in steps]
-    assert mean(losses[-9:]) < mean(losses[:9]) - 0.05
+    assert mean(losses[31:40]) < mean(losses[:9]) - 0.05
+    assert mean(losses[51:]) < mean(losses[40:49])
     assert frozen_hash(learner) == before
     changed = projector_state(learner.model)
     assert all(not torch.equal(changed[name], projector[name]) for name in projector)
@@ -105,6 +119,44 @@ def test_a_projector_is_written_as_the_base_reads_it(learner: Vlm, tmp_path: Pat
         load_projector(learner.model, path)
     found = projector_state(learner.model)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_batches_take_each_portrait_once_before_any_again() -> None:
+    torch.manual_seed(0)
+    draw = _endless(10, 4)
+    first = [next(draw) for _ in range(3)]
+    assert sorted(sum(first, [])) == list(range(10))
+    assert [len(batch) for batch in first] == [4, 4, 2]
+    assert len(next(draw)) == 4
+
+
+def test_the_answer_loss_is_the_divergence_of_seen_from_told(
+    learner: Vlm, tokens: torch.Tensor, portraits: list[Portrait]
+) -> None:
+    """Against one row at a time, summed over the vocabulary by hand."""
+    index, seed = [3, 5, 6], 4
+    features = learner.model.model.multi_modal_projector(tokens[index]).detach()
+    public = split_questions(load_questions()).public
+    examples = build_examples(portraits, public, indices=index, seed=seed)
+    total, count = 0.0, 0
+    for example, feature in zip(examples, features, strict=True):
+        words = describe(portraits[example.portrait], example.domain)
+        logs = []
+        for person, picture in ((words, None), (IMAGE_TOKEN, feature[None])):
+            messages = build_prompt(example.question, note=example.note, person=person)
+            batch = collate(learner, [Row(messages=messages, answer=example.answer)])
+            logs.append(answer_logits(learner, batch, picture)[0][0].detach().log_softmax(1))
+        told, seen = logs
+        total += float((told.exp() * (told - seen)).sum())
+        count += len(told)
+    found = _answer_loss(learner, features, index, portraits, seed)
+    assert float(found) == pytest.approx(total / count, rel=1e-3)
+
+
+def test_expressions_are_not_told_in_tutoring(portraits: list[Portrait]) -> None:
+    for portrait in portraits:
+        assert "expression" in describe(portrait, "healthcare")
+        assert "expression" not in describe(portrait, "tutoring")
 
 
 def test_the_question_of_the_recipe_holds_one_picture(tiny: Vlm) -> None:

@@ -132,7 +132,8 @@ class Assistant:
     ) -> str:
         person, features = person_line(decision.passed), None
         if mode == "native" and turn.image is not None:
-            person, features = IMAGE_TOKEN, encode_images(self.vlm, [turn.image])
+            person = f"{IMAGE_TOKEN} {person}" if decision.passed else IMAGE_TOKEN
+            features = encode_images(self.vlm, [turn.image])
         return generate(
             self.vlm,
             build_prompt(turn.question, note=note.text, person=person),

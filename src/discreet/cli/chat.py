@@ -140,7 +140,8 @@ def why(reply: Reply) -> str:
     used = ", ".join(
         f"{s.attribute}={s.value} ({s.source}, {s.confidence:.0%})" for s in reply.decision.passed
     )
-    seen = "the picture itself" if reply.mode == "native" else used or "nothing about you"
+    picture = "the picture itself" if reply.mode == "native" else ""
+    seen = ", ".join(part for part in (picture, used) if part) or "nothing about you"
     return f"why: {seen}; note: {reply.note_id or 'none'}; {reply.seconds:.1f} s"
 
 

@@ -5,6 +5,7 @@ import warnings
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from discreet.errors import ImageError
@@ -35,7 +36,7 @@ def open_image(source: Path | bytes) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(stream, formats=FORMATS) as image:
                 _check_size(*image.size)
-                upright = ImageOps.exif_transpose(image).convert("RGB")
+                upright = _as_rgb(ImageOps.exif_transpose(image))
     except _BOMB as error:
         raise ImageError(
             f"Expected at most {MAX_PIXELS // 10**6} megapixels, got far more. Scale the picture "
@@ -63,6 +64,14 @@ def _read(source: Path | bytes) -> BytesIO:
             f"Expected a readable picture file, got {type(error).__name__}. Check the path given "
             "with --image."
         ) from error
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Return 8-bit RGB; of 16-bit grey the upper eight bits, where Pillow would clip to white."""
+    if image.mode.startswith("I"):
+        grey = np.clip(np.asarray(image), 0, 2**16 - 1).astype(np.uint16) >> 8
+        image = Image.fromarray(grey.astype(np.uint8))
+    return image.convert("RGB")
 
 
 def _check_size(width: int, height: int) -> None:

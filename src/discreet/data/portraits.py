@@ -83,6 +83,11 @@ def _portrait(row: dict[str, Any]) -> Portrait:
     for name, allowed in (("age_band", AGE_BANDS), ("expression", EXPRESSIONS)):
         if row[name] not in allowed:
             raise DataError(f"Expected {name} in {allowed}, got another label.")
+    if row["identity_id"] is None:
+        raise DataError(
+            "Expected an identity_id in every row, found a row without: pictures of one person "
+            "must stay together. Fill the column."
+        )
     known = {*REQUIRED_COLUMNS, "split", "spec", "seed", "shot"}
     return Portrait(
         jpeg=jpeg,

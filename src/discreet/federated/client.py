@@ -20,7 +20,7 @@ import torch
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from discreet.errors import PolicyError
+from discreet.errors import IncompatibleBase, PolicyError
 from discreet.federated import messages
 from discreet.federated.config import TrainConfig
 from discreet.federated.messages import State
@@ -45,6 +45,10 @@ class LocalResult:
 
 class LocalTask(Protocol):
     """What is trained; one object serves all owners of a process, so that the base loads once."""
+
+    @property
+    def frozen_hash(self) -> str:
+        """Return a hash of all weights that do not travel; an average makes sense for one only."""
 
     def initial_state(self) -> State:
         """Return the first adapter, the same wherever it is called: float32, by name."""
@@ -172,6 +176,7 @@ def local_update(
     watch = watch or Watch()
     try:
         request = messages.read_request(message)
+        _require_same_frozen(request, task)
         result = task.train(
             request.state,
             owner=site.owner,
@@ -219,6 +224,19 @@ def client_app(
         return local_update(message, task=task, site=site, watch=watch)
 
     return app
+
+
+def _require_same_frozen(request: messages.Request, task: LocalTask) -> None:
+    """Refuse to train for a server whose nodes hold another base, or another frozen part.
+
+    Raises:
+        IncompatibleBase: before anything is charged.
+    """
+    if request.frozen_hash != task.frozen_hash:
+        raise IncompatibleBase(
+            f"Expected frozen weights {request.frozen_hash[:12]} as on the server, got "
+            f"{task.frozen_hash[:12]}. Install the same versions and the same base on all nodes."
+        )
 
 
 def _refuse(message: Message, owner: OwnerId, watch: Watch, error: Exception) -> Message:

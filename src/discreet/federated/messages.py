@@ -30,7 +30,7 @@ RELEASED_METRICS = ("delta", "epsilon", "steps")
 """The numbers a client sends with its arrays; all three follow from the public plan."""
 
 _ARRAYS, _CONFIG, _METRICS = "arrays", "config", "metrics"
-_ROUND = "server-round"
+_ROUND, _FROZEN = "server-round", "frozen-sha256"
 _UNIT, _NEIGHBOURS = "example", "add_or_remove_one"
 
 
@@ -43,6 +43,8 @@ class Request:
     """What the server asks of a client."""
 
     server_round: int
+    frozen_hash: str
+    """SHA-256 of what the server takes every node to hold besides the arrays."""
     state: State = field(repr=False)
 
 
@@ -80,9 +82,10 @@ def unpack(record: ArrayRecord, shapes: Shapes) -> State:
     return {name: _read_array(name, record[name], shapes[name]) for name in shapes}
 
 
-def ask(arrays: ArrayRecord, *, server_round: int, node_id: int) -> Message:
+def ask(arrays: ArrayRecord, *, server_round: int, frozen_hash: str, node_id: int) -> Message:
     """Return the server's request to train for one round."""
-    content = RecordDict({_ARRAYS: arrays, _CONFIG: ConfigRecord({_ROUND: server_round})})
+    config = ConfigRecord({_ROUND: server_round, _FROZEN: frozen_hash})
+    content = RecordDict({_ARRAYS: arrays, _CONFIG: config})
     return instruction(content, message_type=MessageType.TRAIN, node_id=node_id)
 
 
@@ -90,15 +93,18 @@ def read_request(message: Message) -> Request:
     """Return what the server asks.
 
     Raises:
-        BadMessage: if the message holds no arrays or round, or a value is NaN or infinite.
+        BadMessage: if the message holds no arrays, round or hash, or a value is NaN or infinite.
     """
     record = _array_record(message)
     config = message.content.config_records.get(_CONFIG)
     server_round = config.get(_ROUND) if config else None
     if not isinstance(server_round, int):
         raise BadMessage("Expected a whole number as server-round. Update the server.")
+    frozen_hash = config.get(_FROZEN) if config else None
+    if not isinstance(frozen_hash, str):
+        raise BadMessage("Expected text as frozen-sha256. Update the server.")
     shapes = {name: tuple(array.shape) for name, array in record.items()}
-    return Request(server_round=server_round, state=unpack(record, shapes))
+    return Request(server_round=server_round, frozen_hash=frozen_hash, state=unpack(record, shapes))
 
 
 def answer(message: Message, *, state: State, steps: int, statement: PrivacyStatement) -> Message:

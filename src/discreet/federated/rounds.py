@@ -160,7 +160,11 @@ def drive(
                 on_round(server_round, state, report)
 
     strategy = AdapterAveraging(
-        config, messages.shapes_of(last.state), rounds_done=last.rounds_done, on_round=finish
+        config,
+        messages.shapes_of(last.state),
+        frozen_hash=task.frozen_hash,
+        rounds_done=last.rounds_done,
+        on_round=finish,
     )
     ended: Literal["completed", "budget_exhausted"] = "completed"
     try:

@@ -76,6 +76,7 @@ class AdapterAveraging(Strategy):
         config: TrainConfig,
         shapes: Shapes,
         *,
+        frozen_hash: str,
         rounds_done: int = 0,
         on_round: OnRound | None = None,
     ) -> None:
@@ -84,12 +85,14 @@ class AdapterAveraging(Strategy):
         Args:
             config: The public plan.
             shapes: Names and shapes every reply must have.
+            frozen_hash: `LocalTask.frozen_hash`, which every node must share.
             rounds_done: Rounds that an earlier start of the same run finished; Flower itself
                 counts from 1 at each start.
             on_round: Called after each round.
         """
         self.config = config
         self.shapes = dict(shapes)
+        self.frozen_hash = frozen_hash
         self.rounds_done = rounds_done
         self.on_round = on_round
         self._asked: tuple[int, ...] = ()
@@ -104,7 +107,10 @@ class AdapterAveraging(Strategy):
         """
         self._asked = self._connected(grid)
         number = self.rounds_done + server_round
-        return [messages.ask(arrays, server_round=number, node_id=n) for n in self._asked]
+        return [
+            messages.ask(arrays, server_round=number, frozen_hash=self.frozen_hash, node_id=n)
+            for n in self._asked
+        ]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]

@@ -5,6 +5,7 @@ presented twice, as the picture's visual tokens and as text that passed the gate
 its two losses are averaged before its gradient is clipped.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ from discreet.model import (
     build_prompt,
     collate,
     encode_images,
+    frozen_adapter_hash,
     load,
     load_adapter_state,
     person_line,
@@ -186,6 +188,12 @@ class AssistantTask:
     def examples_of(self, owner: OwnerId) -> list[Example]:
         """Return what an owner holds."""
         return self.owned[OWN] if OWN in self.owned else self.owned[owner]
+
+    @property
+    def frozen_hash(self) -> str:
+        """Return a hash of the base and of the adapter's frozen part, drawn from the seed."""
+        text = f"{self.vlm.base_hash} {frozen_adapter_hash(self.vlm)}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def initial_state(self) -> dict[str, torch.Tensor]:
         """Return the adapter before training, from the public seed."""

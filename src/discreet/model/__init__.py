@@ -7,18 +7,20 @@ from discreet.model.lora import (
     adapter_parameters,
     adapter_state,
     attach_lora,
+    frozen_adapter_hash,
     load_adapter,
     load_adapter_state,
     save_adapter,
 )
 from discreet.model.losses import (
+    answer_logits,
     answer_losses,
     base_of,
     encode_images,
     pixel_values,
     vision_tokens,
 )
-from discreet.model.prompt import Batch, Row, build_prompt, collate, person_line
+from discreet.model.prompt import IGNORED, Batch, Row, build_prompt, collate, person_line
 from discreet.model.small import (
     IMAGE_TOKEN,
     PROJECTOR_PATH,
@@ -29,6 +31,7 @@ from discreet.model.small import (
 
 __all__ = [
     "CACHE_DIR",
+    "IGNORED",
     "IMAGE_TOKEN",
     "PROJECTOR_PATH",
     "Batch",
@@ -37,12 +40,14 @@ __all__ = [
     "Vlm",
     "adapter_parameters",
     "adapter_state",
+    "answer_logits",
     "answer_losses",
     "attach_lora",
     "base_of",
     "build_prompt",
     "collate",
     "encode_images",
+    "frozen_adapter_hash",
     "generate",
     "image_processor",
     "load",

@@ -20,7 +20,7 @@ from discreet.artifacts import refuse_unsafe_files
 from discreet.errors import ArtifactCorrupt
 from discreet.model.base import Vlm
 from discreet.model.losses import base_of
-from discreet.model.small import load_projector, projector_state
+from discreet.model.small import load_projector, projector_state, state_hash
 
 ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
@@ -112,6 +112,13 @@ def load_adapter_state(vlm: Vlm, state: dict[str, torch.Tensor]) -> None:
         parameter.copy_(state[name])
 
 
+def frozen_adapter_hash(vlm: Vlm) -> str:
+    """Return a SHA-256 of the adapter's tensors that do not learn: A, by default."""
+    return state_hash(
+        {n: p for n, p in vlm.model.named_parameters() if ".lora_" in n and not p.requires_grad}
+    )
+
+
 def save_adapter(vlm: Vlm, spec: LoraSpec, folder: Path) -> None:
     """Write the adapter in PEFT's format with the projector beside it.
 
@@ -157,8 +164,12 @@ def load_adapter(vlm: Vlm, folder: Path) -> Vlm:
             f"({type(error).__name__}). Copy the whole folder again."
         ) from error
     adapted = attach_lora(vlm, spec)
-    _load_all(adapted, tensors)
-    load_projector(base_of(adapted), folder / PROJECTOR_FILE)
+    try:
+        _load_all(adapted, tensors)
+        load_projector(base_of(adapted), folder / PROJECTOR_FILE)
+    except ArtifactCorrupt:
+        adapted.model.unload()  # PEFT had changed the base in place
+        raise
     adapted.model.requires_grad_(False)
     return adapted
 

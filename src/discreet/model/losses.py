@@ -61,6 +61,18 @@ def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -
     Raises:
         ValueError: if placeholders and features do not match in number.
     """
+    logits, labels = answer_logits(vlm, batch, image_features)
+    losses = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+    return losses.sum(1) / (labels != IGNORED).sum(1).clamp(min=1)
+
+
+def answer_logits(
+    vlm: Vlm, batch: Batch, image_features: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits (R, A, V) float32 and labels (R, A) of the last A places, A the longest answer.
+
+    Arguments and errors are those of `answer_losses`.
+    """
     check_images(vlm, batch.input_ids, image_features)
     answer_width = _answer_width(batch.labels)
     output = vlm.model(
@@ -71,9 +83,7 @@ def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -
         use_cache=False,
     )
     logits = output.logits[:, :-1].float()  # (R, A, V); token t is predicted at t - 1
-    labels = batch.labels[:, -answer_width:]  # (R, A)
-    losses = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
-    return losses.sum(1) / (labels != IGNORED).sum(1).clamp(min=1)
+    return logits, batch.labels[:, -answer_width:]
 
 
 def check_images(vlm: Vlm, input_ids: torch.Tensor, features: torch.Tensor | None) -> None:

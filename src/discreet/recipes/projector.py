@@ -1,10 +1,12 @@
 """Teach the projector to say in visual tokens what the gate would say in words.
 
 Stage 0 (seconds) points every token at the mean word embedding of the person's description, by
-regression. Stage 1 lets the frozen language model read the tokens, and trains the projector alone
-on what it then writes: the person's description, as the first stage of LLaVA does (Liu et al. 2023,
-arXiv:2304.08485), and an answer in the form that fits the person, to the public questions only. The
-picture's truth is the target, never a person's identity.
+regression. Stage 1 lets the frozen language model read the tokens and describe the person, and
+trains the projector alone on the description's tokens, as the first stage of LLaVA does (Liu et al.
+2023, arXiv:2304.08485). Stage 2 also answers the public questions and pulls the distribution of
+each answer token towards the one that the same model has when it reads the words instead:
+distillation (Hinton et al. 2015, arXiv:1503.02531, at temperature 1). The picture's truth is the
+target, never a person's identity.
 """
 
 import json
@@ -16,8 +18,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch.nn.functional import kl_div
 
 from discreet.data import (
+    Example,
     Portrait,
     build_examples,
     load_portraits,
@@ -25,10 +29,12 @@ from discreet.data import (
     split_questions,
 )
 from discreet.model import (
+    IGNORED,
     IMAGE_TOKEN,
     PROJECTOR_PATH,
     Row,
     Vlm,
+    answer_logits,
     answer_losses,
     build_prompt,
     collate,
@@ -39,7 +45,7 @@ from discreet.model import (
     projector_state,
     vision_tokens,
 )
-from discreet.types import AGE_BANDS, EXPRESSIONS, Observation
+from discreet.types import AGE_BANDS, EXPRESSIONS, Domain, Observation
 
 QUESTION = "Who is asking?"
 
@@ -53,12 +59,12 @@ class AlignSettings:
     """Passes of the regression."""
     describe_steps: int = 140
     """Updates on descriptions alone."""
-    answer_steps: int = 80
+    answer_steps: int = 60
     """Updates on descriptions and answers after that."""
     batch_size: int = 16
-    """Portraits in an update; each is described, then answered too."""
+    """Portraits in an update; each is described and, later, answered."""
     learning_rate: float = 5e-4
-    """Of AdamW, falling to zero along a cosine."""
+    """Of AdamW; falls to zero along a cosine in each of the two stages."""
 
 
 def align_projector(
@@ -97,16 +103,14 @@ def align_projector(
     return card
 
 
-def describe(portrait: Portrait) -> str:
-    """Return the words the gate would let through if both attributes were allowed."""
+def describe(portrait: Portrait, domain: Domain = "healthcare") -> str:
+    """Return the words that the gate would let through: no expression in tutoring."""
+    values = {"age_band": portrait.age_band, "expression": portrait.expression}
     return person_line(
         [
-            Observation(
-                attribute="age_band", value=portrait.age_band, source="declared", confidence=1
-            ),
-            Observation(
-                attribute="expression", value=portrait.expression, source="declared", confidence=1
-            ),
+            Observation(attribute=name, value=value, source="declared", confidence=1)  # type: ignore[arg-type]
+            for name, value in values.items()
+            if domain == "healthcare" or name == "age_band"
         ]
     )
 
@@ -167,35 +171,77 @@ def _train(
 ) -> list[list[float]]:
     """Train the projector through the frozen language model.
 
-    Returns the losses of every tenth update: of the description and, later, of the answer.
+    Returns the losses of every tenth update: of the description and, in stage 2, of the answer.
     """
     projector = vlm.model.model.multi_modal_projector
-    optimizer = torch.optim.AdamW(
-        projector.parameters(), lr=settings.learning_rate, weight_decay=1e-2
-    )
-    steps = settings.describe_steps + settings.answer_steps
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     draw = _endless(len(people), settings.batch_size)
+    total, step = settings.describe_steps + settings.answer_steps, 0
     curve = []
-    for step in range(1, steps + 1):
-        index = next(draw)
-        tasks = [[_row(describe(people[i])) for i in index]]
-        if step > settings.describe_steps:
-            tasks.append(_answers(people, index, seed=settings.seed + step))
-        optimizer.zero_grad()
-        losses = []
-        for rows in tasks:
-            features = projector(tokens[index].float())
-            loss = answer_losses(vlm, collate(vlm, rows), features).mean()
-            loss.backward()
-            losses.append(round(float(loss.detach()), 4))
-        optimizer.step()
-        schedule.step()
-        if step % 10 == 0:
-            curve.append(losses)
-        if on_step is not None:
-            on_step(step, steps, sum(losses))
+    for answers, steps in ((False, settings.describe_steps), (True, settings.answer_steps)):
+        optimizer = torch.optim.AdamW(
+            projector.parameters(), lr=settings.learning_rate, weight_decay=1e-2
+        )
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+        for _ in range(steps):
+            index, step = next(draw), step + 1
+            optimizer.zero_grad()
+            losses = [
+                _backward(_description_loss(vlm, projector(tokens[index].float()), index, people))
+            ]
+            if answers:
+                seed = settings.seed + step
+                losses.append(
+                    _backward(
+                        _answer_loss(vlm, projector(tokens[index].float()), index, people, seed)
+                    )
+                )
+            optimizer.step()
+            schedule.step()
+            if step % 10 == 0:
+                curve.append(losses)
+            if on_step is not None:
+                on_step(step, total, sum(losses))
     return curve
+
+
+def _backward(loss: torch.Tensor) -> float:
+    loss.backward()
+    return round(float(loss.detach()), 4)
+
+
+def _description_loss(
+    vlm: Vlm, features: torch.Tensor, index: list[int], people: Sequence[Portrait]
+) -> torch.Tensor:
+    """Return the mean loss of describing each person from the visual tokens."""
+    rows = [_row(describe(people[i])) for i in index]
+    return answer_losses(vlm, collate(vlm, rows), features).mean()
+
+
+def _answer_loss(
+    vlm: Vlm, features: torch.Tensor, index: list[int], people: Sequence[Portrait], seed: int
+) -> torch.Tensor:
+    """Return the mean divergence, in nats per token, of answers to a seen from a described person.
+
+    The questions are the public ones; owners learn from others.
+    """
+    questions = split_questions(load_questions()).public
+    examples = build_examples(people, questions, indices=index, seed=seed)
+    told = [_asked(e, describe(people[e.portrait], e.domain)) for e in examples]
+    seen = [_asked(e, IMAGE_TOKEN) for e in examples]
+    with torch.no_grad():
+        target, labels = answer_logits(vlm, collate(vlm, told), None)
+        target = target.log_softmax(2)
+    logits, _ = answer_logits(vlm, collate(vlm, seen), features)
+    divergence = kl_div(logits.log_softmax(2), target, log_target=True, reduction="none").sum(2)
+    counted = labels != IGNORED
+    return (divergence * counted).sum() / counted.sum()
+
+
+def _asked(example: Example, person: str) -> Row:
+    return Row(
+        messages=build_prompt(example.question, note=example.note, person=person),
+        answer=example.answer,
+    )
 
 
 def _endless(count: int, batch_size: int) -> Iterator[list[int]]:
@@ -203,23 +249,6 @@ def _endless(count: int, batch_size: int) -> Iterator[list[int]]:
     while True:
         for index in torch.randperm(count).split(batch_size):
             yield index.tolist()
-
-
-def _answers(people: Sequence[Portrait], index: list[int], *, seed: int) -> list[Row]:
-    """Return each person's question with the answer that fits them, the picture in place of words.
-
-    The questions are the public ones; owners learn from others.
-    """
-    examples = build_examples(
-        people, split_questions(load_questions()).public, indices=index, seed=seed
-    )
-    return [
-        Row(
-            messages=build_prompt(e.question, note=e.note, person=IMAGE_TOKEN),
-            answer=e.answer,
-        )
-        for e in examples
-    ]
 
 
 @torch.no_grad()
