@@ -2,6 +2,7 @@
 
 from discreet.bench.baseline import run_without_privacy
 from discreet.bench.compare import Cell, as_markdown, compare, summarise
+from discreet.bench.norms import gradient_norms
 from discreet.bench.tasks import (
     HeldOut,
     Scores,
@@ -19,6 +20,7 @@ __all__ = [
     "audience_of_answer",
     "compare",
     "evaluate",
+    "gradient_norms",
     "load_held_out",
     "run_without_privacy",
     "summarise",

@@ -1,5 +1,6 @@
 """`discreet bench`: what privacy costs."""
 
+import statistics
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +13,14 @@ from discreet.bench import (
     as_markdown,
     compare,
     evaluate,
+    gradient_norms,
     load_held_out,
     summarise,
     written_for,
 )
 from discreet.cli.chat import load_responder
-from discreet.cli.options import RUNS, Cache, Json, Runs, show_json, talk
-from discreet.federated import TrainConfig
+from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
+from discreet.federated import AssistantTask, TrainConfig
 
 app = typer.Typer(help="What privacy costs, on held-out people.", no_args_is_help=True)
 
@@ -66,6 +68,30 @@ def follow(
             mode: written_for(vlm, held_out, mode) for mode in ("gated", "native")
         }
     show_json(record)
+
+
+@app.command("norms")
+def norms(
+    config: Annotated[
+        Path | None, typer.Argument(help="TOML file of the plan; the quickstart's by default.")
+    ] = None,
+    examples: Annotated[int, typer.Option(help="Public examples to measure.")] = 32,
+    cache: Cache = None,
+) -> None:
+    """Measure gradients of public examples, to choose max_grad_norm by: most should be longer."""
+    plan = TrainConfig() if config is None else TrainConfig.load(config)
+    quiet_logs()
+    found = gradient_norms(AssistantTask.without_data(plan, cache_dir=cache).vlm, count=examples)
+    show_json(
+        {
+            "examples": len(found),
+            "min": found[0],
+            "median": statistics.median(found),
+            "max": found[-1],
+            "max_grad_norm": plan.max_grad_norm,
+            "share_clipped": sum(norm > plan.max_grad_norm for norm in found) / len(found),
+        }
+    )
 
 
 def _say(cell: Cell) -> None:

@@ -57,9 +57,9 @@ class AlignSettings:
     seed: int = 0
     warm_epochs: int = 30
     """Passes of the regression."""
-    describe_steps: int = 140
+    describe_steps: int = 240
     """Updates on descriptions alone."""
-    answer_steps: int = 60
+    answer_steps: int = 100
     """Updates on descriptions and answers after that."""
     batch_size: int = 16
     """Portraits in an update; each is described and, later, answered."""
