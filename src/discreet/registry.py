@@ -22,12 +22,6 @@ FORMAT = 1
 LATEST = "latest"
 """The reference that stands for the newest adapter."""
 
-REFERENCE = "reference"
-"""The reference that stands for the adapter that ships with the package."""
-
-REFERENCE_DIR = Path(__file__).parent / "reference"
-"""Run folder of the adapter that ships with the package (docs/cards/reference.md)."""
-
 _KEYS: dict[str, frozenset[str]] = {
     "": frozenset({"format", "run", "base", "adapter_sha256", "lora", "privacy", "data", "commit"})
     | {"seed", "rounds_done", "reproducible", "created"},
@@ -184,7 +178,7 @@ def resolve(ref: str, runs_dir: Path, *, base_sha256: str | None = None) -> Adap
     """Return the adapter that a reference names, after checking its files.
 
     Args:
-        ref: A run id, the path of a run folder, `latest`, or `reference` for the shipped one.
+        ref: A run id, the path of a run folder, or `latest`.
         runs_dir: Where runs lie.
         base_sha256: Hash of the base model that will carry it, if it is known already.
 
@@ -223,20 +217,17 @@ def _find(ref: str, runs_dir: Path) -> RunFolder:
         readable = [shelved.run for shelved in list_adapters(runs_dir) if shelved.card]
         if not readable:
             raise ArtifactError(
-                f"Expected a finished run in '{runs_dir}', found none. Run `discreet train` first, "
-                f"or use '{REFERENCE}', the adapter that ships with the package."
+                f"Expected a finished run in '{runs_dir}', found none. Run `discreet train` first."
             )
         return readable[-1]
-    if ref == REFERENCE:
-        return RunFolder.open(REFERENCE_DIR)
     if ref and Path(ref).name == ref and (runs_dir / ref).is_dir():
         return RunFolder(runs_dir / ref)
     if ref and Path(ref).is_dir():
         return RunFolder(Path(ref))
     known = ", ".join(shelved.run.id for shelved in list_adapters(runs_dir)) or "none"
     raise ArtifactError(
-        f"Expected a run id, a run folder, '{LATEST}' or '{REFERENCE}', got '{ref}'. Runs in "
-        f"'{runs_dir}': {known}."
+        f"Expected a run id, a run folder or '{LATEST}', got '{ref}'. Runs in '{runs_dir}': "
+        f"{known}."
     )
 
 

@@ -46,16 +46,18 @@ class TrainConfig:
     """Budget of each owner over all rounds, above 0; 8 is the usual weak but meaningful choice."""
     delta: float = 1e-5
     """Probability with which the guarantee may fail, between 0 and 1; below 1 / examples."""
-    max_grad_norm: float = 1.0
-    """L2 bound on one example's gradient, above 0; Opacus' usual start."""
+    max_grad_norm: float = 0.05
+    """L2 bound on one example's gradient, above 0; below most gradients of `small`, so that each
+    example has one voice (`discreet bench norms`)."""
     sample_rate: float = 0.05
     """Probability that a step draws an example, above 0 and at most 1."""
     expected_batch_size: int = 30
     """Divisor of the noisy sum, 1 or more; about `sample_rate` times the examples of an owner."""
     max_physical_batch: int = 8
     """Examples in memory at once, 1 or more; changes speed and memory, not the guarantee."""
-    learning_rate: float = 4.0
-    """Step size of the local optimiser, above 0."""
+    learning_rate: float = 100.0
+    """Of the local SGD, above 0; a step is at most `learning_rate * max_grad_norm` long, noise
+    aside."""
     lora_r: int = 8
     """Rank of the adapter, 1 or more."""
     lora_alpha: int = 16
