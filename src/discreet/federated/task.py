@@ -97,6 +97,11 @@ def _allowed(example: Example) -> list[Observation]:
     ]
 
 
+def _by_length(examples: list[Example]) -> list[Example]:
+    """Return examples from short to long: batches are drawn in order and need less padding."""
+    return sorted(examples, key=lambda e: len(e.note) + len(e.question) + len(e.answer))
+
+
 @dataclass(slots=True)
 class VisualTokens:
     """Visual tokens of portraits, computed when first needed and kept in memory only."""
@@ -172,12 +177,14 @@ class AssistantTask:
         )
         questions = split_questions(load_questions()).private
         owned = {
-            owner: build_examples(
-                portraits,
-                questions,
-                indices=indices,
-                alpha=config.dirichlet_alpha,
-                seed=config.seed,
+            owner: _by_length(
+                build_examples(
+                    portraits,
+                    questions,
+                    indices=indices,
+                    alpha=config.dirichlet_alpha,
+                    seed=config.seed,
+                )
             )
             for owner, indices in parts.items()
         }
