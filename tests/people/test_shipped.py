@@ -111,4 +111,4 @@ def test_a_row_is_drawn_again_with_the_same_pixels(
     for row in (rows[0], rows[1701], rows[-1]):
         shipped = np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])), np.int16)
         again = np.asarray(rerender(row, assets), np.int16)
-        assert np.abs(shipped - again).mean() < 1.0
+        assert np.abs(shipped - again).mean() < 3.0

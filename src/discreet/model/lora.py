@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
-from discreet.artifacts import refuse_unsafe_files
+from discreet.artifacts import refuse_unsafe_files, write_bytes, write_json
 from discreet.errors import ArtifactCorrupt
 from discreet.model.base import Vlm
 from discreet.model.losses import base_of
@@ -131,13 +131,13 @@ def save_adapter(vlm: Vlm, spec: LoraSpec, folder: Path) -> None:
         for name, value in get_peft_model_state_dict(model).items()
     }
     config = model.peft_config[_NAME].to_dict()
-    config = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
+    config = {k: sorted(v) if isinstance(v, set) else v for k, v in sorted(config.items())}
     config.update(base_model_name_or_path=vlm.name, inference_mode=True)
-    save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
+    write_bytes(folder / ADAPTER_FILE, save(tensors, metadata={"format": "pt"}))
     projector = {k: _shortest(v) for k, v in projector_state(base_of(vlm)).items()}
-    save_file(projector, folder / PROJECTOR_FILE)
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True, default=str))
-    (folder / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2))
+    write_bytes(folder / PROJECTOR_FILE, save(projector))
+    write_json(folder / CONFIG_FILE, config)
+    write_json(folder / SPEC_FILE, asdict(spec))
 
 
 def _shortest(value: torch.Tensor) -> torch.Tensor:

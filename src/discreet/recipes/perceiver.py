@@ -1,13 +1,13 @@
 """Train the perceiver on train people, calibrate on validation, score on test people."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.nn.functional import cross_entropy
 
+from discreet.artifacts import write_bytes, write_json
 from discreet.data import Portrait, load_portraits
 from discreet.model import image_processor, load_tower, vision_tokens
 from discreet.perception import CLASSES, Head, head_features
@@ -44,10 +44,9 @@ def fit_perceiver(out: Path, *, weight_decay: float = 3e-3, seed: int = 0) -> di
         tensors[f"{name}.weight"] = calibrated.weight.half().contiguous()
         tensors[f"{name}.bias"] = calibrated.bias.float().contiguous()
         scores[name] = _score(calibrated, features["test"], targets["test"])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, out)
+    write_bytes(out, save(tensors))
     card = {"heads": scores, "seed": seed, "weight_decay": weight_decay, "coverage": COVERAGE}
-    out.with_suffix(".json").write_text(json.dumps(card, indent=2))
+    write_json(out.with_suffix(".json"), card)
     return card
 
 

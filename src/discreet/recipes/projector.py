@@ -9,7 +9,6 @@ distillation (Hinton et al. 2015, arXiv:1503.02531, at temperature 1). The pictu
 target, never a person's identity.
 """
 
-import json
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -17,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.nn.functional import kl_div
 
+from discreet.artifacts import write_bytes, write_json
 from discreet.data import (
     Example,
     Portrait,
@@ -287,10 +287,9 @@ def _score(vlm: Vlm, tokens: torch.Tensor, people: Sequence[Portrait]) -> dict[s
 
 
 def _write(vlm: Vlm, out: Path, card: dict[str, Any]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
     state = {name: value.half() for name, value in projector_state(vlm.model).items()}
-    save_file(state, out)
-    out.with_suffix(".json").write_text(json.dumps(card, indent=2))
+    write_bytes(out, save(state))
+    write_json(out.with_suffix(".json"), card)
 
 
 def _commit() -> str | None:
