@@ -40,17 +40,33 @@ def prompt(person: str = IMAGE_TOKEN) -> list[dict[str, str]]:
 def greedy_loop(
     vlm: Vlm, messages: list[dict[str, str]], image: Image | None = None, tokens: int = TOKENS
 ) -> str:
-    """Return the answer by the likeliest token, again and again, nothing kept between steps."""
-    ids = encode_prompt(vlm, messages)
-    start = len(ids)
+    """Return the answer by the likeliest token that closes no loop, nothing kept between steps."""
+    ids, answer = encode_prompt(vlm, messages), list[int]()
     pixels = None if image is None else pixel_values(vlm, [image])
     with torch.no_grad():
-        while len(ids) < start + tokens:
-            logits = vlm.model(input_ids=torch.tensor([ids]), pixel_values=pixels).logits
-            ids.append(int(logits[0, -1].argmax()))
-            if ids[-1] == vlm.tokenizer.eos_token_id:
+        while len(answer) < tokens:
+            logits = vlm.model(input_ids=torch.tensor([ids + answer]), pixel_values=pixels).logits
+            for token in logits[0, -1].argsort(descending=True).tolist():
+                if (*answer[-7:], token) not in windows(answer):
+                    break
+            answer.append(token)
+            if token == vlm.tokenizer.eos_token_id:
                 break
-    return vlm.tokenizer.decode(ids[start:], skip_special_tokens=True).strip()
+    return vlm.tokenizer.decode(answer, skip_special_tokens=True).strip()
+
+
+def windows(tokens: list[int]) -> list[tuple[int, ...]]:
+    return [tuple(tokens[i : i + 8]) for i in range(len(tokens) - 7)]
+
+
+def test_an_answer_does_not_loop_but_may_quote_its_note(tiny: Vlm) -> None:
+    text = generate(tiny, prompt("a child"), max_new_tokens=160)
+    assert text == greedy_loop(tiny, prompt("a child"), tokens=160)
+    said = windows(tiny.tokenizer.encode(text, add_special_tokens=False))
+    assert len(said) > 50
+    assert len(said) == len(set(said))
+    known = build_prompt("Why rest?", note=text, person="a child")
+    assert generate(tiny, known, max_new_tokens=160) == greedy_loop(tiny, known, tokens=160)
 
 
 def test_the_answer_is_the_greedy_one_from_pixels(tiny: Vlm, faces: list[Image]) -> None:

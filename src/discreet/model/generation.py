@@ -4,11 +4,26 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import TextStreamer
+from transformers import LogitsProcessor, NoRepeatNGramLogitsProcessor, TextStreamer
 
 from discreet.model.base import Vlm
 from discreet.model.losses import as_encoder_outputs, check_images
 from discreet.model.prompt import encode_prompt
+
+LOOP_TOKENS = 8
+"""An answer never says so many tokens in a row twice; no shipped reference answer does either."""
+
+
+class _NoLoop(LogitsProcessor):
+    """Keep the answer, and only it, from repeating itself: a note may well be quoted."""
+
+    def __init__(self, prompt_tokens: int) -> None:
+        self._prompt_tokens = prompt_tokens
+        self._forbid = NoRepeatNGramLogitsProcessor(LOOP_TOKENS)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        forbidden: torch.Tensor = self._forbid(input_ids[:, self._prompt_tokens :], scores)
+        return forbidden
 
 
 class _Callback(TextStreamer):
@@ -34,6 +49,8 @@ def generate(
 ) -> str:
     """Return the greedy answer to a prompt; `on_text` receives it word by word.
 
+    Small models fall into loops: a token that would repeat `LOOP_TOKENS` of the answer is skipped.
+
     Args:
         messages: As `build_prompt` makes them.
         image_features: (1, image_tokens, hidden_size) if the prompt holds the picture.
@@ -51,6 +68,7 @@ def generate(
         mm_encoder_outputs=as_encoder_outputs(image_features) or None,
         max_new_tokens=max_new_tokens,
         do_sample=False,
+        logits_processor=[_NoLoop(ids.shape[1])],
         streamer=None if on_text is None else _Callback(vlm.tokenizer, on_text),
     )
     text: str = vlm.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)
