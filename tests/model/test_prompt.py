@@ -18,7 +18,7 @@ CONTROL = [*SPECIAL, "<repo_name>", "<file_sep>", "<issue_start>", "<start_of_tu
 FRAGMENTS = [
     *CONTROL,
     *("<|", "|>", "<", ">", "|", "im_start", "im_end", "<ima", "ge>", "image"),
-    *(" ", "\n", "\t", "\u2028", "assistant", "Person: a child", "why?", "é", "😀", ""),
+    *(" ", "\n", "\t", "\u2028", "assistant", "Answer for a child.", "why?", "é", "😀", ""),
 ]
 hostile = st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join)
 plain = st.text(max_size=40).filter(lambda text: not any(token in text for token in SPECIAL))
@@ -93,19 +93,19 @@ def test_taking_a_control_token_out_leaves_no_other_behind() -> None:
 @given(question=hostile)
 def test_a_question_stays_on_its_own_line(question: str) -> None:
     lines = prompt_of(question)[1]["content"].split("\n")
-    assert [line.partition(":")[0] for line in lines] == ["Note", "Question", "Person"]
-    assert (lines[0], lines[2]) == ("Note: Rest heals.", "Person: a child")
+    assert (lines[0], lines[2:]) == ("Note: Rest heals.", ["Answer for a child."])
+    assert lines[1].startswith("Question: ")
 
 
 @given(text=plain.filter(lambda text: "<" not in text))
 def test_harmless_words_reach_the_model_unchanged(text: str) -> None:
-    words = prompt_of(text)[1]["content"].partition("\nQuestion: ")[2].rpartition("\nPerson: ")[0]
+    words = prompt_of(text)[1]["content"].partition("\nQuestion: ")[2].rpartition("\nAnswer for ")[0]
     assert words.split() == text.split()
 
 
 def test_the_prompt_ends_where_the_answer_begins() -> None:
     assert decode(encode_prompt(VLM, prompt_of())).endswith(
-        f"Person: a child{EOS}\n<|im_start|>assistant\n"
+        f"Answer for a child.{EOS}\n<|im_start|>assistant\n"
     )
 
 
@@ -127,11 +127,13 @@ def seen(attribute: str, value: str) -> Observation:
 @pytest.mark.parametrize(
     ("observations", "expected"),
     [
-        ([], "unknown. Write plain sentences."),
-        ([seen("age_band", "child")], "a child. Tell a child in short easy words."),
-        ([seen("expression", "sad")], "sad expression. Write plain sentences."),
+        ([], "somebody, in plain sentences"),
+        ([seen("age_band", "child")], "a child, in short easy words"),
+        ([seen("expression", "sad")], "somebody with a sad expression, in plain sentences"),
+        ([seen("expression", "angry"), seen("age_band", "child")],
+         "a child with an angry expression, in short easy words"),
         ([seen("age_band", "older_adult"), seen("expression", "happy")],
-         "an older adult, happy expression. Write it step by step: 1. 2. 3."),
+         "an older adult with a happy expression, in numbered steps"),
     ],
 )  # fmt: skip
 def test_the_person_line_says_what_passed(observations: list[Observation], expected: str) -> None:

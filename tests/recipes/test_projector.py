@@ -91,7 +91,7 @@ def test_alignment_learns_in_the_projector_alone(
     assert [len(losses) for losses in curve] == [1, 1, 1, 1, 2, 2]
     assert [sum(losses) for losses in curve] == [loss for step, _, loss in steps if step % 10 == 0]
     losses = [loss for _, _, loss in steps]
-    assert mean(losses[31:40]) < mean(losses[:9]) - 0.05
+    assert mean(losses[31:40]) < mean(losses[:9]) - 0.02
     assert mean(losses[51:]) < mean(losses[40:49])
     assert frozen_hash(learner) == before
     changed = projector_state(learner.model)

@@ -1,12 +1,12 @@
 """What the responder reads, and how text becomes batches.
 
-One prompt serves training and use: a note with the facts, the person it is for (text that passed
-the gate, or the picture's visual tokens), and the question. Only answer tokens carry a label.
+One prompt serves training and use: a note with the facts, the question, and the person to answer
+(text that passed the gate, or the picture's visual tokens). Only answer tokens carry a label.
 
     >>> print(build_prompt("Why rest?", note="Rest heals.", person=person_line([]))[1]["content"])
     Note: Rest heals.
     Question: Why rest?
-    Person: unknown. Write plain sentences.
+    Answer for somebody, in plain sentences.
 """
 
 import re
@@ -32,9 +32,9 @@ _PERSON_WORDS: dict[AgeBand, str] = {
     "older_adult": "an older adult",
 }
 _STYLES: dict[Audience, str] = {
-    "child": "Tell a child in short easy words.",
-    "adult": "Write plain sentences.",
-    "older_adult": "Write it step by step: 1. 2. 3.",
+    "child": "in short easy words",
+    "adult": "in plain sentences",
+    "older_adult": "in numbered steps",
 }
 
 
@@ -42,26 +42,26 @@ def person_line(observations: Sequence[Observation]) -> str:
     """Return the words for what passed the gate, and how to write for them; order is free.
 
     >>> person_line([])
-    'unknown. Write plain sentences.'
+    'somebody, in plain sentences'
     """
     values = {seen.attribute: seen.value for seen in observations}
     band: AgeBand | None = values.get("age_band")  # type: ignore[assignment]
-    age = _PERSON_WORDS[band] if band else None
-    face = f"{values['expression']} expression" if "expression" in values else None
-    who = ", ".join(part for part in (age, face) if part) or "unknown"
-    return f"{who}. {_STYLES[audience_of(band)]}"
+    who = _PERSON_WORDS[band] if band else "somebody"
+    if face := values.get("expression"):
+        who += f" with {'an' if face[0] in 'aeiou' else 'a'} {face} expression"
+    return f"{who}, {_STYLES[audience_of(band)]}"
 
 
 def build_prompt(question: str, *, note: str, person: str) -> list[dict[str, str]]:
     """Return chat messages; `person` is a `person_line` or the placeholder `IMAGE_TOKEN`.
 
-    The person comes last: a small model forgets what it read before the note (docs/design.md has
-    the numbers).
+    The person comes last, inside a sentence that asks for something: a small model forgets what it
+    read before the note, and echoes a label (docs/design.md).
 
     Control tokens inside the question or the note are taken out, so that neither can open a turn
     of its own or claim a picture.
     """
-    text = f"Note: {_plain(note)}\nQuestion: {_plain(question)}\nPerson: {person}"
+    text = f"Note: {_plain(note)}\nQuestion: {_plain(question)}\nAnswer for {person}."
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
 
 
