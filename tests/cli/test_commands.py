@@ -281,3 +281,32 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     assert "Traceback" not in done.stderr
     TrainConfig.load(out / "config.toml")
     PrivacyLedger.open(out / "ledger.json")
+
+
+def test_bench_compare_writes_every_cell_with_its_plan(discreet: Run, tmp_path: Path) -> None:
+    plan = TrainConfig(base="tiny", num_owners=2, num_rounds=1, local_steps=1, sample_rate=0.004)
+    plan.save(tmp_path / "plan.toml")
+    status, out, err = discreet(
+        "bench", "compare", tmp_path / "plan.toml", "--seeds", "4", "--out", tmp_path / "all.json"
+    )
+    assert status == 0, err
+    assert out.count("\n| ") == 3, "base, in the clear, private"
+    record = json.loads((tmp_path / "all.json").read_text())
+    assert record["plan"] == plan.as_mapping()
+    assert [cell["seed"] for cell in record["cells"]] == [None, 4, 4]
+    assert [row["kind"] for row in record["rows"]] == [cell["kind"] for cell in record["cells"]]
+
+
+@pytest.mark.parametrize("seeds", ["", "a", "1,1", "1,,2", "-1"])
+def test_seeds_that_are_none_are_refused(discreet: Run, seeds: str) -> None:
+    status, _, err = discreet("bench", "compare", "--seeds", seeds)
+    assert status == 2
+    assert "different whole numbers" in " ".join(err.split())
+
+
+def test_bench_follow_scores_an_adapter(discreet: Run, trained: Path) -> None:
+    status, out, err = discreet("bench", "follow", trained, "--no-generate")
+    assert status == 0, err
+    found = json.loads(out)
+    assert found["ranked"] == 72
+    assert 0 <= found["follows_portrait"] <= 1

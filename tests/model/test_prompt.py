@@ -99,7 +99,8 @@ def test_a_question_stays_on_its_own_line(question: str) -> None:
 
 @given(text=plain.filter(lambda text: "<" not in text))
 def test_harmless_words_reach_the_model_unchanged(text: str) -> None:
-    words = prompt_of(text)[1]["content"].partition("\nQuestion: ")[2].rpartition("\nAnswer for ")[0]
+    after = prompt_of(text)[1]["content"].partition("\nQuestion: ")[2]
+    words = after.rpartition("\nAnswer for ")[0]
     assert words.split() == text.split()
 
 

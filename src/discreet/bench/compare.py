@@ -43,8 +43,18 @@ def compare(
     held_out: HeldOut | None = None,
     cache_dir: Path | None = None,
     on_cell: Callable[[Cell], None] | None = None,
+    on_step: Callable[[str], None] | None = None,
 ) -> list[Cell]:
-    """Return one cell for the base and two for each seed; `on_cell` gets each when it is done."""
+    """Return one cell for the base and two for each seed.
+
+    Args:
+        config: Plan of every run but for the seed.
+        seeds: Of adapter, sampling and noise.
+        held_out: What to score on; the shipped held-out people and questions by default.
+        cache_dir: Of the base model.
+        on_cell: Gets each cell when it is done.
+        on_step: Called after every step of an owner, with the kind of run.
+    """
     held_out = held_out or load_held_out()
     cells: list[Cell] = []
 
@@ -53,6 +63,10 @@ def compare(
         if on_cell is not None:
             on_cell(cell)
 
+    def count(kind: str) -> None:
+        if on_step is not None:
+            on_step(kind)
+
     for seed in seeds:
         settings = replace(config, seed=seed, reproducible=True)
         task = AssistantTask.build(settings, cache_dir=cache_dir)
@@ -60,22 +74,25 @@ def compare(
             task.initial_state()
             scores = evaluate(task.vlm, held_out)
             keep(Cell(kind=KINDS[0], seed=None, scores=scores, privacy=None))
-        load_adapter_state(task.vlm, run_without_privacy(task))
+        load_adapter_state(task.vlm, run_without_privacy(task, on_step=lambda: count(KINDS[1])))
         keep(Cell(kind=KINDS[1], seed=seed, scores=evaluate(task.vlm, held_out), privacy=None))
-        statement = _train_privately(task, settings)
+        statement = _train_privately(task, settings, lambda: count(KINDS[2]))
         scores = evaluate(task.vlm, held_out)
         keep(Cell(kind=KINDS[2], seed=seed, scores=scores, privacy=statement))
     return cells
 
 
-def _train_privately(task: AssistantTask, settings: TrainConfig) -> PrivacyStatement:
+def _train_privately(
+    task: AssistantTask, settings: TrainConfig, count: Callable[[], None]
+) -> PrivacyStatement:
     """Leave the private average in the task's model; return the worst owner's spending."""
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder) / "run")
-        outcome = run_federation(settings, run, task)
+        outcome = run_federation(settings, run, task, on_step=lambda *_: count())
         ledger = PrivacyLedger.open(run.ledger_path)
+        spent = [ledger.spent(owner) for owner in ledger.owners()]
     load_adapter_state(task.vlm, outcome.state)
-    return max((ledger.spent(owner) for owner in ledger.owners()), key=lambda s: s.epsilon)
+    return max(spent, key=lambda statement: statement.epsilon)
 
 
 def summarise(cells: Sequence[Cell]) -> list[dict[str, Any]]:

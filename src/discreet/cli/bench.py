@@ -19,7 +19,7 @@ from discreet.bench import (
     written_for,
 )
 from discreet.cli.chat import load_responder
-from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
+from discreet.cli.options import RUNS, Cache, Json, Runs, progress, quiet_logs, show_json, talk
 from discreet.federated import AssistantTask, TrainConfig
 
 app = typer.Typer(help="What privacy costs, on held-out people.", no_args_is_help=True)
@@ -37,15 +37,26 @@ def compare_(
 ) -> None:
     """Compare the base, a federation without privacy and a private one, over seeds."""
     plan = TrainConfig() if config is None else TrainConfig.load(config)
-    cells = compare(plan, [int(seed) for seed in seeds.split(",")], cache_dir=cache, on_cell=_say)
+    chosen = parse_seeds(seeds)
+    quiet_logs()
+    cells: list[Cell] = []
+
+    def keep(cell: Cell) -> None:
+        _say(cell)
+        cells.append(cell)
+        if out is not None:
+            write_json(out, _record(plan, cells))
+
+    with progress() as bar:
+        row = bar.add_task("base", total=2 * len(chosen) * plan.num_owners * plan.steps_total)
+        compare(
+            plan,
+            chosen,
+            cache_dir=cache,
+            on_cell=keep,
+            on_step=lambda kind: bar.update(row, advance=1, description=kind),
+        )
     rows = summarise(cells)
-    if out is not None:
-        record = {
-            "plan": plan.as_mapping(),
-            "rows": rows,
-            "cells": [asdict(cell) for cell in cells],
-        }
-        write_json(out, record)
     if as_json:
         show_json(rows)
     else:
@@ -92,6 +103,29 @@ def norms(
             "share_clipped": sum(norm > plan.max_grad_norm for norm in found) / len(found),
         }
     )
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds of a comma-separated list.
+
+    Raises:
+        typer.BadParameter: if there is none, if one is no whole number, or if one comes twice.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words) or len({int(w) for w in words}) < len(words):
+        raise typer.BadParameter(
+            "Expected different whole numbers of 0 or more, as in 0,1,2.", param_hint="--seeds"
+        )
+    return [int(word) for word in words]
+
+
+def _record(plan: TrainConfig, cells: list[Cell]) -> dict[str, object]:
+    """Return everything that a comparison found so far."""
+    return {
+        "plan": plan.as_mapping(),
+        "rows": summarise(cells),
+        "cells": [asdict(cell) for cell in cells],
+    }
 
 
 def _say(cell: Cell) -> None:

@@ -1,0 +1,57 @@
+"""The baseline is the private run without clipping and noise: same people, batches and average."""
+
+import torch
+
+from discreet.bench.baseline import LEARNING_RATE, run_without_privacy
+from discreet.federated import AssistantTask, TrainConfig, draw_generators, example_losses
+from discreet.model import adapter_parameters, load_adapter_state
+from discreet.privacy import draw_poisson
+
+PLAN = TrainConfig(
+    base="tiny",
+    num_owners=2,
+    num_rounds=2,
+    local_steps=2,
+    sample_rate=0.004,
+    expected_batch_size=5,
+    reproducible=True,
+)
+
+
+def test_it_is_the_mean_over_owners_of_adam_on_the_same_poisson_batches() -> None:
+    task = AssistantTask.build(PLAN)
+    found = run_without_privacy(task)
+
+    state = {name: torch.zeros_like(value) for name, value in found.items()}
+    for server_round in (1, 2):
+        local = []
+        for owner, examples in task.owned.items():
+            load_adapter_state(task.vlm, state)
+            weights = list(adapter_parameters(task.vlm).values())
+            adam = torch.optim.Adam(weights, lr=LEARNING_RATE)
+            draw = draw_generators(PLAN, owner=owner, server_round=server_round).sampling
+            for _ in range(2):
+                adam.zero_grad()
+                total = torch.zeros((), requires_grad=True)
+                for index in draw_poisson(len(examples), PLAN.sample_rate, draw):
+                    both = example_losses(task.vlm, task.visual, [examples[index]])
+                    total = total + (both[0] + both[1]).sum() / 2
+                gradients = torch.autograd.grad(total / 5, weights, allow_unused=True)
+                for weight, gradient in zip(weights, gradients, strict=True):
+                    weight.grad = gradient
+                adam.step()
+            local.append([weight.detach().clone() for weight in weights])
+        state = dict(zip(state, map(torch.stack, zip(*local, strict=True)), strict=True))
+        state = {name: value.mean(0) for name, value in state.items()}
+
+    assert any(value.abs().max() > 0 for value in state.values())
+    for name, value in state.items():
+        # Adam turns a gradient near zero into a full step of either sign; few are so near.
+        close = torch.isclose(found[name], value, rtol=1e-2, atol=1e-5)
+        assert close.float().mean() > 0.98, name
+
+
+def test_every_step_of_every_owner_is_told() -> None:
+    steps: list[None] = []
+    run_without_privacy(AssistantTask.build(PLAN), on_step=lambda: steps.append(None))
+    assert len(steps) == 2 * 2 * 2
