@@ -6,13 +6,14 @@ Reads cards and hashes files; loads no model. The card is part of the run folder
     adapter.card.worst          # what it cost, with delta, unit and neighbouring relation
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from discreet.artifacts import RunFolder, read_json, sha256_of_folder, write_json
+from discreet.artifacts import RunFolder, read_json, sha256_of_folder, write_bytes, write_json
 from discreet.errors import ArtifactCorrupt, ArtifactError, DiscreetError, IncompatibleBase
 from discreet.types import PrivacyStatement
 
@@ -21,6 +22,12 @@ FORMAT = 1
 
 LATEST = "latest"
 """The reference that stands for the newest adapter."""
+
+REFERENCE = "reference"
+"""The reference that stands for the adapter that ships with the package."""
+
+REFERENCE_DIR = Path(__file__).parent / "reference"
+"""Run folder of the adapter that ships with the package (docs/cards/reference.md)."""
 
 _KEYS: dict[str, frozenset[str]] = {
     "": frozenset({"format", "run", "base", "adapter_sha256", "lora", "privacy", "data", "commit"})
@@ -178,7 +185,7 @@ def resolve(ref: str, runs_dir: Path, *, base_sha256: str | None = None) -> Adap
     """Return the adapter that a reference names, after checking its files.
 
     Args:
-        ref: A run id, the path of a run folder, or `latest`.
+        ref: A run id, the path of a run folder, `latest`, or `reference` for the shipped one.
         runs_dir: Where runs lie.
         base_sha256: Hash of the base model that will carry it, if it is known already.
 
@@ -201,6 +208,32 @@ def resolve(ref: str, runs_dir: Path, *, base_sha256: str | None = None) -> Adap
     return adapter
 
 
+def export(adapter: Adapter, out: Path) -> RunFolder:
+    """Copy a run to a new folder without what must stay local, so that it can be handed on.
+
+    Adapter, card, plan and ledger go along, and the released metrics; the checkpoint and every
+    metric that was computed without noise stay behind.
+
+    Args:
+        adapter: As `resolve` returns it, so that its files are the ones its card describes.
+        out: Folder to make.
+
+    Raises:
+        RunExists: if the folder is there.
+    """
+    run, copy = adapter.run, RunFolder.create(out)
+    with copy.new_adapter() as folder:
+        shutil.copytree(run.adapter_dir, folder, dirs_exist_ok=True)
+    for path in (run.config_path, run.ledger_path):
+        if path.exists():  # a server of a real federation holds no ledger
+            write_bytes(copy.path / path.name, path.read_bytes())
+    for line in run.read_metrics():
+        if line.get("visibility") == "released":
+            copy.append_metric(line)
+    write_card(copy, adapter.card)
+    return copy
+
+
 def require_base(card: AdapterCard, base_sha256: str) -> None:
     """Raise `IncompatibleBase` unless the adapter was made for this base."""
     if card.base_sha256 != base_sha256:
@@ -217,17 +250,20 @@ def _find(ref: str, runs_dir: Path) -> RunFolder:
         readable = [shelved.run for shelved in list_adapters(runs_dir) if shelved.card]
         if not readable:
             raise ArtifactError(
-                f"Expected a finished run in '{runs_dir}', found none. Run `discreet train` first."
+                f"Expected a finished run in '{runs_dir}', found none. Run `discreet train` first, "
+                f"or use '{REFERENCE}', the adapter that ships with the package."
             )
         return readable[-1]
+    if ref == REFERENCE:
+        return RunFolder.open(REFERENCE_DIR)
     if ref and Path(ref).name == ref and (runs_dir / ref).is_dir():
         return RunFolder(runs_dir / ref)
     if ref and Path(ref).is_dir():
         return RunFolder(Path(ref))
     known = ", ".join(shelved.run.id for shelved in list_adapters(runs_dir)) or "none"
     raise ArtifactError(
-        f"Expected a run id, a run folder or '{LATEST}', got '{ref}'. Runs in '{runs_dir}': "
-        f"{known}."
+        f"Expected a run id, a run folder, '{LATEST}' or '{REFERENCE}', got '{ref}'. Runs in "
+        f"'{runs_dir}': {known}."
     )
 
 

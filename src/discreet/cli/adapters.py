@@ -1,12 +1,13 @@
 """`discreet adapters`: what is on the shelf, and what each adapter cost."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from discreet.cli.options import RUNS, Json, Runs, show_json, talk
-from discreet.registry import list_adapters, resolve
+from discreet.registry import export, list_adapters, resolve
 
 app = typer.Typer(help="What is on the shelf, and what it cost.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ def list_(runs: Runs = RUNS, as_json: Json = False) -> None:
 
 @app.command("show")
 def show(
-    ref: Annotated[str, typer.Argument(help="Run id, run folder, or 'latest'.")],
+    ref: Annotated[str, typer.Argument(help="Run id, folder, 'latest' or 'reference'.")],
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
@@ -62,3 +63,18 @@ def show(
     table.add_row("code", card.commit or "unknown")
     table.add_row("created", card.created)
     talk().print(table)
+
+
+@app.command("export")
+def export_(
+    ref: Annotated[str, typer.Argument(help="Run id, folder, 'latest' or 'reference'.")],
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Copy an adapter with its evidence, without what must stay local, to hand it on."""
+    copy = export(resolve(ref, runs), out)
+    if as_json:
+        show_json({"folder": str(copy.path)})
+    else:
+        typer.echo(str(copy.path))

@@ -65,7 +65,9 @@ def compare_(
 
 @app.command("follow")
 def follow(
-    adapter: Annotated[str, typer.Argument(help="Run id, run folder, 'latest' or 'none'.")],
+    adapter: Annotated[
+        str, typer.Argument(help="Run id, folder, 'latest', 'reference' or 'none'.")
+    ],
     generate: Annotated[bool, typer.Option(help="Also let it write and read the answers.")] = True,
     runs: Runs = RUNS,
     cache: Cache = None,

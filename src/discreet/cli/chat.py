@@ -22,7 +22,7 @@ _HELP = "Type a question, /image FILE, /profile NAME=VALUE, /mode gated|native, 
 
 def chat(
     adapter: Annotated[
-        str, typer.Option(help="Run id, run folder, 'latest', or 'none' for the base alone.")
+        str, typer.Option(help="Run id, folder, 'latest', 'reference' (shipped) or 'none' (base).")
     ] = "latest",
     base: Annotated[str, typer.Option(help="Base model when --adapter none.")] = "small",
     image: Annotated[Path | None, typer.Option(help="A picture of the person's face.")] = None,

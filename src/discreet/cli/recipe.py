@@ -12,10 +12,14 @@ from discreet.recipes import AlignSettings, align_projector, fit_perceiver
 
 app = typer.Typer(help="Make again the weights that ship with the package.", no_args_is_help=True)
 
+SHIPPED = "the one in the package"
+
 
 @app.command("align")
 def align(
-    out: Annotated[Path, typer.Option(help="Safetensors file to write.")] = PROJECTOR_PATH,
+    out: Annotated[
+        Path, typer.Option(help="Safetensors file to write.", show_default=SHIPPED)
+    ] = PROJECTOR_PATH,
     seed: Annotated[int, typer.Option(help="Of the fit.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +38,9 @@ def align(
 
 @app.command("perceive")
 def perceive(
-    out: Annotated[Path, typer.Option(help="Safetensors file to write.")] = PERCEIVER_PATH,
+    out: Annotated[
+        Path, typer.Option(help="Safetensors file to write.", show_default=SHIPPED)
+    ] = PERCEIVER_PATH,
 ) -> None:
     """Fit and calibrate the perceiver's heads; print their scores on held-out people."""
     show_json(fit_perceiver(out)["heads"])

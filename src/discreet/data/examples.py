@@ -1,5 +1,6 @@
 """A portrait asks a question: the private examples, and which owner holds which."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,25 +34,31 @@ def build_examples(
     *,
     indices: Sequence[int] | None = None,
     alpha: float | None = None,
+    owner: str = "",
     seed: int = 0,
 ) -> list[Example]:
     """Return one example a portrait, its question drawn at random; the same for one seed.
 
+    An example follows from its own portrait and public values alone: with one portrait more or
+    less, every other example stays as it was. Without that, neighbours would differ in more than
+    one example.
+
     Args:
         portraits: People who ask.
         questions: What they may ask.
-        indices: Which portraits; all by default. Part of the draw's seed, so that owners differ.
+        indices: Which portraits; all by default.
         alpha: Concentration of a Dirichlet draw over topics; None draws all questions alike.
-        seed: Of the draw, and of the answers' openings and closings.
+        owner: Pseudonym of who holds them; gives each owner topics of their own under `alpha`.
+        seed: Public; of every draw.
     """
     chosen = range(len(portraits)) if indices is None else indices
-    draw = np.random.default_rng([seed, 1, *chosen[:1]])
-    weights = _question_weights(questions, alpha, draw)
-    drawn = draw.choice(len(questions), size=len(chosen), p=weights)
-    return [
-        _example(index, portraits[index], questions[q], seed)
-        for index, q in zip(chosen, drawn, strict=True)
-    ]
+    weights = _question_weights(questions, alpha, _draw(f"{seed}/topics/{owner}".encode()))
+    return [_example(index, portraits[index], questions, weights, seed) for index in chosen]
+
+
+def _draw(key: bytes) -> np.random.Generator:
+    """Return a generator that follows from a key."""
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +95,15 @@ def _question_weights(
     return total
 
 
-def _example(index: int, portrait: Portrait, question: Question, seed: int) -> Example:
+def _example(
+    index: int,
+    portrait: Portrait,
+    questions: Sequence[Question],
+    weights: npt.NDArray[np.float64],
+    seed: int,
+) -> Example:
+    draw = _draw(f"{seed}/{portrait.identity_id}/".encode() + portrait.jpeg)
+    question = questions[int(draw.choice(len(questions), p=weights))]
     return Example(
         portrait=index,
         identity_id=portrait.identity_id,
@@ -100,7 +115,7 @@ def _example(index: int, portrait: Portrait, question: Question, seed: int) -> E
             question,
             audience_of(portrait.age_band),
             expression=portrait.expression,
-            seed=seed + index,
+            seed=int(draw.integers(2**32)),
         ),
         age_band=portrait.age_band,
         expression=portrait.expression,

@@ -55,7 +55,7 @@ class TrainConfig:
     """Divisor of the noisy sum, 1 or more; about `sample_rate` times the examples of an owner."""
     max_physical_batch: int = 8
     """Examples in memory at once, 1 or more; changes speed and memory, not the guarantee."""
-    learning_rate: float = 100.0
+    learning_rate: float = 80.0
     """Of the local SGD, above 0; a step is at most `learning_rate * max_grad_norm` long, noise
     aside."""
     lora_r: int = 8

@@ -183,6 +183,7 @@ class AssistantTask:
                     questions,
                     indices=indices,
                     alpha=config.dirichlet_alpha,
+                    owner=owner,
                     seed=config.seed,
                 )
             )
