@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discreet import artifacts
-from discreet.artifacts import RunFolder
+from discreet.artifacts import RunFolder, read_json, sha256_of_folder
 from discreet.errors import ArtifactCorrupt, ArtifactError, RunExists, UnsafeFile
 
 ON_A_FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from discreet.artifacts import RunFolder
+from discreet.artifacts import RunFolder, read_json, sha256_of_folder
 run = RunFolder.open(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 {action}
@@ -225,3 +225,32 @@ def test_an_unsafe_new_adapter_is_refused(run: RunFolder) -> None:
     with pytest.raises(UnsafeFile), run.new_adapter() as folder:
         (folder / "adapter.bin").touch()
     assert not run.adapter_dir.exists()
+
+
+@pytest.mark.parametrize("target", ["file", "folder"])
+def test_links_are_refused_where_files_are_vouched_for(tmp_path: Path, target: str) -> None:
+    """A hash that stops at a link would vouch for files that it never saw."""
+    adapter, secret = tmp_path / "adapter", tmp_path / "secret"
+    adapter.mkdir()
+    secret.mkdir()
+    (adapter / "a.json").write_text("{}")
+    (secret / "b.json").write_text("{}")
+    (adapter / "link").symlink_to(secret if target == "folder" else secret / "b.json")
+    with pytest.raises(UnsafeFile, match="link"):
+        sha256_of_folder(adapter)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{" * 5], ids=["deep", "torn"])
+def test_json_that_cannot_be_read_is_corrupt(tmp_path: Path, text: str) -> None:
+    (tmp_path / "card.json").write_text(text)
+    with pytest.raises(ArtifactCorrupt):
+        read_json(tmp_path / "card.json")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "card.json")
+    with pytest.raises(ArtifactCorrupt):
+        read_json(tmp_path / "card.json")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(ArtifactCorrupt):
+        read_json(tmp_path / "loop")

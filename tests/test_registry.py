@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 
 from discreet.artifacts import RunFolder, sha256_of_folder
-from discreet.errors import ArtifactCorrupt, ArtifactError, IncompatibleBase, UnsafeFile
+from discreet.errors import (
+    ArtifactCorrupt,
+    ArtifactError,
+    IncompatibleBase,
+    RunExists,
+    UnsafeFile,
+)
 from discreet.registry import (
+    REFERENCE,
     AdapterCard,
+    export,
     list_adapters,
     read_card,
     require_base,
@@ -186,3 +194,63 @@ def test_another_base_is_refused_with_both_hashes(tmp_path: Path) -> None:
         resolve("first", tmp_path, base_sha256=OTHER)
     with pytest.raises(IncompatibleBase):
         require_base(read_card(run), OTHER)
+
+
+def test_an_export_leaves_what_is_local_behind(tmp_path: Path) -> None:
+    run = shelve(tmp_path / "runs", "first")
+    run.config_path.write_text('base = "small"\n')
+    run.ledger_path.write_text('{"owners": {}}')
+    run.checkpoint_path.write_bytes(b"average")
+    run.append_metric({"name": "train_loss", "owner": "ward-7", "visibility": "local"})
+    run.append_metric({"name": "replies", "value": 4, "visibility": "released"})
+    copy = export(resolve("first", tmp_path / "runs"), tmp_path / "out" / "gift")
+    names = {path.name for path in copy.path.iterdir()}
+    assert names == {"adapter", "card.json", "config.toml", "ledger.json", "metrics.jsonl"}
+    assert copy.read_metrics() == [{"name": "replies", "value": 4, "visibility": "released"}]
+    assert not any(b"ward-7" in p.read_bytes() for p in copy.path.rglob("*") if p.is_file())
+    assert resolve(str(copy.path), tmp_path, base_sha256=BASE).card == read_card(run)
+
+
+def test_an_export_replaces_nothing_and_needs_no_ledger(tmp_path: Path) -> None:
+    shelve(tmp_path / "runs", "first")
+    adapter = resolve("first", tmp_path / "runs")
+    copy = export(adapter, tmp_path / "gift")
+    assert {path.name for path in copy.path.iterdir()} == {"adapter", "card.json"}
+    with pytest.raises(RunExists):
+        export(adapter, tmp_path / "gift")
+
+
+def test_the_shipped_adapter_is_found_under_its_name(tmp_path: Path) -> None:
+    shelve(tmp_path / "runs", "first")
+    assert resolve(REFERENCE, tmp_path / "runs").card.base_name == "small"
+
+
+@pytest.mark.parametrize("epsilon", [float("nan"), float("inf"), -3.0])
+def test_a_card_that_promises_nonsense_is_corrupt(tmp_path: Path, epsilon: float) -> None:
+    run = shelve(tmp_path, "first")
+    spoil(run, lambda raw: raw["privacy"]["per_owner"]["owner-0"].update(epsilon=epsilon))
+    with pytest.raises(ArtifactCorrupt):
+        read_card(run)
+
+
+def test_an_export_takes_no_link_and_no_folder_inside_the_run(tmp_path: Path) -> None:
+    run = shelve(tmp_path / "runs", "first")
+    adapter = resolve("first", tmp_path / "runs")
+    with pytest.raises(ArtifactError, match="inside"):
+        export(adapter, run.path / "adapter" / "copy")
+    run.config_path.symlink_to("/etc/hostname")
+    with pytest.raises(UnsafeFile, match="link"):
+        export(adapter, tmp_path / "gift")
+    assert not (tmp_path / "gift").exists()
+
+
+def test_one_bad_folder_does_not_hide_the_others(tmp_path: Path) -> None:
+    shelve(tmp_path, "good")
+    for name in ("deep", "loop"):
+        RunFolder.create(tmp_path / name)
+    (tmp_path / "deep" / "card.json").write_text("[" * 100_000)
+    (tmp_path / "loop" / "card.json").symlink_to(tmp_path / "loop" / "card.json")
+    assert {s.run.id: s.card is not None for s in list_adapters(tmp_path)} == {
+        "good": True, "deep": False, "loop": False
+    }  # fmt: skip
+    assert resolve("latest", tmp_path).card.run == "good"

@@ -13,6 +13,7 @@ Guarantee: a write either replaces a file whole or leaves the older one as it wa
 disk is full or the process is killed.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -63,7 +64,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _corrupt(path, "JSON") from error
 
 
@@ -80,7 +81,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(_read(path).decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _corrupt(path, "TOML") from error
 
 
@@ -95,9 +96,10 @@ def sha256_of_folder(folder: Path) -> str:
 
     Raises:
         ArtifactCorrupt: if the folder is missing or holds no file.
-        UnsafeFile: if it holds a format that can run code.
+        UnsafeFile: if it holds a format that can run code, or a link out of it.
     """
     refuse_unsafe_files(folder)
+    refuse_links(folder)
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     if not names:
         raise ArtifactCorrupt(
@@ -116,6 +118,16 @@ def refuse_unsafe_files(folder: Path) -> None:
         raise UnsafeFile(
             f"Expected safetensors and JSON only in '{folder.name}', found {found[0]}: such a file "
             "can run code when it is read. Remove it."
+        )
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise `UnsafeFile` if a folder is, or holds, a symbolic link: its target is not checked."""
+    found = sorted(p.name for p in [folder, *folder.rglob("*")] if p.is_symlink())
+    if found:
+        raise UnsafeFile(
+            f"Expected plain files only in '{folder.name}', found the link {found[0]}. Put the "
+            "file itself in its place."
         )
 
 
@@ -238,14 +250,19 @@ class RunFolder:
     def new_adapter(self) -> Iterator[Path]:
         """Yield an empty folder that takes the place of `adapter/` if the block ends well."""
         fresh = Path(tempfile.mkdtemp(prefix=".adapter.", dir=self.path))
-        stale = fresh.with_suffix(".stale")
+        stale = fresh.with_name(f"{fresh.name}.stale")
         try:
             yield fresh
             refuse_unsafe_files(fresh)
+            fresh.chmod(0o755)
             if self.adapter_dir.exists():
                 os.replace(self.adapter_dir, stale)
-            fresh.chmod(0o755)
-            os.replace(fresh, self.adapter_dir)
+            try:
+                os.replace(fresh, self.adapter_dir)
+            except BaseException:
+                if stale.exists():
+                    os.replace(stale, self.adapter_dir)
+                raise
             _sync_folder(self.path)
         finally:
             shutil.rmtree(stale, ignore_errors=True)
@@ -258,14 +275,24 @@ def _end_of_last_line(start: int, data: bytes) -> int:
 
 
 def _read(path: Path) -> bytes:
-    """Return a file's bytes; `ArtifactCorrupt` if it is not there."""
+    """Return a file's bytes; `ArtifactCorrupt` if it is not there, or no file."""
     try:
+        if path.exists() and not path.is_file():
+            raise FileNotFoundError
         return path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise ArtifactCorrupt(
-            f"Expected a file '{path.name}' in '{path.parent.name}', found none. Copy the whole "
-            "folder again, or start a new run."
-        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _none_there(path) from error
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise _none_there(path) from error
+
+
+def _none_there(path: Path) -> ArtifactCorrupt:
+    return ArtifactCorrupt(
+        f"Expected a file '{path.name}' in '{path.parent.name}', found none. Copy the whole "
+        "folder again, or start a new run."
+    )
 
 
 def _corrupt(path: Path, form: str) -> ArtifactCorrupt:

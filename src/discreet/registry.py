@@ -10,10 +10,18 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from discreet.artifacts import RunFolder, read_json, sha256_of_folder, write_bytes, write_json
+from discreet.artifacts import (
+    RunFolder,
+    read_json,
+    refuse_links,
+    sha256_of_folder,
+    write_bytes,
+    write_json,
+)
 from discreet.errors import ArtifactCorrupt, ArtifactError, DiscreetError, IncompatibleBase
 from discreet.types import PrivacyStatement
 
@@ -176,7 +184,7 @@ def list_adapters(runs_dir: Path) -> list[Shelved]:
     for run in map(RunFolder, folders):
         try:
             shelf.append(Shelved(run, read_card(run)))
-        except DiscreetError as error:
+        except (DiscreetError, OSError) as error:
             shelf.append(Shelved(run, None, str(error)))
     return sorted(shelf, key=lambda s: (s.card is None, s.card.created if s.card else "", s.run.id))
 
@@ -220,8 +228,14 @@ def export(adapter: Adapter, out: Path) -> RunFolder:
 
     Raises:
         RunExists: if the folder is there.
+        ArtifactError: if it lies inside the run.
+        UnsafeFile: if the run holds a link.
     """
-    run, copy = adapter.run, RunFolder.create(out)
+    run = adapter.run
+    refuse_links(run.path)
+    if run.path.resolve() in out.resolve().parents:
+        raise ArtifactError(f"Expected a folder outside run '{run.id}', got one inside it.")
+    copy = RunFolder.create(out)
     with copy.new_adapter() as folder:
         shutil.copytree(run.adapter_dir, folder, dirs_exist_ok=True)
     for path in (run.config_path, run.ledger_path):
@@ -290,9 +304,15 @@ def _statement(raw: object) -> PrivacyStatement:
     """Return a privacy statement; an incomplete one is refused."""
     _check_keys("privacy statement", raw, _STATEMENT)
     values = _part("privacy statement", raw)
+    epsilon, delta = _typed(values, "epsilon", float), _typed(values, "delta", float)
+    if not (0 <= epsilon < inf and 0 < delta < 1):
+        raise ValueError(
+            f"Expected a finite epsilon >= 0 and 0 < delta < 1, got {epsilon} and {delta}. Copy "
+            "the run again."
+        )
     return PrivacyStatement(
-        epsilon=_typed(values, "epsilon", float),
-        delta=_typed(values, "delta", float),
+        epsilon=epsilon,
+        delta=delta,
         unit=_typed(values, "unit", str),
         neighbouring_relation=_typed(values, "neighbouring_relation", str),
     )

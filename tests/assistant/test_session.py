@@ -269,7 +269,7 @@ def test_streamed_pieces_join_to_the_answer(build: Build) -> None:
 @pytest.mark.parametrize(
     ("declared", "message"),
     [
-        ({"race": "x"}, "no attribute for race"),
+        ({"race": "x"}, "none for race"),
         ({"name": "Ada"}, "Expected a declared attribute"),
         ({"age_band": "teenager"}, "Expected age_band in"),
         ({"expression": ""}, "Expected expression in"),

@@ -51,3 +51,8 @@ def test_norms_come_in_order(tiny: Vlm) -> None:
     assert len(found) == 5
     assert found == sorted(found)
     assert found[0] > 0
+
+
+def test_no_example_has_no_norm(tiny: Vlm) -> None:
+    with pytest.raises(ValueError, match="one example or more"):
+        gradient_norms(attach_lora(tiny, LoraSpec(r=2)), count=0)

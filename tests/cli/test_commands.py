@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -219,15 +220,21 @@ def test_an_adapter_for_another_base_is_refused(
 
 
 def test_an_interactive_talk_survives_a_mistake(trained: Path) -> None:
-    lines = f"/image nowhere.jpg\n/profile age_band=child\n{QUESTION}\n/why\n/quit\n"
+    """Nor is one kept: a profile that is no profile, bytes that are no text."""
+    lines = "/image nowhere.jpg\n/profile name=Ada\n/profile age_band=baby\n/profile\n"
+    lines += f"/profile age_band=child\n{QUESTION} \udcff\n/why\n/profile age_band=\n"
+    lines += f"{QUESTION}\n/why\n/quit\n"
     done = subprocess.run(
         [sys.executable, "-m", "discreet", "chat", "--adapter", str(trained)]
         + ["--max-new-tokens", "3"],
         input=lines,
         capture_output=True,
         text=True,
+        errors="surrogateescape",
     )
     assert done.returncode == 0, done.stderr
+    assert "Ada" not in done.stderr
+    assert done.stderr.count("age_band=child (declared") == 1
     assert "talking with an AI" in done.stderr
     assert "picture file" in " ".join(done.stderr.split())
     assert "age_band=child (declared" in done.stderr
@@ -310,3 +317,53 @@ def test_bench_follow_scores_an_adapter(discreet: Run, trained: Path) -> None:
     found = json.loads(out)
     assert found["ranked"] == 72
     assert 0 <= found["follows_portrait"] <= 1
+
+
+@pytest.mark.parametrize(
+    "words", [("--epsilon", "1"), ("--rounds", "9"), ("--out", "elsewhere"), ("--reproducible",)]
+)
+def test_resume_takes_no_other_plan(discreet: Run, trained: Path, words: tuple[str, ...]) -> None:
+    """Whoever asks for epsilon 1 must not believe that they got it."""
+    status, _, err = discreet("train", "--resume", trained, *words)
+    assert status == 2
+    assert words[0] in err
+
+
+def test_an_export_is_an_adapter_like_any_other(
+    discreet: Run, trained: Path, tmp_path: Path
+) -> None:
+    status, out, err = discreet("adapters", "export", trained, tmp_path / "gift")
+    assert status == 0, err
+    assert out.strip() == str(tmp_path / "gift")
+    assert '"local"' not in (tmp_path / "gift" / "metrics.jsonl").read_text()
+    status, out, _ = discreet("adapters", "show", tmp_path / "gift", "--json")
+    assert json.loads(out)["run"] == "first"
+
+
+def test_a_damaged_picture_is_found_before_anything_is_charged(
+    discreet: Run, portraits_file: Path, small_plan: tuple[str, ...], tmp_path: Path
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(portraits_file).to_pylist()
+    rows[3]["image"]["bytes"] = rows[3]["image"]["bytes"][:200]
+    path = tmp_path / "people.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    status, _, err = discreet("train", *small_plan, "--data", path, "--out", tmp_path / "run")
+    assert status == 1
+    assert "portrait 4" in " ".join(err.split())
+    assert not (tmp_path / "run" / "ledger.json").exists()
+
+
+@pytest.mark.parametrize("name", ["run[red]x", "[/x]"])
+def test_a_name_is_shown_as_it_is(discreet: Run, trained: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name.replace("/", "")
+    shutil.copytree(trained, folder)
+    card = json.loads((folder / "card.json").read_text())
+    card["base"]["name"] = name
+    (folder / "card.json").write_text(json.dumps(card))
+    status, out, err = discreet("adapters", "list", "--runs", tmp_path)
+    assert status == 0, err
+    assert name in out + err
+    assert discreet("adapters", "show", folder)[0] == 0

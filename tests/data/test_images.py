@@ -1,5 +1,6 @@
 """Pictures come in upright, plain and of a sane size, or not at all."""
 
+import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -135,6 +136,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut webp": (lambda: cut(encode(NOISE, "WEBP")), "damaged"),
     "one pixel": (lambda: encode(Image.new("RGB", (1, 1))), "at least 32 px"),
     "too narrow": (lambda: encode(Image.new("RGB", (31, 500))), "got 31 x 500"),
+    "too long": (lambda: encode(Image.new("1", (32, 641))), "at most 20 times as long"),
     "41 megapixels": (lambda: encode(Image.new("1", (8200, 5000))), "at most 40 megapixels"),
     "100 megapixels": (lambda: encode(Image.new("1", (10_000, 10_000))), "at most 40 megapixels"),
     "bomb": (lambda: encode(Image.new("1", (20_000, 10_000))), "at most 40 megapixels"),
@@ -154,6 +156,12 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> Non
     with pytest.raises(ImageError, match="readable picture file") as caught:
         open_image(tmp_path / name)
     assert str(tmp_path) not in str(caught.value), "a file's name may hold a person's"
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "face.png")
+    with pytest.raises(ImageError, match="readable picture file"):
+        open_image(tmp_path / "face.png")
 
 
 def test_the_smallest_and_the_largest_allowed_sides_open() -> None:

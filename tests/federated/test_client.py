@@ -219,3 +219,19 @@ def test_with_a_seed_each_owner_round_and_use_has_its_own_stream() -> None:
 
 def test_plan_of_the_tests_stays_within_its_target() -> None:
     assert plan_of(tiny_config()).epsilon <= 8.0
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), 0.0, -1.0])
+@pytest.mark.parametrize("name", ["max_epsilon", "max_delta"])
+def test_a_limit_that_limits_nothing_is_refused(name: str, limit: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=name):
+        OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l.json", **{name: limit})
+
+
+def test_a_server_names_no_folder_that_the_owner_did_not_accept(tmp_path: Path) -> None:
+    site = OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l.json", data=tmp_path / "d")
+    asked = tiny_config(base="/srv/models/llava", reproducible=False)
+    with pytest.raises(PolicyError, match="may not name folders") as caught:
+        site.check(asked)
+    assert "/srv" not in str(caught.value)
+    replace(site, base="/srv/models/llava").check(asked)

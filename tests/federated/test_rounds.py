@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -277,7 +278,7 @@ def test_a_damaged_checkpoint_is_named_and_nothing_is_charged(run: RunFolder, da
     run.checkpoint_path.write_bytes(data)
     with pytest.raises(ArtifactCorrupt, match=r"checkpoint\.safetensors"):
         train(run)
-    assert not run.ledger_path.exists()
+    assert steps_charged(run) == {}
 
 
 def test_a_checkpoint_without_round_is_corrupt(run: RunFolder) -> None:
@@ -310,3 +311,22 @@ def test_the_servers_app_runs_the_same_rounds(tmp_path: Path) -> None:
     assert same(checkpoint.state, direct.state)
     assert hooks == [1, 2]
     assert not (tmp_path / "apps" / "ledger.json").exists(), "the server holds no ledger"
+
+
+def test_a_run_that_lost_its_ledger_does_not_go_on(run: RunFolder) -> None:
+    """A new ledger would say that the rounds on disk cost nothing."""
+    train(run)
+    run.ledger_path.unlink()
+    with pytest.raises(ArtifactCorrupt, match="nobody would know what was spent"):
+        train(run)
+    assert not run.ledger_path.exists()
+
+
+def test_a_plan_edited_between_rounds_is_refused(run: RunFolder) -> None:
+    train(run)
+    edited = replace(CONFIG, seed=CONFIG.seed + 1)
+    edited.save(run.config_path)
+    before = run.checkpoint_path.read_bytes()
+    with pytest.raises(ValueError, match="was changed"):
+        train(run, edited)
+    assert run.checkpoint_path.read_bytes() == before

@@ -268,3 +268,30 @@ def test_a_folder_with_a_pickle_is_refused_before_anything_is_read(saved: Path, 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactCorrupt, match="complete adapter"):
         load_adapter(load("tiny"), tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"r": 8.5}, {"r": True}, {"layers": 1.5}, {"target_modules": [3]}, {"r": 10**11},
+     {"alpha": float("inf")}, {"freeze_a": "no"}, {"seed": -1}],
+)  # fmt: skip
+def test_settings_that_make_no_adapter_are_corrupt(
+    tiny: Vlm, tmp_path: Path, change: dict[str, object]
+) -> None:
+    spec = LoraSpec(r=2)
+    save_adapter(attach_lora(tiny, spec), spec, tmp_path)
+    raw = json.loads((tmp_path / "lora.json").read_text())
+    (tmp_path / "lora.json").write_text(json.dumps({**raw, **change}))
+    with pytest.raises(ArtifactCorrupt):
+        load_adapter(load("tiny"), tmp_path)
+
+
+def test_numbers_that_are_none_are_corrupt(tiny: Vlm, tmp_path: Path) -> None:
+    spec = LoraSpec(r=2)
+    save_adapter(attach_lora(tiny, spec), spec, tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(path)
+    next(iter(tensors.values()))[0, 0] = float("nan")
+    save_file(tensors, path)
+    with pytest.raises(ArtifactCorrupt, match="finite"):
+        load_adapter(load("tiny"), tmp_path)

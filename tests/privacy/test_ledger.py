@@ -282,3 +282,15 @@ def test_a_killed_process_forgets_no_charge_that_returned(ledger: PrivacyLedger)
     returned = max(1, _last(answer))
     assert returned <= len(ledger.entries(CLINIC)) <= returned + 1
     ledger.charge(CLINIC, steps=1)
+
+
+def test_a_link_leads_to_the_same_account(tmp_path: Path, plan: PrivacyPlan) -> None:
+    """Two paths to one ledger must not become two ledgers."""
+    (tmp_path / "home").mkdir()
+    real = PrivacyLedger.open(tmp_path / "home" / "ledger.json")
+    (tmp_path / "ledger.json").symlink_to(real.path)
+    linked = PrivacyLedger.open(tmp_path / "ledger.json")
+    linked.open_account(CLINIC, plan)
+    linked.charge(CLINIC, steps=1)
+    assert (tmp_path / "ledger.json").is_symlink()
+    assert [entry.steps for entry in real.entries(CLINIC)] == [1]

@@ -2,7 +2,7 @@
 
 from discreet.assistant.notes import Note, Notes
 from discreet.assistant.policy import Decision, Policy, gate, load_policy
-from discreet.assistant.session import NO_NOTE, Assistant, Reply, Turn
+from discreet.assistant.session import NO_NOTE, Assistant, Reply, Turn, declare
 
 __all__ = [
     "NO_NOTE",
@@ -13,6 +13,7 @@ __all__ = [
     "Policy",
     "Reply",
     "Turn",
+    "declare",
     "gate",
     "load_policy",
 ]

@@ -6,7 +6,7 @@ for one turn and not kept; nothing is logged.
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from PIL.Image import Image
@@ -78,6 +78,7 @@ class Assistant:
             ValueError: if `native` is asked for without a picture, or a declared value is unknown.
         """
         started = time.perf_counter()
+        turn = replace(turn, question=turn.question.encode("utf-8", "replace").decode())
         self._check_mode(turn, mode)
         decision = gate(self._observe(turn, mode), self.policy)
         note = self.notes.find(turn.question)
@@ -108,7 +109,7 @@ class Assistant:
 
     def _observe(self, turn: Turn, mode: Mode) -> Sequence[Observation]:
         """Return what was declared and, where the gate may use it, what is estimated."""
-        seen = [_declared(name, value) for name, value in turn.declared.items()]
+        seen = [declare(name, value) for name, value in turn.declared.items()]
         if turn.image is not None and self.perceiver is not None and mode == "gated":
             seen += self.perceiver.observe(turn.image, self._may_estimate(turn))
         return seen
@@ -143,11 +144,16 @@ class Assistant:
         )
 
 
-def _declared(name: str, value: str) -> Observation:
+def declare(name: str, value: str) -> Observation:
+    """Return what a person says of themselves as an observation.
+
+    Raises:
+        ValueError: if there is no such attribute, or no such value of it.
+    """
     if name not in VALUES:
         raise ValueError(
-            f"Expected a declared attribute among {', '.join(VALUES)}, got '{name}'. There is no "
-            "attribute for race, gender or identity."
+            f"Expected a declared attribute among {', '.join(VALUES)}, got another. There is none "
+            "for race, gender or identity."
         )
     if value not in VALUES[name]:
         raise ValueError(f"Expected {name} in {', '.join(VALUES[name])}, got another value.")

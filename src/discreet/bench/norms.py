@@ -16,8 +16,13 @@ def gradient_norms(vlm: Vlm, *, count: int = 32) -> list[float]:
 
     Args:
         vlm: With a trainable adapter.
-        count: How many examples, spread over the people.
+        count: How many examples, spread over the people; as many as there are people at most.
+
+    Raises:
+        ValueError: if count is not positive.
     """
+    if count < 1:
+        raise ValueError(f"Expected one example or more, got {count}.")
     portraits = load_portraits("validation")
     questions = split_questions(load_questions()).public
     stride = max(1, len(portraits) // count)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from discreet.cli.options import RUNS, Json, Runs, show_json, talk
@@ -25,16 +26,17 @@ def list_(runs: Runs = RUNS, as_json: Json = False) -> None:
     for shelved in shelf:
         card = shelved.card
         if card is None:
-            table.add_row(shelved.run.id, "", "", shelved.problem or "", "")
+            table.add_row(escape(shelved.run.id), "", "", escape(shelved.problem or ""), "")
         else:
             table.add_row(
-                card.run,
-                card.base_name,
+                escape(card.run),
+                escape(card.base_name),
                 str(card.rounds_done),
                 str(card.worst or "none: trained without privacy"),
-                card.created,
+                escape(card.created),
             )
-    talk().print(table if shelf else f"No adapters in '{runs}'. Make one with: discreet train")
+    nothing = escape(f"No adapters in '{runs}'. Make one with: discreet train")
+    talk().print(table if shelf else nothing)
 
 
 @app.command("show")
@@ -50,18 +52,18 @@ def show(
         return
     card = found.card
     table = Table("", "", show_header=False)
-    table.add_row("run", card.run)
-    table.add_row("folder", str(found.run.path))
-    table.add_row("base", f"{card.base_name} ({card.base_sha256[:12]})")
+    table.add_row("run", escape(card.run))
+    table.add_row("folder", escape(str(found.run.path)))
+    table.add_row("base", escape(f"{card.base_name} ({card.base_sha256[:12]})"))
     table.add_row("adapter", card.adapter_sha256[:12])
     table.add_row("rounds", str(card.rounds_done))
     for owner, statement in sorted(card.per_owner.items()):
-        table.add_row(owner, str(statement))
+        table.add_row(escape(owner), escape(str(statement)))
     if card.reproducible:
         table.add_row("beware", "reproducible: whoever knows the seed can remove the noise")
-    table.add_row("data", card.data_licence)
-    table.add_row("code", card.commit or "unknown")
-    table.add_row("created", card.created)
+    table.add_row("data", escape(card.data_licence))
+    table.add_row("code", escape(card.commit or "unknown"))
+    table.add_row("created", escape(card.created))
     talk().print(table)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from discreet.assistant import Assistant, Note, Notes, Reply, Turn, load_policy
+from discreet.assistant import Assistant, Note, Notes, Reply, Turn, declare, load_policy
 from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
 from discreet.data import load_questions, open_image
 from discreet.errors import DiscreetError
@@ -17,7 +17,10 @@ from discreet.types import Domain, Mode
 CONTEXT_OF: dict[Domain, str] = {"healthcare": "healthcare", "tutoring": "education"}
 """The policy context that the notes of a domain belong to."""
 
-_HELP = "Type a question, /image FILE, /profile NAME=VALUE, /mode gated|native, /why or /quit."
+_HELP = (
+    "Type a question, /image FILE, /profile NAME=VALUE (NAME= takes it back), /mode gated|native, "
+    "/why or /quit."
+)
 
 
 def chat(
@@ -149,6 +152,15 @@ def _say(text: str) -> None:
     typer.echo(text, nl=False)
 
 
+def _declare(declared: dict[str, str], text: str) -> dict[str, str]:
+    """Return the profile with NAME=VALUE added, or taken away by NAME= without a value."""
+    (name, value), *_ = parse_profile([text]).items()
+    if not value:
+        return {known: said for known, said in declared.items() if known != name}
+    declare(name, value)
+    return {**declared, name: value}
+
+
 def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int) -> None:
     """Answer questions until /quit; a mistake in one turn does not end the talk."""
     console = talk()
@@ -170,7 +182,7 @@ def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int) -> 
             if command == "/image":
                 image = open_image(Path(rest.strip()))
             elif command == "/profile":
-                declared.update(parse_profile([rest]))
+                declared = _declare(declared, rest)
             elif command == "/mode":
                 mode = parse_mode(rest.strip())
             elif command == "/why":

@@ -8,7 +8,7 @@ import typer
 
 from discreet.cli.options import Cache, progress, talk
 from discreet.data import load_portraits
-from discreet.types import Split
+from discreet.types import AGE_BANDS, Split
 
 app = typer.Typer(help="Synthetic people: export or render portraits.", no_args_is_help=True)
 
@@ -18,9 +18,11 @@ def export(
     out: Annotated[Path, typer.Argument(help="Folder for JPEG files.")],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     band: Annotated[str | None, typer.Option(help="Only this age band.")] = None,
-    limit: Annotated[int, typer.Option(help="How many at most.")] = 8,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1)] = 8,
 ) -> None:
     """Write portraits of the shipped set as files, to try the assistant with."""
+    if band is not None and band not in AGE_BANDS:
+        raise typer.BadParameter(f"Expected one of {', '.join(AGE_BANDS)}.", param_hint="--band")
     out.mkdir(parents=True, exist_ok=True)
     chosen: Split = split  # type: ignore[assignment]
     found = [p for p in load_portraits(chosen) if band in (None, p.age_band)]

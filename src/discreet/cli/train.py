@@ -55,6 +55,20 @@ def train(
 ) -> None:
     """Train an adapter over several owners with example-level differential privacy."""
     if resume is not None:
+        given: dict[str, object] = {
+            "CONFIG": config,
+            "--out": out,
+            "--base": base,
+            "--owners": owners,
+            "--rounds": rounds,
+            "--steps": steps,
+            "--epsilon": epsilon,
+            "--delta": delta,
+            "--alpha": alpha,
+            "--seed": seed,
+            "--reproducible": reproducible or None,
+        }
+        _refuse_with_resume([name for name, value in given.items() if value is not None])
         run = RunFolder.open(resume)
         plan = TrainConfig.load(run.config_path)
     else:
@@ -74,6 +88,16 @@ def train(
         run = RunFolder.create(out or _new_folder(runs))
     outcome = train_run(plan, run, data=data, cache=cache)
     _show(run, outcome, as_json)
+
+
+def _refuse_with_resume(given: list[str]) -> None:
+    """Say that a plan cannot be changed, where an option would be ignored."""
+    if given:
+        raise typer.BadParameter(
+            f"Expected no other plan, got {', '.join(given)}. A plan is fixed once training began: "
+            "leave them out, or start a new run.",
+            param_hint="--resume",
+        )
 
 
 def quickstart(runs: Runs = RUNS, cache: Cache = None) -> None:

@@ -13,6 +13,8 @@ from discreet.errors import ImageError
 MIN_SIDE_PX = 32
 MAX_PIXELS = 40_000_000
 """A 40-megapixel photo; larger files are refused before they are decoded."""
+MAX_ASPECT = 20
+"""Long side over short side; a processor scales the short side up before it crops."""
 FORMATS = ("JPEG", "PNG", "WEBP")
 _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, IndexError, struct.error)
 """What Pillow's decoders raise on bytes that are not what their header says."""
@@ -57,6 +59,8 @@ def open_image(source: Path | bytes) -> Image.Image:
 def _read(source: Path | bytes) -> BytesIO:
     if isinstance(source, bytes):
         return BytesIO(source)
+    if source.exists() and not source.is_file():
+        raise ImageError("Expected a readable picture file, got a folder or a device.")
     try:
         return BytesIO(source.read_bytes())
     except OSError as error:
@@ -79,6 +83,11 @@ def _check_size(width: int, height: int) -> None:
         raise ImageError(
             f"Expected at least {MIN_SIDE_PX} px on each side, got {width} x {height}. Use a "
             "larger picture of the face."
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError(
+            f"Expected a picture at most {MAX_ASPECT} times as long as wide, got {width} x "
+            f"{height}. Cut out the face."
         )
     if width * height > MAX_PIXELS:
         raise ImageError(

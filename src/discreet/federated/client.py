@@ -24,6 +24,7 @@ from discreet.errors import IncompatibleBase, PolicyError
 from discreet.federated import messages
 from discreet.federated.config import TrainConfig
 from discreet.federated.messages import State
+from discreet.model import EMBEDDED
 from discreet.privacy import PrivacyLedger, StepRecord
 from discreet.types import OwnerId, PrivacyStatement
 
@@ -96,14 +97,25 @@ class OwnerSite:
     """Largest `target_epsilon` the owner accepts."""
     max_delta: float = 1e-5
     """Largest `delta` the owner accepts."""
+    base: str | None = None
+    """A folder with a base that the owner accepts besides the embedded ones."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that limit nothing."""
+        for name in ("max_epsilon", "max_delta"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(
+                    f"Expected a finite {name} > 0, got {getattr(self, name)}. Correct it in "
+                    "--node-config."
+                )
 
     @classmethod
     def of_node(cls, context: Context, ledger: Path | None = None) -> "OwnerSite":
         """Return the site that a SuperNode's `--node-config` describes.
 
         Args:
-            context: With the keys `owner`, `ledger`, `data`, `max_epsilon` and `max_delta`, or with
-                Flower's own `partition-id` for a simulated owner.
+            context: With the keys `owner`, `ledger`, `data`, `max_epsilon`, `max_delta`
+                and `base`, or with Flower's own `partition-id` for a simulated owner.
             ledger: Where simulated owners keep their accounts; default: one file for each run.
 
         Raises:
@@ -123,7 +135,8 @@ class OwnerSite:
             )
         limits = {k: float(node[k]) for k in ("max_epsilon", "max_delta") if k in node}
         owner, path, data = (str(node[key]) for key in ("owner", "ledger", "data"))
-        return cls(owner=OwnerId(owner), ledger=Path(path), data=Path(data), **limits)
+        base = str(node["base"]) if "base" in node else None
+        return cls(owner=OwnerId(owner), ledger=Path(path), data=Path(data), base=base, **limits)
 
     def check(self, config: TrainConfig) -> None:
         """Refuse a plan that a server sent and that protects the owner's data too little.
@@ -133,12 +146,17 @@ class OwnerSite:
         """
         if self.data is None:
             return
+        if config.base not in (*EMBEDDED, self.base):
+            raise PolicyError(
+                f"Expected {' or '.join(EMBEDDED)} as the base, got another: a server may not name "
+                "folders of a node. Accept one with base in --node-config."
+            )
         if config.reproducible:
             raise PolicyError(
                 "Expected reproducible = false for real data, got true: the server could remove "
                 "the noise. Only packaged people may be used with it."
             )
-        if config.target_epsilon > self.max_epsilon or config.delta > self.max_delta:
+        if not (config.target_epsilon <= self.max_epsilon and config.delta <= self.max_delta):
             raise PolicyError(
                 f"Expected target_epsilon <= {self.max_epsilon:g} and delta <= {self.max_delta:g}, "
                 f"got {config.target_epsilon:g} and {config.delta:g}. Ask for another plan, or "

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from discreet.artifacts import RunFolder, sha256_of_folder
 from discreet.federated.messages import State
-from discreet.federated.task import AssistantTask, spec_of
+from discreet.federated.task import NOT_STATED, AssistantTask, spec_of
 from discreet.model import load_adapter_state, save_adapter
 from discreet.privacy import PrivacyLedger
-from discreet.registry import AdapterCard, write_card
+from discreet.registry import AdapterCard, read_card, write_card
 from discreet.types import PrivacyStatement
 
 
@@ -33,6 +33,7 @@ def publish(
             ledger says here what its nodes told it.
     """
     load_adapter_state(task.vlm, state)
+    before = read_card(run) if run.card_path.exists() else None
     with run.new_adapter() as folder:
         save_adapter(task.vlm, spec_of(task.config), folder)
     if spent is None:
@@ -45,14 +46,21 @@ def publish(
         adapter_sha256=sha256_of_folder(run.adapter_dir),
         lora=asdict(spec_of(task.config)),
         per_owner=dict(spent),
-        data_licence=task.data_licence,
+        data_licence=_licence(task, before),
         seed=task.config.seed,
         rounds_done=rounds_done,
-        reproducible=task.config.reproducible,
+        reproducible=task.config.reproducible or bool(before and before.reproducible),
         commit=code_commit(),
     )
     write_card(run, card)
     return card
+
+
+def _licence(task: AssistantTask, before: AdapterCard | None) -> str:
+    """Return the licence of everything the adapter has learnt from, in this part and earlier."""
+    if before is not None and before.data_licence != task.data_licence:
+        return NOT_STATED
+    return task.data_licence
 
 
 def code_commit() -> str | None:

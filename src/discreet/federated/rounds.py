@@ -9,6 +9,8 @@ and is charged again, so that an owner's budget may end before the last round; t
 out.
 """
 
+import hashlib
+import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -34,7 +36,7 @@ from discreet.federated.config import TrainConfig
 from discreet.federated.local import LocalGrid
 from discreet.federated.messages import State
 from discreet.federated.strategy import AdapterAveraging, OnRound, RoundReport
-from discreet.privacy import StepRecord
+from discreet.privacy import PrivacyLedger, StepRecord
 from discreet.types import OwnerId, PrivacyStatement
 
 Publisher = Callable[[TrainConfig, RunFolder, Any], OnRound]
@@ -47,6 +49,8 @@ class Checkpoint:
 
     rounds_done: int
     state: State = field(repr=False)
+    plan_sha256: str = ""
+    """Of the plan and of what was frozen: the state means nothing under another."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,10 +81,12 @@ def run_federation(
         on_step: Called after each private step with the owner and the round.
 
     Raises:
+        ArtifactCorrupt: if the run began and its ledger is gone.
         FederationError: if too few replies of a round are usable; an owner's error is its cause.
         ValueError: if the folder belongs to another plan.
         KeyboardInterrupt: on Ctrl-C, once the file being written is complete.
     """
+    _settle_ledger(run)
     failures: list[Exception] = []
 
     def record(owner: OwnerId, server_round: int, result: LocalResult) -> None:
@@ -141,11 +147,20 @@ def drive(
 ) -> Outcome:
     """Run the rounds that are left over a grid; the same for all ways of running."""
     _settle_config(config, run)
-    last = read_checkpoint(run) or Checkpoint(rounds_done=0, state=task.initial_state())
+    plan = _plan_hash(config, task)
+    last = read_checkpoint(run) or Checkpoint(
+        rounds_done=0, state=task.initial_state(), plan_sha256=plan
+    )
     if messages.shapes_of(last.state) != messages.shapes_of(task.initial_state()):
         raise ArtifactCorrupt(
             f"Expected the adapter of this plan in '{run.checkpoint_path.name}', got other names "
             "or shapes. Start a new run."
+        )
+    if last.plan_sha256 != plan:
+        raise ValueError(
+            f"Expected the plan and the base that made '{run.checkpoint_path.name}', got another: "
+            f"'{run.config_path.name}' was changed, or the base was. A plan is fixed once training "
+            "began. Put the old one back, or start a new run."
         )
     if last.rounds_done and on_round:
         _catch_up(last, on_round)
@@ -153,7 +168,7 @@ def drive(
     def finish(server_round: int, state: State, report: RoundReport) -> None:
         nonlocal last
         with _interrupts_held():
-            last = Checkpoint(rounds_done=server_round, state=state)
+            last = Checkpoint(rounds_done=server_round, state=state, plan_sha256=plan)
             write_checkpoint(run, last)
             _release(run, report)
             if on_round:
@@ -183,7 +198,10 @@ def drive(
 def write_checkpoint(run: RunFolder, checkpoint: Checkpoint) -> None:
     """Replace the run's checkpoint; the state and its round are one file and cannot disagree."""
     tensors = {name: tensor.contiguous() for name, tensor in checkpoint.state.items()}
-    metadata = {"rounds_done": str(checkpoint.rounds_done)}
+    metadata = {
+        "rounds_done": str(checkpoint.rounds_done),
+        "plan_sha256": checkpoint.plan_sha256,
+    }
     write_bytes(run.checkpoint_path, save(tensors, metadata=metadata))
 
 
@@ -198,14 +216,15 @@ def read_checkpoint(run: RunFolder) -> Checkpoint | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            rounds_done = int((file.metadata() or {})["rounds_done"])
+            metadata = file.metadata() or {}
+            rounds_done, plan = int(metadata["rounds_done"]), str(metadata["plan_sha256"])
             state: dict[str, torch.Tensor] = {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, KeyError, ValueError) as error:
         raise ArtifactCorrupt(
             f"Expected a checkpoint in '{path.name}', could not read it. Restore it from a copy, "
             "or start a new run."
         ) from error
-    return Checkpoint(rounds_done=rounds_done, state=state)
+    return Checkpoint(rounds_done=rounds_done, state=state, plan_sha256=plan)
 
 
 def released_statements(run: RunFolder) -> dict[str, PrivacyStatement]:
@@ -223,6 +242,22 @@ def released_statements(run: RunFolder) -> dict[str, PrivacyStatement]:
                 neighbouring_relation=line["neighbouring_relation"],
             )
     return spent
+
+
+def _settle_ledger(run: RunFolder) -> None:
+    """Make the ledger of a new run before anything else; a run that began must have one."""
+    if run.config_path.exists() and not run.ledger_path.exists():
+        raise ArtifactCorrupt(
+            f"Expected '{run.ledger_path.name}' in run '{run.id}', which has begun, found none: "
+            "nobody would know what was spent. Restore it from a copy, or start a new run."
+        )
+    PrivacyLedger.open(run.ledger_path)
+
+
+def _plan_hash(config: TrainConfig, task: LocalTask) -> str:
+    """Return a SHA-256 of the plan, the base and the frozen part of the adapter."""
+    plan = json.dumps([config.as_mapping(), task.frozen_hash], sort_keys=True)
+    return hashlib.sha256(plan.encode()).hexdigest()
 
 
 def _settle_config(config: TrainConfig, run: RunFolder) -> None:

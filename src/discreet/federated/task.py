@@ -21,6 +21,7 @@ from discreet.data import (
     partition_by_owner,
     split_questions,
 )
+from discreet.errors import DataError, ImageError
 from discreet.federated.client import LocalResult, draw_generators
 from discreet.federated.config import TrainConfig
 from discreet.model import (
@@ -102,6 +103,18 @@ def _by_length(examples: list[Example]) -> list[Example]:
     return sorted(examples, key=lambda e: len(e.note) + len(e.question) + len(e.answer))
 
 
+def _decode_all(portraits: Sequence[Portrait]) -> None:
+    """Refuse data with a damaged picture before anything is charged.
+
+    Found in a step, it would cost that step, and say that the example was drawn.
+    """
+    for row, portrait in enumerate(portraits, 1):
+        try:
+            _ = portrait.image
+        except ImageError as error:
+            raise DataError(f"In portrait {row} of {len(portraits)}: {error}") from error
+
+
 @dataclass(slots=True)
 class VisualTokens:
     """Visual tokens of portraits, computed when first needed and kept in memory only."""
@@ -167,7 +180,10 @@ class AssistantTask:
             cache_dir: Folder of the converted base.
         """
         vlm = attach_lora(load(config.base, cache_dir=cache_dir), spec_of(config))
-        portraits = load_portraits("train", path=data or shared_data)
+        own = data or shared_data
+        portraits = load_portraits("train", path=own)
+        if own is not None:
+            _decode_all(portraits)
         parts = (
             partition_by_owner(
                 portraits, config.num_owners, alpha=config.dirichlet_alpha, seed=config.seed

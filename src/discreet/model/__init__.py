@@ -1,6 +1,6 @@
 """Load any vision-language model, adapt it, measure its answers, let it write."""
 
-from discreet.model.base import CACHE_DIR, Vlm, load
+from discreet.model.base import CACHE_DIR, EMBEDDED, Vlm, load
 from discreet.model.generation import generate
 from discreet.model.lora import (
     LoraSpec,
@@ -31,6 +31,7 @@ from discreet.model.small import (
 
 __all__ = [
     "CACHE_DIR",
+    "EMBEDDED",
     "IGNORED",
     "IMAGE_TOKEN",
     "PROJECTOR_PATH",

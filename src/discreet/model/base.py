@@ -27,6 +27,8 @@ from discreet.artifacts import read_json
 from discreet.errors import ArtifactCorrupt, DataError, UnsafeFile
 from discreet.model import small, tiny, vision
 
+EMBEDDED = ("small", "tiny")
+"""Bases that come with the package; any other is a folder."""
 CACHE_DIR = Path(platformdirs.user_cache_dir("discreet"))
 """Where converted models are kept unless the caller says otherwise."""
 

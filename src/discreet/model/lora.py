@@ -47,10 +47,15 @@ class LoraSpec:
     """Public seed of the first A."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that make no adapter."""
-        for name in ("r", "alpha", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} >= 1, got {name}={getattr(self, name)}.")
+        """Refuse settings that make no adapter."""
+        for name in ("r", "alpha", "layers", "seed"):
+            value, least = getattr(self, name), int(name != "seed")
+            if type(value) is not int or not least <= value < 2**31:
+                raise ValueError(f"Expected a whole {name} >= {least}, got {name}={value!r}.")
+        if type(self.freeze_a) is not bool:
+            raise ValueError(f"Expected freeze_a as true or false, got {self.freeze_a!r}.")
+        if not all(isinstance(name, str) and name for name in self.target_modules):
+            raise ValueError(f"Expected names of weights, got {self.target_modules!r}.")
 
 
 def attach_lora(vlm: Vlm, spec: LoraSpec) -> Vlm:
@@ -158,7 +163,8 @@ def load_adapter(vlm: Vlm, folder: Path) -> Vlm:
         raw = json.loads((folder / SPEC_FILE).read_text())
         spec = LoraSpec(**{**raw, "target_modules": tuple(raw["target_modules"])})
         tensors = load_file(folder / ADAPTER_FILE)
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        _check_rank(spec, tensors)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, SafetensorError) as error:
         raise ArtifactCorrupt(
             f"Expected a complete adapter in '{folder.name}', could not read it "
             f"({type(error).__name__}). Copy the whole folder again."
@@ -174,6 +180,16 @@ def load_adapter(vlm: Vlm, folder: Path) -> Vlm:
     return adapted
 
 
+def _check_rank(spec: LoraSpec, tensors: dict[str, torch.Tensor]) -> None:
+    """Refuse settings that the tensors contradict, before memory is taken for them."""
+    ranks = {value.shape[0] for name, value in tensors.items() if "lora_A" in name}
+    if ranks != {spec.r}:
+        raise ArtifactCorrupt(
+            f"Expected adapter tensors of rank {spec.r}, got rank {sorted(ranks)}. The adapter "
+            "belongs to another base, or the file is damaged."
+        )
+
+
 def _load_all(vlm: Vlm, tensors: dict[str, torch.Tensor]) -> None:
     """Copy every adapter tensor, A and B; a partial load is an error."""
     own = {
@@ -186,6 +202,10 @@ def _load_all(vlm: Vlm, tensors: dict[str, torch.Tensor]) -> None:
         raise ArtifactCorrupt(
             f"Expected {len(wanted)} adapter tensors that fit this base, got {len(tensors)}. The "
             "adapter belongs to another base, or the file is damaged."
+        )
+    if not all(v.is_floating_point() and bool(v.isfinite().all()) for v in tensors.values()):
+        raise ArtifactCorrupt(
+            "Expected finite numbers in every adapter tensor, got others. The file is damaged."
         )
     with torch.no_grad():
         for name, parameter in own.items():

@@ -92,7 +92,7 @@ class PrivacyLedger:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.resolve()  # a link must not become a second ledger
 
     @classmethod
     def open(cls, path: Path) -> Self:
