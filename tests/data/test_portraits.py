@@ -137,3 +137,34 @@ def test_pictures_are_decoded_without_metadata(portraits: list[Portrait]) -> Non
     stream = BytesIO()
     portraits[0].image.save(stream, "PNG")
     assert b"eXIf" not in stream.getvalue()
+
+
+def test_an_unknown_split_leaves_nobody_out_unsaid(people_rows: Rows, tmp_path: Path) -> None:
+    rows = [{**row, "split": "Train"} if row["split"] == "train" else row for row in people_rows]
+    with pytest.raises(DataError, match=f"another value in {PEOPLE['train'] * SHOTS} of"):
+        load_portraits("test", path=write(rows, tmp_path / "own.parquet"))
+
+
+def test_a_folder_is_not_a_table(portraits_file: Path) -> None:
+    with pytest.raises(DataError, match="got a folder"):
+        load_portraits("train", path=portraits_file.parent)
+
+
+def test_an_id_that_is_not_a_number_is_none(people_rows: Rows, tmp_path: Path) -> None:
+    rows = [{**row, "identity_id": float(n) if n else float("nan")}
+            for n, row in enumerate(people_rows)]  # fmt: skip
+    with pytest.raises(DataError, match="identity_id in every row"):
+        load_portraits("train", path=write(rows, tmp_path / "own.parquet"))
+
+
+def test_text_that_is_not_utf8_is_refused(people_rows: Rows, tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(people_rows[:2])
+    bad = pa.Array.from_buffers(
+        pa.string(),
+        2,
+        [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0\4\0\0\0"), pa.py_buffer(b"\xff\xfeab")],
+    )
+    place = table.column_names.index("identity_id")
+    pq.write_table(table.set_column(place, "identity_id", bad), tmp_path / "own.parquet")
+    with pytest.raises(DataError, match="UTF-8"):
+        load_portraits("train", path=tmp_path / "own.parquet")

@@ -90,6 +90,11 @@ def test_a_whole_number_serves_as_a_float() -> None:
         ("dirichlet_alpha", 0.0, "dirichlet_alpha > 0"),
         ("dirichlet_alpha", float("inf"), "dirichlet_alpha > 0"),
         ("seed", -1, "seed >= 0"),
+        ("seed", 2**64, "below 2**63"),
+        ("num_rounds", 10**8, "at most 1000000"),
+        ("local_steps", 600_000, "num_rounds x local_steps"),
+        ("lora_r", 10**9, "at most 4096"),
+        ("dirichlet_alpha", 1e308, "at most 1000000"),
     ],
 )
 def test_wrong_values_say_what_was_expected_and_got(key: str, value: object, expected: str) -> None:
@@ -97,6 +102,11 @@ def test_wrong_values_say_what_was_expected_and_got(key: str, value: object, exp
         TrainConfig.from_mapping({key: value})
     assert expected in str(raised.value)
     assert f"got {key}={value!r}" in str(raised.value)
+
+
+def test_a_number_that_no_float_holds_is_refused() -> None:
+    with pytest.raises(ValueError, match="finite target_epsilon"):
+        TrainConfig.from_mapping({"target_epsilon": 10**400})
 
 
 def test_every_field_has_a_help_text() -> None:

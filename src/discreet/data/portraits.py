@@ -52,13 +52,15 @@ def load_portraits(split: Split, *, path: Path | None = None) -> list[Portrait]:
     if split not in get_args(Split):
         raise ValueError(f"Expected split in {get_args(Split)}, got split={split!r}.")
     table = _read(path or SHIPPED_DIR / f"{split}.parquet")
-    rows = [row for row in table.to_pylist() if row.get("split", split) == split]
+    rows = [row for row in _rows(table) if row.get("split", split) == split]
     if not rows:
         raise DataError(f"Expected portraits in split '{split}', found none.")
     return [_portrait(row) for row in rows]
 
 
 def _read(path: Path) -> pa.Table:
+    if path.exists() and not path.is_file():
+        raise DataError(f"Expected one Parquet file at '{path.name}', got a folder or a device.")
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
@@ -75,6 +77,23 @@ def _read(path: Path) -> pa.Table:
     return table
 
 
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows as plain values; an unknown split would leave people out unsaid."""
+    try:
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "Expected UTF-8 in every text column, got other bytes. Write the file again."
+        ) from error
+    splits = get_args(Split)
+    if odd := sum("split" in row and row["split"] not in splits for row in rows):
+        raise DataError(
+            f"Expected {', '.join(splits)} in the column 'split', got another value in {odd} of "
+            f"{len(rows)} rows. Correct them, or leave the column out."
+        )
+    return rows
+
+
 def _portrait(row: dict[str, Any]) -> Portrait:
     image = row["image"]
     jpeg = image.get("bytes") if isinstance(image, dict) else image
@@ -83,7 +102,7 @@ def _portrait(row: dict[str, Any]) -> Portrait:
     for name, allowed in (("age_band", AGE_BANDS), ("expression", EXPRESSIONS)):
         if row[name] not in allowed:
             raise DataError(f"Expected {name} in {allowed}, got another label.")
-    if row["identity_id"] is None:
+    if row["identity_id"] is None or row["identity_id"] != row["identity_id"]:  # or not a number
         raise DataError(
             "Expected an identity_id in every row, found a row without: pictures of one person "
             "must stay together. Fill the column."

@@ -16,6 +16,8 @@ from typing import Any, get_args, get_type_hints
 
 from discreet.artifacts import read_toml, write_toml
 
+MOST = 1_000_000
+"""Largest count in a plan: a typing mistake is told, not waited for."""
 SERVER_KEYS = ("run_folder",)
 """Settings of a Flower run that say where the server writes; no part of the plan."""
 
@@ -78,7 +80,14 @@ class TrainConfig:
             _check_type(name, hint, getattr(self, name))
         whole = ("num_owners", "num_rounds", "local_steps", "expected_batch_size", "lora_alpha")
         for name in (*whole, "lora_r", "lora_layers", "max_physical_batch"):
-            self._require(name, getattr(self, name) >= 1, f"{name} >= 1")
+            most = 4096 if name == "lora_r" else MOST
+            self._require(name, 1 <= getattr(self, name) <= most, f"{name} >= 1 and at most {most}")
+        self._require(
+            "local_steps",
+            self.steps_total <= MOST,
+            f"num_rounds x local_steps <= {MOST}",
+            "More cannot be accounted for in reasonable time.",
+        )
         waits = ("round_timeout_seconds", "node_wait_seconds")
         for name in ("target_epsilon", "max_grad_norm", "learning_rate", *waits):
             value = getattr(self, name)
@@ -99,11 +108,11 @@ class TrainConfig:
         alpha = self.dirichlet_alpha
         self._require(
             "dirichlet_alpha",
-            alpha is None or 0 < alpha < float("inf"),
-            "a finite dirichlet_alpha > 0",
+            alpha is None or 0 < alpha <= MOST,
+            f"dirichlet_alpha > 0 and at most {MOST}",
             "Leave it out for an even split.",
         )
-        self._require("seed", self.seed >= 0, "seed >= 0")
+        self._require("seed", 0 <= self.seed < 2**63, "seed >= 0 and below 2**63")
         self._require("base", bool(self.base), "a base model", "Use base = 'small'.")
         self._require(
             "lora_modules",
@@ -191,7 +200,7 @@ def _allowed(hint: Any) -> tuple[type, ...]:
 def _as_float(value: object, hint: object) -> object:
     """Return a whole number as a float where the field holds a float; anything else as it is."""
     if isinstance(value, int) and not isinstance(value, bool) and float in _allowed(hint):
-        return float(value)
+        return float(value) if abs(value) < 2**63 else float("inf")
     return value
 
 
