@@ -1,5 +1,6 @@
 """Small real things that several rooms test with: a model, people who were drawn, questions."""
 
+import signal
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +28,12 @@ settings.register_profile(
     "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> None:
+    """Ctrl-C means Ctrl-C here also when the tests run in the background, where it is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def draw_face(draw: np.random.Generator, side_px: int = 96) -> bytes:
