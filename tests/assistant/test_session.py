@@ -4,7 +4,7 @@ The model is a real `tiny`; a PyTorch hook on it records everything that its for
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,17 @@ class Wire:
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     def prompt(self, vlm: Vlm) -> str:
-        ids = self.calls[0]["input_ids"][0]
-        return vlm.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        return self.prompts(vlm)[0]
+
+    def prompts(self, vlm: Vlm) -> list[str]:
+        """The prompt, and the contrast if there was one."""
+        first = self.calls[0]
+        rows = first["input_ids"]
+        masks = first.get("attention_mask", torch.ones_like(rows))
+        return [
+            vlm.tokenizer.decode(ids[mask.bool()], clean_up_tokenization_spaces=False)
+            for ids, mask in zip(rows, masks, strict=True)
+        ]
 
     @property
     def pictures(self) -> list[torch.Tensor]:
@@ -126,6 +135,8 @@ def test_the_prompt_is_the_note_the_question_and_what_passed(
         Turn(question=ASKED, image=faces[0]), max_new_tokens=2
     )
     assert wire.prompt(tiny) == expected_prompt(tiny, questions[0], person)
+    contrast = [expected_prompt(tiny, questions[0], NOBODY)]
+    assert wire.prompts(tiny)[1:] == ([] if person == NOBODY else contrast)
     assert wire.pictures == [], "gated mode hands over no pixels"
     assert reply.note_id == questions[0].id
     assert reply.mode == "gated"
@@ -207,10 +218,24 @@ def test_native_mode_hands_over_the_visual_tokens_and_no_words(
         Turn(question=ASKED, image=faces[0]), mode="native", max_new_tokens=2
     )
     assert perceiver.asked == [], "nothing is estimated that nobody reads"
-    assert wire.prompt(tiny) == expected_prompt(tiny, questions[0], IMAGE_TOKEN)
+    assert wire.prompts(tiny) == [
+        expected_prompt(tiny, questions[0], person) for person in (IMAGE_TOKEN, NOBODY)
+    ]
     (given,) = wire.pictures
     assert torch.equal(given.reshape(expected[0].shape), expected[0])
     assert reply.mode == "native"
+
+
+@pytest.mark.parametrize("guidance", [0.5, float("nan"), float("inf")])
+def test_a_guidance_that_means_nothing_is_refused(build: Build, guidance: float) -> None:
+    with pytest.raises(ValueError, match="guidance of 1 or more"):
+        replace(build(), guidance=guidance)
+
+
+def test_without_guidance_there_is_no_contrast(build: Build, tiny: Vlm, wire: Wire) -> None:
+    turn = Turn(question=ASKED, declared={"age_band": "child"})
+    replace(build(), guidance=1.0).reply(turn, max_new_tokens=2)
+    assert len(wire.prompts(tiny)) == 1
 
 
 def test_in_native_mode_a_declared_age_is_said_beside_the_picture(

@@ -1,9 +1,11 @@
 """Held-out scores, judged without a judge."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from discreet.bench import audience_of_answer, evaluate, load_held_out
+from discreet.bench import audience_of_answer, evaluate, load_held_out, tasks, written_for
 from discreet.bench.tasks import audience_losses, followed, reading_grade
 from discreet.data import compose_answer, load_portraits, load_questions, split_questions
 from discreet.model import (
@@ -16,7 +18,7 @@ from discreet.model import (
     encode_images,
     person_line,
 )
-from discreet.types import AUDIENCES, Mode, Observation, audience_of
+from discreet.types import AUDIENCES, Audience, Mode, Observation, audience_of
 
 
 def test_the_form_of_reference_answers_tells_their_audience() -> None:
@@ -109,6 +111,41 @@ def test_losses_of_a_trio_are_those_of_its_nine_rows(tiny: Vlm, mode: Mode) -> N
             seen = encode_images(tiny, [portrait.image]) if mode == "native" else None
             alone = answer_losses(tiny, collate(tiny, [row]), seen)
             assert float(found[person, answer]) == pytest.approx(float(alone), abs=1e-4)
+
+
+def test_what_was_written_is_counted_from_the_answers(
+    tiny: Vlm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With answers that are known: the reference answers, of the audience that asks or of one."""
+    held_out = load_held_out(examples=1, trios=4)
+    asked: list[tuple[float, int]] = []
+
+    def answer(audience: Audience | None) -> Callable[..., str]:
+        def say(vlm: Vlm, messages: object, *, guidance: float, **rest: object) -> str:
+            trio, person = divmod(len(asked), len(AUDIENCES))
+            asked.append((guidance, person))
+            return compose_answer(held_out.trios[trio].question, audience or AUDIENCES[person])
+
+        return say
+
+    monkeypatch.setattr(tasks, "generate", answer(None))
+    fitting = written_for(tiny, held_out, "gated", guidance=2.0, limit=4)
+    assert (fitting.right, fitting.of) == (12, 12)
+    assert fitting.added == 0
+    assert {guidance for guidance, _ in asked} == {2.0}
+
+    asked.clear()
+    monkeypatch.setattr(tasks, "generate", answer("older_adult"))
+    steps = written_for(tiny, held_out, "native", limit=4)
+    assert (steps.right, steps.of) == (4, 12)
+    assert [row["older_adult"] for row in steps.read_as.values()] == [4, 4, 4]
+
+    monkeypatch.setattr(tasks, "generate", lambda *_, **__: "Zebras juggle cheerfully.")
+    foreign = written_for(tiny, held_out, "gated", limit=1)
+    assert (foreign.added, foreign.note_kept) == (1, 0)
+    monkeypatch.setattr(tasks, "generate", lambda *_, **__: held_out.trios[0].question.note)
+    copied = written_for(tiny, held_out, "gated", limit=1)
+    assert (copied.added, copied.note_kept) == (0, 1)
 
 
 def test_scores_of_a_model_are_shares_and_finite(tiny: Vlm) -> None:

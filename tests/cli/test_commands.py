@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from discreet.cli import COMMANDS, main
+from discreet.cli import COMMANDS, bench, main
 from discreet.federated import TrainConfig
 from discreet.privacy import PrivacyLedger
 
@@ -317,6 +317,31 @@ def test_bench_follow_scores_an_adapter(discreet: Run, trained: Path) -> None:
     found = json.loads(out)
     assert found["ranked"] == 72
     assert 0 <= found["follows_portrait"] <= 1
+    assert "written_for" not in found
+
+
+def test_bench_follow_reads_what_an_adapter_writes(
+    discreet: Run, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "ANSWERED", 1)
+    status, out, err = discreet("bench", "follow", trained, "--guidance", "2")
+    assert status == 0, err
+    found = json.loads(out)
+    assert found["guidance"] == 2
+    for mode in ("gated", "native"):
+        written = found["written_for"][mode]
+        assert written["of"] == sum(sum(row.values()) for row in written["read_as"].values()) == 3
+    assert "answers, native" in err
+
+
+@pytest.mark.parametrize("command", [("chat", "--once", "Why?"), ("bench", "follow", "none")])
+@pytest.mark.parametrize("guidance", ["0.5", "nan", "inf"])
+def test_a_guidance_that_means_nothing_is_refused(
+    discreet: Run, command: tuple[str, ...], guidance: str
+) -> None:
+    status, _, err = discreet(*command, "--guidance", guidance)
+    assert status == 1
+    assert "guidance of 1 or more" in " ".join(err.split())
 
 
 @pytest.mark.parametrize(

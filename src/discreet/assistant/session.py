@@ -14,7 +14,16 @@ from PIL.Image import Image
 from discreet.assistant.notes import Note, Notes
 from discreet.assistant.policy import VALUES, Decision, Policy, gate
 from discreet.errors import PolicyError
-from discreet.model import IMAGE_TOKEN, Vlm, build_prompt, encode_images, generate, person_line
+from discreet.model import (
+    GUIDANCE,
+    IMAGE_TOKEN,
+    Vlm,
+    build_prompt,
+    check_guidance,
+    encode_images,
+    generate,
+    person_line,
+)
 from discreet.types import Mode, Observation
 
 NO_NOTE = (
@@ -62,6 +71,12 @@ class Assistant:
     notes: Notes
     perceiver: Perceives | None = None
     """None if pictures are never looked at."""
+    guidance: float = GUIDANCE
+    """How far an answer leans towards the person, 1 or more; 1 takes the responder as it is."""
+
+    def __post_init__(self) -> None:
+        """Refuse a guidance that means nothing."""
+        check_guidance(self.guidance)
 
     def reply(
         self,
@@ -135,10 +150,15 @@ class Assistant:
         if mode == "native" and turn.image is not None:
             person = f"{IMAGE_TOKEN} {person}" if decision.passed else IMAGE_TOKEN
             features = encode_images(self.vlm, [turn.image])
+        anybody = person_line([])
         return generate(
             self.vlm,
             build_prompt(turn.question, note=note.text, person=person),
             image_features=features,
+            contrast=None
+            if person == anybody
+            else build_prompt(turn.question, note=note.text, person=anybody),
+            guidance=self.guidance,
             max_new_tokens=max_new_tokens,
             on_text=on_text,
         )

@@ -6,6 +6,7 @@ from discreet.bench.norms import gradient_norms
 from discreet.bench.tasks import (
     HeldOut,
     Scores,
+    Writing,
     audience_of_answer,
     evaluate,
     load_held_out,
@@ -16,6 +17,7 @@ __all__ = [
     "Cell",
     "HeldOut",
     "Scores",
+    "Writing",
     "as_markdown",
     "audience_of_answer",
     "compare",

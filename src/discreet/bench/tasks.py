@@ -7,7 +7,7 @@ makes likelier is the one written for them. `audience_of_answer` reads the form 
 import random
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -24,6 +24,7 @@ from discreet.data import (
 )
 from discreet.federated import VisualTokens, example_losses
 from discreet.model import (
+    GUIDANCE,
     IMAGE_TOKEN,
     Row,
     Vlm,
@@ -36,6 +37,7 @@ from discreet.model import (
 )
 from discreet.types import AUDIENCES, Audience, Mode, Observation, Split, audience_of
 
+_WORD = re.compile(r"[^\W\d_]{4,}")
 _STEPS = re.compile(r"\b1[.)].*\b2[.)]", re.DOTALL)
 CHILD_GRADE = 4.5
 """Flesch-Kincaid grade up to which an answer counts as written for a child."""
@@ -58,6 +60,21 @@ class Scores:
     """Gated mode: the person is told in the words of their true age band."""
     follows_portrait: float
     """Native mode: the person is seen."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Writing:
+    """How greedy answers read to held-out people, by rules that know nothing of the writer."""
+
+    read_as: dict[Audience, dict[Audience, int]]
+    """For each audience, how many of its answers read as written for each audience."""
+    right: int
+    """Answers that read as written for their own audience."""
+    of: int
+    note_kept: float
+    """Mean share of the note's words that the answer has; words of 4 letters or more."""
+    added: float
+    """Share of the answers' words that neither note, question nor any reference answer has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,27 +129,46 @@ def load_held_out(split: Split = "test", *, examples: int = 64, trios: int = 24)
 
 
 @torch.no_grad()
-def evaluate(vlm: Vlm, held_out: HeldOut, *, chunk: int = 8) -> Scores:
-    """Return the scores of a model, with or without an adapter."""
+def evaluate(
+    vlm: Vlm,
+    held_out: HeldOut,
+    *,
+    chunk: int = 8,
+    on_done: Callable[[int], None] = lambda count: None,
+) -> Scores:
+    """Return the scores of a model, with or without an adapter.
+
+    Args:
+        vlm: The model.
+        held_out: Whom to score on.
+        chunk: Examples in memory at once.
+        on_done: Told after a while how many of all examples, and twice the trios, were done since.
+    """
     visual = VisualTokens(vlm, held_out.portraits)
     gated, native = [], []
     for start in range(0, len(held_out.examples), chunk):
         both = example_losses(vlm, visual, held_out.examples[start : start + chunk])
         gated.append(both[0])
         native.append(both[1])
+        on_done(len(both[0]))
     return Scores(
         examples=len(held_out.examples),
         gated_loss=float(torch.cat(gated).mean()),
         native_loss=float(torch.cat(native).mean()),
         ranked=len(held_out.trios) * len(AUDIENCES),
-        follows_words=_share_followed(vlm, held_out, "gated"),
-        follows_portrait=_share_followed(vlm, held_out, "native"),
+        follows_words=_share_followed(vlm, held_out, "gated", on_done),
+        follows_portrait=_share_followed(vlm, held_out, "native", on_done),
     )
 
 
-def _share_followed(vlm: Vlm, held_out: HeldOut, mode: Mode) -> float:
+def _share_followed(
+    vlm: Vlm, held_out: HeldOut, mode: Mode, on_done: Callable[[int], None]
+) -> float:
     """Return how often the answer that a person makes likelier is the one for their audience."""
-    right = [followed(audience_losses(vlm, held_out, trio, mode)) for trio in held_out.trios]
+    right = []
+    for trio in held_out.trios:
+        right.append(followed(audience_losses(vlm, held_out, trio, mode)))
+        on_done(1)
     return int(torch.cat(right).sum()) / (len(right) * len(AUDIENCES))
 
 
@@ -166,23 +202,52 @@ def followed(losses: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def written_for(
-    vlm: Vlm, held_out: HeldOut, mode: Mode, *, limit: int = 8
-) -> dict[Audience, dict[Audience, int]]:
-    """Return for each audience how the answers that its people got read, over `limit` trios."""
+    vlm: Vlm,
+    held_out: HeldOut,
+    mode: Mode,
+    *,
+    guidance: float = GUIDANCE,
+    limit: int = 8,
+    on_done: Callable[[int], None] = lambda count: None,
+) -> Writing:
+    """Return how the answers that held-out people got read, over `limit` trios.
+
+    `on_done` is told of each answer.
+    """
     table: dict[Audience, dict[Audience, int]] = {
         audience: dict.fromkeys(AUDIENCES, 0) for audience in AUDIENCES
     }
+    kept, said, added = [], 0, 0
     for trio in held_out.trios[:limit]:
+        question, note = trio.question.question, _words(trio.question.note)
+        answers = [compose_answer(trio.question, audience) for audience in AUDIENCES]
+        known = note.union(_words(question), *map(_words, answers))
         for audience, portrait in zip(AUDIENCES, trio.portraits, strict=True):
             seen = encode_images(vlm, [held_out.portraits[portrait].image])
             answer = generate(
                 vlm,
                 _prompt(held_out, trio, portrait, mode),
                 image_features=seen if mode == "native" else None,
+                contrast=build_prompt(question, note=trio.question.note, person=person_line([])),
+                guidance=guidance,
                 max_new_tokens=72,
             )
             table[audience][audience_of_answer(answer)] += 1
-    return table
+            words = _words(answer)
+            kept.append(len(words & note) / len(note))
+            said, added = said + len(words), added + len(words - known)
+            on_done(1)
+    return Writing(
+        read_as=table,
+        right=sum(table[audience][audience] for audience in AUDIENCES),
+        of=len(kept),
+        note_kept=sum(kept) / len(kept),
+        added=added / max(1, said),
+    )
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
 
 
 def _prompt(held_out: HeldOut, trio: Trio, portrait: int, mode: Mode) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """`discreet bench`: what privacy costs."""
 
 import statistics
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -19,9 +20,23 @@ from discreet.bench import (
     written_for,
 )
 from discreet.cli.chat import load_responder
-from discreet.cli.options import RUNS, Cache, Json, Runs, progress, quiet_logs, show_json, talk
+from discreet.cli.options import (
+    RUNS,
+    Cache,
+    Guidance,
+    Json,
+    Runs,
+    progress,
+    quiet_logs,
+    show_json,
+    talk,
+)
 from discreet.federated import AssistantTask, TrainConfig
+from discreet.model import GUIDANCE, check_guidance
+from discreet.types import AUDIENCES, Mode
 
+ANSWERED = 8
+"""Questions that `follow` lets a model answer, each to a person of each audience."""
 app = typer.Typer(help="What privacy costs, on held-out people.", no_args_is_help=True)
 
 
@@ -69,17 +84,39 @@ def follow(
         str, typer.Argument(help="Run id, folder, 'latest', 'reference' or 'none'.")
     ],
     generate: Annotated[bool, typer.Option(help="Also let it write and read the answers.")] = True,
+    guidance: Guidance = GUIDANCE,
     runs: Runs = RUNS,
     cache: Cache = None,
 ) -> None:
     """Measure whether answers follow the person, told in words or seen, on held-out people."""
+    check_guidance(guidance)
+    modes: tuple[Mode, ...] = ("gated", "native")
     vlm = load_responder(adapter, "small", runs=runs, cache=cache)
     held_out = load_held_out()
-    record = asdict(evaluate(vlm, held_out))
-    if generate:
-        record["written_for"] = {
-            mode: written_for(vlm, held_out, mode) for mode in ("gated", "native")
-        }
+    record: dict[str, object] = {}
+    with progress() as bar:
+
+        def told(name: str, total: int) -> Callable[[int], None]:
+            row = bar.add_task(name, total=total)
+            return lambda count: bar.update(row, advance=count)
+
+        total = len(held_out.examples) + 2 * len(held_out.trios)
+        record |= asdict(evaluate(vlm, held_out, on_done=told("likelihoods", total)))
+        if generate:
+            record["guidance"] = guidance
+            record["written_for"] = {
+                mode: asdict(
+                    written_for(
+                        vlm,
+                        held_out,
+                        mode,
+                        guidance=guidance,
+                        limit=ANSWERED,
+                        on_done=told(f"answers, {mode}", ANSWERED * len(AUDIENCES)),
+                    )
+                )
+                for mode in modes
+            }
     show_json(record)
 
 

@@ -1,15 +1,16 @@
 """`discreet chat`: ask the assistant once, or talk with it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from discreet.assistant import Assistant, Note, Notes, Reply, Turn, declare, load_policy
-from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
+from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, quiet_logs, show_json, talk
 from discreet.data import load_questions, open_image
 from discreet.errors import DiscreetError
-from discreet.model import Vlm, load, load_adapter
+from discreet.model import GUIDANCE, Vlm, check_guidance, load, load_adapter
 from discreet.perception import Perceiver
 from discreet.registry import require_base, resolve
 from discreet.types import Domain, Mode
@@ -37,6 +38,7 @@ def chat(
     policy: Annotated[
         str, typer.Option(help="healthcare, education, or a policy file.")
     ] = "healthcare",
+    guidance: Guidance = GUIDANCE,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 96,
     runs: Runs = RUNS,
     cache: Cache = None,
@@ -49,7 +51,10 @@ def chat(
         declared=parse_profile(profile or []),
     )
     chosen = parse_mode(mode)
-    assistant = build_assistant(adapter, base, policy, runs=runs, cache=cache)
+    check_guidance(guidance)
+    assistant = replace(
+        build_assistant(adapter, base, policy, runs=runs, cache=cache), guidance=guidance
+    )
     if once is None:
         _talk(assistant, turn, chosen, max_new_tokens)
         return

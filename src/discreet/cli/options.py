@@ -24,6 +24,10 @@ Cache = Annotated[
         help="Folder for converted models; the user's cache folder by default.",
     ),
 ]
+Guidance = Annotated[
+    float,
+    typer.Option(help="How far answers lean towards the person, 1 or more; 1 turns it off."),
+]
 RUNS = Path("runs")
 _NOISE = (
     "The PEFT config's `base_model_name_or_path` was renamed",

@@ -1,7 +1,7 @@
 """Load any vision-language model, adapt it, measure its answers, let it write."""
 
 from discreet.model.base import CACHE_DIR, EMBEDDED, Vlm, load
-from discreet.model.generation import generate
+from discreet.model.generation import GUIDANCE, check_guidance, generate
 from discreet.model.lora import (
     LoraSpec,
     adapter_parameters,
@@ -32,6 +32,7 @@ from discreet.model.small import (
 __all__ = [
     "CACHE_DIR",
     "EMBEDDED",
+    "GUIDANCE",
     "IGNORED",
     "IMAGE_TOKEN",
     "PROJECTOR_PATH",
@@ -46,6 +47,7 @@ __all__ = [
     "attach_lora",
     "base_of",
     "build_prompt",
+    "check_guidance",
     "collate",
     "encode_images",
     "frozen_adapter_hash",
