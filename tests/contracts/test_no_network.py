@@ -27,6 +27,10 @@ def resolve(host, *args, **kwargs):
         raise PermissionError("this test blocks the network")
     return real_resolve(host, *args, **kwargs)
 socket.getaddrinfo = resolve
+def refuse(*args, **kwargs):
+    attempts.append("other")
+    raise PermissionError("this test blocks the network")
+socket.socket.sendto = socket.socket.sendmsg = socket.gethostbyname = refuse
 
 from discreet.cli import main
 for words in sys.argv[1].split(";"):

@@ -14,8 +14,9 @@ from discreet.model import adapter_parameters, adapter_state, load_adapter_state
 from discreet.privacy import run_steps
 from discreet.types import OwnerId
 
-LEARNING_RATE = 3e-3
-"""Of Adam; its first steps move every coordinate by this much."""
+LEARNING_RATE = 3e-2
+"""Of Adam; its first steps move every coordinate by about this much. Chosen among 0.01, 0.03 and
+0.1 on validation people (loss 1.71, 1.61 and 1.86, base 1.92)."""
 
 
 def run_without_privacy(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from discreet.artifacts import write_json
+from discreet.artifacts import code_commit, write_json
 from discreet.bench import (
     Cell,
     as_markdown,
@@ -162,6 +162,7 @@ def _record(plan: TrainConfig, cells: list[Cell]) -> dict[str, object]:
     """Return everything that a comparison found so far."""
     return {
         "plan": plan.as_mapping(),
+        "commit": code_commit(),
         "rows": summarise(cells),
         "cells": [asdict(cell) for cell in cells],
     }

@@ -1,5 +1,6 @@
 """`discreet chat`: ask the assistant once, or talk with it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,7 +57,7 @@ def chat(
         build_assistant(adapter, base, policy, runs=runs, cache=cache), guidance=guidance
     )
     if once is None:
-        _talk(assistant, turn, chosen, max_new_tokens)
+        _talk(assistant, turn, chosen, max_new_tokens, as_json)
         return
     say = None if as_json else _say
     reply = assistant.reply(turn, mode=chosen, max_new_tokens=max_new_tokens, on_text=say)
@@ -72,10 +73,16 @@ def build_assistant(
 ) -> Assistant:
     """Return the assistant with an adapter of the shelf, behind a policy."""
     chosen = load_policy(policy)
+    notes = [note for note in shipped_notes() if note.context == chosen.context]
+    if not notes:
+        raise ValueError(
+            f"Expected a policy for {' or '.join(CONTEXT_OF.values())}, got one for "
+            f"{chosen.context}: no notes ship for it. Build an Assistant with notes of your own."
+        )
     return Assistant(
         vlm=load_responder(adapter, base, runs=runs, cache=cache),
         policy=chosen,
-        notes=Notes.build([n for n in shipped_notes() if n.context == chosen.context]),
+        notes=Notes.build(notes),
         perceiver=Perceiver.load(),
     )
 
@@ -166,8 +173,11 @@ def _declare(declared: dict[str, str], text: str) -> dict[str, str]:
     return {**declared, name: value}
 
 
-def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int) -> None:
-    """Answer questions until /quit; a mistake in one turn does not end the talk."""
+def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int, as_json: bool) -> None:
+    """Answer questions until /quit; a mistake in one turn does not end the talk.
+
+    For machines each reply is one line of JSON on stdout; talk goes to stderr as ever.
+    """
     console = talk()
     console.print(
         "You are talking with an AI. It gives information, not medical advice. A picture stays "
@@ -177,7 +187,7 @@ def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int) -> 
     image, declared, reply = turn.image, dict(turn.declared), None
     while True:
         try:
-            line = input("> ").strip()
+            line = input("" if as_json else "> ").strip()
         except EOFError:
             return
         command, _, rest = line.partition(" ")
@@ -196,9 +206,10 @@ def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int) -> 
                 console.print(_HELP, markup=False)
             else:
                 asked = Turn(question=line, image=image, declared=declared)
+                say = None if as_json else _say
                 reply = assistant.reply(
-                    asked, mode=mode, max_new_tokens=max_new_tokens, on_text=_say
+                    asked, mode=mode, max_new_tokens=max_new_tokens, on_text=say
                 )
-                typer.echo()
+                typer.echo(json.dumps(as_record(reply), ensure_ascii=False) if as_json else "")
         except (ValueError, DiscreetError) as error:
             console.print(str(error), style="red", markup=False)

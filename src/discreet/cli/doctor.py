@@ -28,7 +28,8 @@ def doctor(cache: Cache = None, as_json: Json = False) -> None:
         started = time.perf_counter()
         results[name] = {"found": check(), "seconds": round(time.perf_counter() - started, 2)}
         if not as_json:
-            talk().print(f"ok  {name}: {results[name]['found']}", markup=False)
+            line = f"ok  {name}: {results[name]['found']} ({results[name]['seconds']} s)"
+            talk().print(line, markup=False)
     if as_json:
         show_json(results)
 

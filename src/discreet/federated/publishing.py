@@ -1,11 +1,9 @@
 """Put the averaged adapter of a round on the shelf, with a card that says what it is and cost."""
 
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
-from discreet.artifacts import RunFolder, sha256_of_folder
+from discreet.artifacts import RunFolder, code_commit, sha256_of_folder
 from discreet.federated.messages import State
 from discreet.federated.task import NOT_STATED, AssistantTask, spec_of
 from discreet.model import load_adapter_state, save_adapter
@@ -61,18 +59,3 @@ def _licence(task: AssistantTask, before: AdapterCard | None) -> str:
     if before is not None and before.data_licence != task.data_licence:
         return NOT_STATED
     return task.data_licence
-
-
-def code_commit() -> str | None:
-    """Return the commit of the checkout that runs, None where there is none."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            cwd=Path(__file__).parent,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip() or None

@@ -40,7 +40,7 @@ class LoraSpec:
     layers: int = 16
     """How many of the topmost language layers are adapted; a base with fewer adapts them all."""
     target_modules: tuple[str, ...] = ("v_proj",)
-    """Values by default: under a fixed noise they learn most (docs/design.md has the numbers)."""
+    """Values by default: under a fixed noise they learn most (docs/design.md says why)."""
     freeze_a: bool = True
     """Train B only."""
     seed: int = 0

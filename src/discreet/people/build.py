@@ -100,7 +100,7 @@ def spec_of(row: Mapping[str, Any]) -> PersonSpec:
 def rerender(row: Mapping[str, Any], assets: Assets, *, size_px: int = 128) -> Image.Image:
     """Return the picture of a row, drawn again from its seed, as the file's JPEG shows it.
 
-    Pixels are the same on the same graphics driver and differ by little on another.
+    Pixels are the same on the same graphics driver and versions; on another they may differ.
 
     Raises:
         ValueError: if the row's labels are not those of its seed, identity and shot.

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save
 from torch.nn.functional import cross_entropy
 
-from discreet.artifacts import write_bytes, write_json
+from discreet.artifacts import code_commit, write_bytes, write_json
 from discreet.data import Portrait, load_portraits
 from discreet.model import image_processor, load_tower, vision_tokens
 from discreet.perception import CLASSES, Head, head_features
@@ -45,7 +45,13 @@ def fit_perceiver(out: Path, *, weight_decay: float = 3e-3, seed: int = 0) -> di
         tensors[f"{name}.bias"] = calibrated.bias.float().contiguous()
         scores[name] = _score(calibrated, features["test"], targets["test"])
     write_bytes(out, save(tensors))
-    card = {"heads": scores, "seed": seed, "weight_decay": weight_decay, "coverage": COVERAGE}
+    card = {
+        "heads": scores,
+        "seed": seed,
+        "commit": code_commit(),
+        "weight_decay": weight_decay,
+        "coverage": COVERAGE,
+    }
     write_json(out.with_suffix(".json"), card)
     return card
 

@@ -9,7 +9,6 @@ distillation (Hinton et al. 2015, arXiv:1503.02531, at temperature 1). The pictu
 target, never a person's identity.
 """
 
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from safetensors.torch import save
 from torch.nn.functional import kl_div
 
-from discreet.artifacts import write_bytes, write_json
+from discreet.artifacts import code_commit, write_bytes, write_json
 from discreet.data import (
     Example,
     Portrait,
@@ -94,7 +93,7 @@ def align_projector(
     seen = _standardise(vlm, vision_tokens(tower, processor, [p.image for p in held_out]).half())
     card = {
         "settings": asdict(settings),
-        "commit": _commit(),
+        "commit": code_commit(),
         "warm_up_loss": warm,
         "curve": curve,
         "held_out": _score(vlm, seen, held_out),
@@ -290,11 +289,3 @@ def _write(vlm: Vlm, out: Path, card: dict[str, Any]) -> None:
     state = {name: value.half() for name, value in projector_state(vlm.model).items()}
     write_bytes(out, save(state))
     write_json(out.with_suffix(".json"), card)
-
-
-def _commit() -> str | None:
-    """Return the commit that the code was at, if it is a checkout."""
-    done = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
-    return done.stdout.strip() or None
