@@ -27,11 +27,22 @@ Seeded = Callable[[int], torch.Generator]
 Build = Callable[..., Tiny]
 
 
+_RUNNING = ["flat"]
+
+
+@pytest.fixture(autouse=True, params=["flat", "opacus"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Every test runs on both engines that clip a gradient as a whole."""
+    _RUNNING[:] = [str(request.param)]
+    return _RUNNING[0]
+
+
 def released(
     tiny: Tiny,
     plan: PrivacyPlan,
     seeded: Seeded,
     *,
+    engine: str | None = None,
     steps: int = 1,
     noise_seed: int = 1,
     sampling_seed: int = 2,
@@ -40,7 +51,7 @@ def released(
     """Return what SGD at learning rate 1 moved by, negated: the noisy mean gradient, (P,)."""
     before = flat(tiny.learning)
     arguments = {
-        "num_examples": len(tiny.examples),
+                "num_examples": len(tiny.examples),
         "rows_per_example": len(tiny.examples[0]) if tiny.examples else 1,
         "optimizer": torch.optim.SGD(tiny.learning, lr=1.0),
         "sampling_generator": seeded(sampling_seed),
@@ -455,6 +466,7 @@ def spend_on(
     tiny: Tiny, ledger: PrivacyLedger, plan: PrivacyPlan, seeded: Seeded, **changes: object
 ) -> PrivacyStatement:
     arguments = {
+        "engine": _RUNNING[0],
         "loss_of": tiny.loss_of,
         "num_examples": len(tiny.examples),
         "rows_per_example": 1,
