@@ -51,7 +51,7 @@ def released(
     """Return what SGD at learning rate 1 moved by, negated: the noisy mean gradient, (P,)."""
     before = flat(tiny.learning)
     arguments = {
-                "num_examples": len(tiny.examples),
+        "num_examples": len(tiny.examples),
         "rows_per_example": len(tiny.examples[0]) if tiny.examples else 1,
         "optimizer": torch.optim.SGD(tiny.learning, lr=1.0),
         "sampling_generator": seeded(sampling_seed),
