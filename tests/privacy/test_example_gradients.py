@@ -19,7 +19,7 @@ from discreet.privacy import ExampleGradients, part_of, rows_of_counts
 PICTURES = ([1, 1, 1], [2, 1, 3], [2, 1, 0], [0, 0, 0])
 PARTS = ("language", "vision", "connector")
 EXACT = {torch.float32: 1e-5, torch.float64: 1e-6}
-"""Relative to the length of an example's gradient; inside, all families compute partly in float32."""
+"""Relative to the length of an example's gradient; all families compute partly in float32."""
 
 
 def adapted(name: FamilyName, parts: Sequence[str], dtype: torch.dtype = torch.float64) -> Family:
