@@ -51,6 +51,7 @@ def released(
     """Return what SGD at learning rate 1 moved by, negated: the noisy mean gradient, (P,)."""
     before = flat(tiny.learning)
     arguments = {
+        "engine": engine or _RUNNING[0],
         "num_examples": len(tiny.examples),
         "rows_per_example": len(tiny.examples[0]) if tiny.examples else 1,
         "optimizer": torch.optim.SGD(tiny.learning, lr=1.0),
