@@ -164,6 +164,7 @@ def test_chat_answers_and_says_why(discreet: Run, trained: Path, tmp_path: Path)
     reply = json.loads(out)
     assert reply["mode"] == "gated"
     assert reply["note"].startswith("healthcare.")
+    assert "caffeine" in reply["note_text"].lower()
     assert {"attribute": "age_band", "value": "child", "source": "declared", "confidence": 1.0} in (
         reply["used"]
     )
@@ -273,8 +274,9 @@ def test_the_quickstart_trains_and_answers_two_people(
     (run,) = tmp_path.iterdir()
     assert run.name in out + err
     for band in ("child", "older_adult"):
-        assert f"A held-out person ({band}) asks: {QUESTION}" in err
+        assert f"A held-out person ({band}) asks: {train.QUESTION}" in err
         assert f"age_band={band} (estimated" in err
+    assert "vetted note: Take a tick" in " ".join(err.split())
     assert "unit: example" in " ".join((out + err).split())
     assert len(PrivacyLedger(run / "ledger.json").owners()) == 2
 

@@ -58,6 +58,8 @@ class Reply:
     mode: Mode
     note_id: str | None = field(repr=False)
     """The vetted note it rests on; None when there was none."""
+    note_text: str | None = field(repr=False)
+    """What the note says: the facts, whatever the responder made of them."""
     decision: Decision = field(repr=False)
     seconds: float
 
@@ -107,6 +109,7 @@ class Assistant:
             text=text,
             mode=mode,
             note_id=None if note is None else note.id,
+            note_text=None if note is None else note.text,
             decision=decision,
             seconds=time.perf_counter() - started,
         )

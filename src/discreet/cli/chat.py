@@ -134,6 +134,7 @@ def as_record(reply: Reply) -> dict[str, Any]:
         "answer": reply.text,
         "mode": reply.mode,
         "note": reply.note_id,
+        "note_text": reply.note_text,
         "used": [
             {
                 "attribute": s.attribute,
@@ -151,13 +152,19 @@ def as_record(reply: Reply) -> dict[str, Any]:
 
 
 def why(reply: Reply) -> str:
-    """Return one line that says what shaped an answer."""
+    """Return what shaped an answer, and the note that it should have kept to."""
     used = ", ".join(
         f"{s.attribute}={s.value} ({s.source}, {s.confidence:.0%})" for s in reply.decision.passed
     )
     picture = "the picture itself" if reply.mode == "native" else ""
     seen = ", ".join(part for part in (picture, used) if part) or "nothing about you"
-    return f"why: {seen}; note: {reply.note_id or 'none'}; {reply.seconds:.1f} s"
+    note = reply.note_id or "none"
+    return f"why: {seen}; note: {note}; {reply.seconds:.1f} s\n{vetted(reply)}"
+
+
+def vetted(reply: Reply) -> str:
+    """Return the facts that somebody vouches for, whatever the responder made of them."""
+    return f"vetted note: {reply.note_text or 'none'}"
 
 
 def _say(text: str) -> None:
@@ -211,5 +218,7 @@ def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int, as_
                     asked, mode=mode, max_new_tokens=max_new_tokens, on_text=say
                 )
                 typer.echo(json.dumps(as_record(reply), ensure_ascii=False) if as_json else "")
+                if not as_json:
+                    console.print(vetted(reply), style="dim", markup=False)
         except (ValueError, DiscreetError) as error:
             console.print(str(error), style="red", markup=False)
