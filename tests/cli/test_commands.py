@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from discreet.cli import COMMANDS, bench, main, train
+from discreet.cli import COMMANDS, bench, chat, main, train
 from discreet.federated import TrainConfig
 from discreet.privacy import PrivacyLedger
 
@@ -253,6 +253,22 @@ def test_an_interactive_talk_in_json_is_one_line_a_reply(trained: Path) -> None:
     first, second = map(json.loads, done.stdout.splitlines())
     assert first["used"] == []
     assert [seen["value"] for seen in second["used"]] == ["child"]
+
+
+def test_chat_without_a_run_takes_the_shipped_adapter_aloud(
+    discreet: Run, monkeypatch: pytest.MonkeyPatch, trained: Path, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def build(adapter: str, *args: object, **kwargs: object) -> None:
+        asked.append(adapter)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(chat, "build_assistant", build)
+    _, _, err = discreet("chat", "--once", QUESTION, "--runs", tmp_path)
+    assert "shipped adapter" in err
+    discreet("chat", "--once", QUESTION, "--runs", trained.parent)
+    assert asked == ["reference", "latest"]
 
 
 def test_a_context_without_notes_says_so(discreet: Run, trained: Path, tmp_path: Path) -> None:
