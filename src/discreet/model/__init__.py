@@ -1,6 +1,7 @@
 """Load any vision-language model, adapt it, measure its answers, let it write."""
 
 from discreet.model.base import CACHE_DIR, EMBEDDED, Vlm, load
+from discreet.model.families import FAMILIES, Family, FamilyName, build_family
 from discreet.model.generation import GUIDANCE, check_guidance, generate
 from discreet.model.lora import (
     LoraSpec,
@@ -32,11 +33,14 @@ from discreet.model.small import (
 __all__ = [
     "CACHE_DIR",
     "EMBEDDED",
+    "FAMILIES",
     "GUIDANCE",
     "IGNORED",
     "IMAGE_TOKEN",
     "PROJECTOR_PATH",
     "Batch",
+    "Family",
+    "FamilyName",
     "LoraSpec",
     "Row",
     "Vlm",
@@ -46,6 +50,7 @@ __all__ = [
     "answer_losses",
     "attach_lora",
     "base_of",
+    "build_family",
     "build_prompt",
     "check_guidance",
     "collate",

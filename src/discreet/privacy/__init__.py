@@ -2,22 +2,27 @@
 
 from discreet.privacy.accounting import epsilon_of
 from discreet.privacy.batching import LossFn, StepRecord, draw_poisson, run_steps
+from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import Account, LedgerEntry, PrivacyLedger
 from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
 from discreet.privacy.training import fit_private, spend
 
 __all__ = [
     "Account",
+    "ExampleGradients",
     "LedgerEntry",
     "LossFn",
     "PrivacyLedger",
     "PrivacyPlan",
+    "Rows",
     "StepRecord",
     "Unit",
     "calibrate",
     "draw_poisson",
     "epsilon_of",
     "fit_private",
+    "part_of",
+    "rows_of_counts",
     "run_steps",
     "spend",
 ]

@@ -1,0 +1,553 @@
+"""Gradients of single examples from one backward pass, for the layers that learn.
+
+A LoRA layer adds `scale * B A x` to a frozen output. Its summed gradient is one product over all
+rows; taken example by example, the same product costs the same, and it is emitted in its place. So
+the frozen base costs nothing more, nothing is computed twice, and nobody has to guess which
+dimension holds the examples: each layer is told, for every row that it sees, which example the row
+belongs to. A row is whatever stands in the first dimension: a text, a picture, a tile, a patch.
+
+Exact for LoRA and rsLoRA on linear layers, of quantised bases too, and for whole linear layers,
+embeddings and normalisations (PEFT's `modules_to_save`), tied or not. What else learns is refused
+by name before anything is trained: DoRA, LoRA on embeddings or convolutions, trainable tokens.
+
+    >>> layer, x = torch.nn.Linear(3, 2, bias=False), torch.randn(4, 3)
+    >>> with ExampleGradients(layer, capacity=2) as gradients:
+    ...     by_row = layer(x).sum(1)
+    ...     losses = torch.stack([by_row[0] + by_row[3], by_row[1] + by_row[2]])
+    ...     rows = torch.tensor([0, 1, 1, 0])
+    ...     rejected = gradients.add_clipped(losses, rows, torch.zeros(6), max_grad_norm=1.0)
+    ...     found = gradients.by_example().clone()
+    >>> torch.allclose(found[1].view(2, 3), x[1:3].sum(0).expand(2, 3))
+    True
+"""
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from torch.nn.functional import embedding, linear
+
+Rows = torch.Tensor | Mapping[str, torch.Tensor]
+"""The example of each row that a layer sees, (rows,) int64: one for all layers, or one for each
+part of the model (`part_of`)."""
+
+MARGIN = 2.0**-20
+"""Norms are in float32; each gradient is clipped this much shorter than the bound."""
+_VISION = re.compile(r"(?:^|\.)(?:vision_\w+|visual)(?:\.|$)")
+_CONNECTOR = re.compile(r"(?:^|\.)(?:multi_modal_projector|connector|merger)(?:\.|$)")
+
+
+def part_of(name: str) -> str:
+    """Return the part of a vision-language model that a layer is in: parts see other rows.
+
+    >>> part_of("model.visual.blocks.0.attn.qkv"), part_of("model.visual.merger.mlp.0")
+    ('vision', 'connector')
+    >>> part_of("model.language_model.layers.3.self_attn.v_proj")
+    'language'
+    """
+    if _CONNECTOR.search(name):
+        return "connector"
+    return "vision" if _VISION.search(name) else "language"
+
+
+def rows_of_counts(counts: Sequence[int]) -> torch.Tensor:
+    """Return the example of each row if example i has `counts[i]` rows that stand together.
+
+    >>> rows_of_counts([2, 0, 1])
+    tensor([0, 0, 2])
+    """
+    return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts, dtype=torch.long))
+
+
+_Forward = Callable[..., torch.Tensor]
+_Emit = Callable[..., None]
+"""Takes the gradient of a layer's output, (rows, ..., width), and what the layer kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Emitting:
+    """How a layer computes while gradients of examples are taken."""
+
+    module: nn.Module = field(repr=False)
+    forward: _Forward = field(repr=False)
+    learns: Sequence[torch.Tensor] = field(repr=False)
+    parts: Sequence[nn.Module] = field(repr=False, default=())
+    """Modules inside that are not called any more."""
+
+
+class ExampleGradients:
+    """While entered, a backward pass leaves one gradient for each example.
+
+    The parameters' own `.grad` stays None: the sum over examples is never formed.
+
+    Two ways to clip. Flat: the whole gradient of an example to `max_grad_norm`, kept in a buffer
+    (capacity, P). Grouped: each layer's part to `max_grad_norm / sqrt(layers)`, at once, with no
+    buffer but that of one layer; the whole is then at most `max_grad_norm` too.
+    """
+
+    def __init__(self, model: nn.Module, *, capacity: int, grouped: bool = False) -> None:
+        """Find the layers that learn.
+
+        Args:
+            model: Its parameters with `requires_grad` learn; all of one dtype, on one device.
+            capacity: Most examples of one backward pass.
+            grouped: Clip layer by layer.
+
+        Raises:
+            ValueError: if something learns that no exact gradient is known for, by name.
+        """
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        """What learns, in the order of the model."""
+        if not self.parameters:
+            raise ValueError("Expected a model in which something learns. Attach an adapter first.")
+        ends = torch.tensor([p.numel() for p in self.parameters]).cumsum(0).tolist()
+        self._places = {
+            id(p): slice(end - p.numel(), end) for p, end in zip(self.parameters, ends, strict=True)
+        }
+        self.size: int = ends[-1]
+        """Numbers that learn, P."""
+        self._grouped = grouped
+        self._layers = list(self._find_layers(model))
+        widest = max(sum(p.numel() for p in layer.learns) for layer in self._layers)
+        first = self.parameters[0]
+        self._buffer = torch.zeros(
+            capacity, widest if grouped else self.size, dtype=first.dtype, device=first.device
+        )
+        self._examples = 0
+        self._rows: Rows = {}
+        self._where: dict[int, slice] = {} if grouped else self._places
+        self._seen: set[int] = set()
+        self._bad = torch.zeros(capacity, dtype=torch.bool, device=first.device)
+        self._total = torch.empty(0)
+        self._bound = 0.0
+
+    def __enter__(self) -> Self:
+        """Let the layers emit."""
+        for layer in self._layers:
+            layer.module.forward = layer.forward
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave no trace: neither on the layers nor, of the data, in memory."""
+        for layer in self._layers:
+            del layer.module.forward
+        self._buffer.zero_()
+        self._total = torch.empty(0)
+
+    def add_clipped(
+        self, losses: torch.Tensor, rows: Rows, total: torch.Tensor, max_grad_norm: float
+    ) -> int:
+        """Run the backward pass of some examples and add their clipped gradients to `total`.
+
+        An example whose loss or gradient is not finite adds nothing.
+
+        Args:
+            losses: (N,), each of its own example only; N up to `capacity`.
+            rows: The example of each row.
+            total: (P,), changed in place.
+            max_grad_norm: L2 bound on what one example adds.
+
+        Returns:
+            How many examples were rejected for not being finite.
+
+        Raises:
+            RuntimeError: if a layer's rows are not those it was told of, if weights were used in
+                another way than by calling their layer, or, grouped, if a layer was called twice.
+        """
+        count = len(losses)
+        self._check(count, rows)
+        self._examples, self._rows, self._seen = count, rows, set()
+        self._total, self._bound = total, max_grad_norm * (1 - MARGIN)
+        self._bad[:count] = ~losses.detach().isfinite()
+        if not self._grouped:
+            self._buffer[:count].zero_()
+        losses.sum().backward()
+        if any(parameter.grad is not None for parameter in self.parameters):
+            for parameter in self.parameters:
+                parameter.grad = None
+            raise RuntimeError(
+                "Expected each trainable layer to be called, got one whose weights were used "
+                "directly: their gradient is a sum over examples. Let that layer not learn."
+            )
+        if not self._grouped:
+            total += self._clip(self._buffer[:count], self._bound)
+        return int(self._bad[:count].sum())
+
+    def by_example(self) -> torch.Tensor:
+        """Return the gradients of the last pass, (N, P), zero where rejected; flat mode only."""
+        if self._grouped:
+            raise ValueError("Expected flat clipping, got grouped, which keeps no gradients.")
+        return self._buffer[: self._examples]
+
+    def split(self, flat: torch.Tensor) -> list[torch.Tensor]:
+        """Return a vector (P,) as views of the shapes of `parameters`."""
+        return [flat[self._places[id(p)]].view_as(p) for p in self.parameters]
+
+    def _clip(self, gradients: torch.Tensor, bound: float) -> torch.Tensor:
+        """Return the sum of clipped rows of (N, P); rows that are not finite are left out."""
+        norms = torch.linalg.vector_norm(gradients, dim=1)
+        bad = self._bad[: len(gradients)]
+        bad |= ~norms.isfinite()
+        gradients[bad] = 0
+        shares = (bound / norms.clamp(min=bound)).masked_fill(bad, 0)
+        summed: torch.Tensor = shares @ gradients
+        return summed
+
+    def _check(self, examples: int, rows: Rows) -> None:
+        """Refuse examples that do not fit, and rows of no example."""
+        if not 0 < examples <= len(self._buffer):
+            raise ValueError(f"Expected 1 to {len(self._buffer)} examples, got {examples}.")
+        for index in rows.values() if isinstance(rows, Mapping) else [rows]:
+            if index.dim() != 1 or index.dtype != torch.long:
+                raise ValueError(
+                    f"Expected the example of each row as (rows,) int64, got {index.dtype} of "
+                    f"shape {tuple(index.shape)}."
+                )
+            if len(index) and not 0 <= int(index.min()) <= int(index.max()) < examples:
+                raise ValueError(f"Expected rows of examples 0 to {examples - 1}, got others.")
+
+    def _of(self, parameter: torch.Tensor) -> torch.Tensor:
+        """Return the parameter's gradients in the buffer, (examples, *shape)."""
+        own = self._buffer[: self._examples, self._where[id(parameter)]]
+        return own.view(self._examples, *parameter.shape)
+
+    def _index(self, name: str, rows: int) -> torch.Tensor:
+        """Return the example of each of a layer's rows."""
+        part = part_of(name)
+        found = self._rows.get(part) if isinstance(self._rows, Mapping) else self._rows
+        if found is None or len(found) != rows:
+            got = "none" if found is None else str(len(found))
+            raise RuntimeError(
+                f"Expected to know the example of each of the {rows} rows that a trainable layer "
+                f"of the part '{part}' sees, got {got}. Pass their index."
+            )
+        return found.to(self._buffer.device)
+
+    def _emitter(self, module: nn.Module, learns: Sequence[torch.Tensor], write: _Emit) -> _Emit:
+        """Return what a layer calls in its backward pass; grouped, it also clips."""
+        if not self._grouped:
+            return write
+
+        def emit(*kept: Any) -> None:
+            if id(module) in self._seen:
+                raise RuntimeError(
+                    "Expected each trainable layer to be called once, got one that was called "
+                    "twice: its parts cannot be clipped one by one. Use flat clipping."
+                )
+            self._seen.add(id(module))
+            start = 0
+            for parameter in learns:
+                self._where[id(parameter)] = slice(start, start + parameter.numel())
+                start += parameter.numel()
+            own = self._buffer[: self._examples, :start]
+            own.zero_()
+            write(*kept)
+            clipped = self._clip(own, self._bound / len(self._layers) ** 0.5)
+            for parameter in learns:
+                self._total[self._places[id(parameter)]] += clipped[self._where[id(parameter)]]
+
+        return emit
+
+    def _find_layers(self, model: nn.Module) -> Iterator[_Emitting]:
+        """Yield what emits; refuse what learns and cannot."""
+        left = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
+        inside: set[int] = set()
+        for name, module in model.named_modules():
+            if id(module) in inside:
+                continue
+            layer = self._emitting(name, module)
+            if layer is None:
+                continue
+            inside.update(map(id, layer.parts))
+            for parameter in layer.learns:
+                left.pop(id(parameter), None)
+            yield layer
+        if left:
+            shown = ", ".join(sorted(left.values())[:3])
+            raise ValueError(
+                "Expected LoRA on linear layers, whole linear layers, embeddings or normalisations "
+                f"to learn, got {len(left)} other tensors: {shown}. DoRA, LoRA on embeddings or "
+                "convolutions and trainable tokens are not supported. Leave them out."
+            )
+
+    def _emitting(self, name: str, module: nn.Module) -> _Emitting | None:
+        """Return how a layer emits; None if nothing of its own learns, or nobody knows how."""
+        if isinstance(module, LoraLayer):
+            return self._lora(name, module)
+        learns = [p for p in module.parameters(recurse=False) if p.requires_grad]
+        if not learns:
+            return None
+        called = type(module).forward
+        if isinstance(module, nn.Linear) and called is nn.Linear.forward:
+            return self._linear(name, module, learns)
+        if isinstance(module, nn.Embedding) and called is nn.Embedding.forward:
+            plain = module.max_norm is None and not module.scale_grad_by_freq and not module.sparse
+            return self._embedding(name, module) if plain else None
+        return self._affine(name, module, learns) if _is_affine(module) else None
+
+    def _linear(self, name: str, module: nn.Linear, learns: Sequence[torch.Tensor]) -> _Emitting:
+        def write(grad: torch.Tensor, inputs: torch.Tensor) -> None:
+            index = self._index(name, len(grad))
+            if module.weight.requires_grad:
+                _add_products(self._of(module.weight), grad, inputs, index)
+            if module.bias is not None and module.bias.requires_grad:
+                _add_rows(self._of(module.bias), grad, index)
+
+        emit = self._emitter(module, learns, write)
+
+        def forward(inputs: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = _Linear.apply(inputs, module.weight, module.bias, emit)
+            return found
+
+        return _Emitting(module, forward, learns)
+
+    def _lora(self, name: str, module: Any) -> _Emitting | None:
+        """Return how a plain LoRA layer emits as a whole; None leaves it to its parts."""
+        adapters = module.active_adapters
+        if module.merged or len(adapters) != 1 or adapters[0] not in module.lora_A:
+            return None
+        if module.lora_variant.get(adapters[0]) is not None:
+            return None
+        down, up = module.lora_A[adapters[0]], module.lora_B[adapters[0]]
+        parts = (down, up)
+        if any(
+            type(part).forward is not nn.Linear.forward or part.bias is not None for part in parts
+        ):
+            return None
+        a, b, scale = down.weight, up.weight, float(module.scaling[adapters[0]])
+        dropout = module.lora_dropout[adapters[0]]
+        learns = [p for p in (a, b) if p.requires_grad]
+        base = module.base_layer
+        if not learns or any(p.requires_grad for p in base.parameters()):
+            return None
+
+        def write(
+            grad: torch.Tensor,
+            inputs: torch.Tensor | None,
+            inner: torch.Tensor,
+            inner_grad: torch.Tensor | None,
+        ) -> None:
+            index = self._index(name, len(grad))
+            if b.requires_grad:
+                _add_products(self._of(b), grad, inner, index)
+            if inputs is not None and inner_grad is not None:
+                _add_products(self._of(a), inner_grad, inputs, index)
+
+        emit = self._emitter(module, learns, write)
+
+        def forward(inputs: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+            result: torch.Tensor = base(inputs, *args, **kwargs)
+            with torch.autocast(inputs.device.type, enabled=False):
+                change = _Lora.apply(dropout(inputs.to(a.dtype)), a, b, scale, emit)
+                whole: torch.Tensor = result + change
+                return whole.to(result.dtype)
+
+        return _Emitting(module, forward, learns, parts)
+
+    def _embedding(self, name: str, module: nn.Embedding) -> _Emitting:
+        def write(grad: torch.Tensor, ids: torch.Tensor) -> None:
+            index = self._index(name, len(grad))
+            own = self._of(module.weight)
+            rows = index.view(-1, *[1] * (ids.dim() - 1)).expand_as(ids)
+            keep = ids != (-1 if module.padding_idx is None else module.padding_idx)
+            own.index_put_((rows[keep], ids[keep]), grad[keep].to(own.dtype), accumulate=True)
+
+        emit = self._emitter(module, [module.weight], write)
+
+        def forward(ids: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = _Embedding.apply(ids, module.weight, emit)
+            return found
+
+        return _Emitting(module, forward, [module.weight])
+
+    def _affine(self, name: str, module: nn.Module, learns: Sequence[torch.Tensor]) -> _Emitting:
+        """A normalisation is affine in what learns: its slope is its value at 1 less that at 0."""
+        own = dict(module.named_parameters(recurse=False))
+        at_zero, at_one = _twin(module, 0.0), _twin(module, 1.0)
+
+        def write(grad: torch.Tensor, slope: torch.Tensor) -> None:
+            index = self._index(name, len(grad))
+            for key, parameter in own.items():
+                if parameter.requires_grad:
+                    moved = grad * slope if key == "weight" else grad
+                    _add_rows(self._of(parameter), moved, index)
+
+        emit = self._emitter(module, learns, write)
+
+        def forward(inputs: torch.Tensor) -> torch.Tensor:
+            start = at_zero(inputs)
+            slope = at_one(inputs) - start
+            found: torch.Tensor = _Affine.apply(start, slope, own["weight"], own.get("bias"), emit)
+            return found
+
+        return _Emitting(module, forward, learns)
+
+
+def _twin(module: nn.Module, weight: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what a normalisation computes with this weight everywhere, and no bias."""
+    twin = copy.copy(module)
+    constants: dict[str, nn.Parameter | None] = {
+        name: nn.Parameter(torch.full_like(p, weight if name == "weight" else 0), False)
+        for name, p in module.named_parameters(recurse=False)
+    }
+    twin.__dict__["_parameters"] = {**dict.fromkeys(module._parameters), **constants}
+    twin.__dict__.pop("forward", None)
+    return lambda inputs: type(module).forward(twin, inputs)
+
+
+@torch.no_grad()
+def _is_affine(module: nn.Module) -> bool:
+    """Return whether a layer is start + slope * weight + bias, row by row; tried, not guessed."""
+    own = dict(module.named_parameters(recurse=False))
+    if not {"weight"} <= set(own) <= {"weight", "bias"} or own["weight"].dim() != 1:
+        return False
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return False
+    draw = torch.Generator().manual_seed(0)
+    weight = own["weight"]
+    inputs = torch.randn(2, 3, len(weight), generator=draw).to(weight)
+    try:
+        start, real = _twin(module, 0.0)(inputs), type(module).forward(module, inputs)
+        slope = _twin(module, 1.0)(inputs) - start
+    except (RuntimeError, TypeError, ValueError):
+        return False
+    if real.shape != inputs.shape:
+        return False
+    whole = start + slope * weight + own.get("bias", 0)
+    return torch.allclose(whole, real, rtol=1e-3, atol=1e-3)
+
+
+def _add_products(
+    own: torch.Tensor, grad: torch.Tensor, inputs: torch.Tensor, index: torch.Tensor
+) -> None:
+    """Add grad^T inputs of the rows of each example to (examples, out, in).
+
+    Args:
+        own: Changed in place.
+        grad: (rows, ..., out).
+        inputs: (rows, ..., in).
+        index: (rows,), the example of each row.
+    """
+    if not len(grad):
+        return
+    grad = grad.reshape(len(grad), -1, grad.shape[-1]).to(own.dtype)
+    inputs = inputs.reshape(len(inputs), -1, inputs.shape[-1]).to(own.dtype)
+    if bool((index[1:] < index[:-1]).any()):
+        order = index.argsort(stable=True)
+        grad, inputs, index = grad[order], inputs[order], index[order]
+    counts = torch.bincount(index, minlength=len(own)).tolist()
+    if len(set(counts)) == 1:
+        own.baddbmm_(
+            grad.reshape(len(own), -1, grad.shape[-1]).transpose(1, 2),
+            inputs.reshape(len(own), -1, inputs.shape[-1]),
+        )
+        return
+    start = 0
+    for example, count in enumerate(counts):
+        if count:
+            part = slice(start, start + count)
+            own[example].addmm_(
+                grad[part].reshape(-1, grad.shape[-1]).T,
+                inputs[part].reshape(-1, inputs.shape[-1]),
+            )
+            start += count
+
+
+def _add_rows(own: torch.Tensor, grad: torch.Tensor, index: torch.Tensor) -> None:
+    """Add each row's gradient, summed over positions, to its example's, (examples, width)."""
+    own.index_add_(0, index, grad.reshape(len(grad), -1, grad.shape[-1]).sum(1).to(own.dtype))
+
+
+class _Linear(torch.autograd.Function):
+    """A linear layer whose weights' gradients go to `emit`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, emit: _Emit
+    ) -> torch.Tensor:
+        ctx.save_for_backward(inputs, weight)
+        ctx.emit = emit
+        return linear(inputs, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (grad,) = grads
+        inputs, weight = ctx.saved_tensors
+        ctx.emit(grad, inputs)
+        return (grad @ weight if ctx.needs_input_grad[0] else None), None, None, None
+
+
+class _Lora(torch.autograd.Function):
+    """`scale * B A x`, whose gradients of A and B go to `emit`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float, emit: _Emit
+    ) -> torch.Tensor:
+        inner = linear(inputs, a).mul_(scale)
+        ctx.save_for_backward(inputs if a.requires_grad else None, inner, a, b)
+        ctx.scale, ctx.emit = scale, emit
+        return linear(inner, b)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (grad,) = grads
+        inputs, inner, a, b = ctx.saved_tensors
+        inner_grad = None
+        if inputs is not None or ctx.needs_input_grad[0]:
+            inner_grad = (grad @ b).mul_(ctx.scale)
+        ctx.emit(grad, inputs, inner, inner_grad)
+        onwards = inner_grad @ a if inner_grad is not None and ctx.needs_input_grad[0] else None
+        return onwards, None, None, None, None
+
+
+class _Embedding(torch.autograd.Function):
+    """A table whose gradient goes to `emit`."""
+
+    @staticmethod
+    def forward(ctx: Any, ids: torch.Tensor, weight: torch.Tensor, emit: _Emit) -> torch.Tensor:
+        ctx.save_for_backward(ids)
+        ctx.emit = emit
+        return embedding(ids, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (ids,) = ctx.saved_tensors
+        ctx.emit(grads[0], ids)
+        return None, None, None
+
+
+class _Affine(torch.autograd.Function):
+    """`start + slope * weight + bias`, whose gradients of weight and bias go to `emit`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        start: torch.Tensor,
+        slope: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        emit: _Emit,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(slope, weight)
+        ctx.emit = emit
+        whole = start + slope * weight.to(slope.dtype)
+        return whole if bias is None else whole + bias.to(slope.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (grad,) = grads
+        slope, weight = ctx.saved_tensors
+        ctx.emit(grad, slope)
+        return grad, grad * weight.to(grad.dtype), None, None, None
