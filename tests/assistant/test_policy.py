@@ -185,6 +185,8 @@ def test_nothing_is_withheld_that_the_policy_allows(
         replaced = one.source == "estimated" and one.attribute in declared
         if rule is None or replaced or one.value not in VALUES.get(one.attribute, ()):
             continue
+        if one.value == "neutral":
+            continue
         if one.source in rule.sources and one.confidence >= rule.min_confidence:
             assert one in gate(seen, policy).passed
 
@@ -213,6 +215,14 @@ def test_what_a_person_declares_replaces_what_was_estimated() -> None:
 def test_an_estimate_needs_the_minimum_of_confidence(confidence: float, passes: bool) -> None:
     decision = gate([age("child", "estimated", confidence)], load_policy("healthcare"))
     assert bool(decision.passed) == passes
+
+
+def test_a_neutral_face_is_not_spoken_of() -> None:
+    """There is nothing to fit to, and a small model answers the word instead of the question."""
+    face = Observation(attribute="expression", value="neutral", source="declared", confidence=1.0)
+    decision = gate([face, age("child", "declared")], load_policy("healthcare"))
+    assert [seen.attribute for seen in decision.passed] == ["age_band"]
+    assert [held.reason for held in decision.withheld] == ["nothing to fit an answer to"]
 
 
 def test_a_withheld_observation_keeps_no_value() -> None:

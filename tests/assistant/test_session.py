@@ -12,7 +12,17 @@ import pytest
 import torch
 from PIL.Image import Image
 
-from discreet.assistant import NO_NOTE, Assistant, Note, Notes, Policy, Reply, Turn, load_policy
+from discreet.assistant import (
+    EMERGENCY,
+    NO_NOTE,
+    Assistant,
+    Note,
+    Notes,
+    Policy,
+    Reply,
+    Turn,
+    load_policy,
+)
 from discreet.assistant.policy import Rule
 from discreet.data import Question
 from discreet.errors import PolicyError
@@ -282,6 +292,38 @@ def test_without_a_note_of_this_context_nothing_is_generated(
     assert (reply.text, reply.note_id) == (NO_NOTE, None)
     assert pieces == [NO_NOTE]
     assert wire.calls == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "generated"),
+    [
+        ("healthcare", "I have chest pain", False),
+        ("healthcare", "I cannot breathe after coffee, I sleep badly", False),
+        ("education", HALVES, True),
+        ("healthcare", ASKED, True),
+    ],
+)
+def test_danger_to_life_is_answered_before_the_model_is_asked(
+    build: Build, wire: Wire, policy: str, asked: str, generated: bool
+) -> None:
+    reply = build(policy).reply(Turn(question=asked), max_new_tokens=2)
+    assert bool(wire.calls) == generated
+    assert reply.text.startswith(EMERGENCY) != generated
+
+
+def test_what_a_note_forbids_is_replaced_by_the_note(
+    build: Build, questions: list[Question]
+) -> None:
+    """With a rule that forbids everything, whatever `tiny` says."""
+    assistant = build()
+    notes = [replace(n, forbidden=("",), safety="Ask.") for n in assistant.notes.notes]
+    pieces: list[str] = []
+    reply = replace(assistant, notes=Notes.build(notes)).reply(
+        Turn(question=ASKED, declared={"age_band": "child"}), on_text=pieces.append
+    )
+    assert reply.text == f"The note says: {questions[0].note} Ask."
+    assert "".join(pieces) == reply.text
+    assert reply.replaced == "it said what the note forbids"
 
 
 def test_streamed_pieces_join_to_the_answer(build: Build) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from discreet.cli import COMMANDS, bench, main, train
+from discreet.cli import COMMANDS, bench, chat, main, train
 from discreet.federated import TrainConfig
 from discreet.privacy import PrivacyLedger
 
@@ -164,6 +164,7 @@ def test_chat_answers_and_says_why(discreet: Run, trained: Path, tmp_path: Path)
     reply = json.loads(out)
     assert reply["mode"] == "gated"
     assert reply["note"].startswith("healthcare.")
+    assert "caffeine" in reply["note_text"].lower()
     assert {"attribute": "age_band", "value": "child", "source": "declared", "confidence": 1.0} in (
         reply["used"]
     )
@@ -254,6 +255,22 @@ def test_an_interactive_talk_in_json_is_one_line_a_reply(trained: Path) -> None:
     assert [seen["value"] for seen in second["used"]] == ["child"]
 
 
+def test_chat_without_a_run_takes_the_shipped_adapter_aloud(
+    discreet: Run, monkeypatch: pytest.MonkeyPatch, trained: Path, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def build(adapter: str, *args: object, **kwargs: object) -> None:
+        asked.append(adapter)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(chat, "build_assistant", build)
+    _, _, err = discreet("chat", "--once", QUESTION, "--runs", tmp_path)
+    assert "shipped adapter" in err
+    discreet("chat", "--once", QUESTION, "--runs", trained.parent)
+    assert asked == ["reference", "latest"]
+
+
 def test_a_context_without_notes_says_so(discreet: Run, trained: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text('context = "research"\npurpose = "try"\nnative = false\n[attributes]\n')
@@ -273,8 +290,9 @@ def test_the_quickstart_trains_and_answers_two_people(
     (run,) = tmp_path.iterdir()
     assert run.name in out + err
     for band in ("child", "older_adult"):
-        assert f"A held-out person ({band}) asks: {QUESTION}" in err
+        assert f"A held-out person ({band}) asks: {train.QUESTION}" in err
         assert f"age_band={band} (estimated" in err
+    assert "vetted note: Take a tick" in " ".join(err.split())
     assert "unit: example" in " ".join((out + err).split())
     assert len(PrivacyLedger(run / "ledger.json").owners()) == 2
 

@@ -30,6 +30,10 @@ class Note:
     text: str
     context: str
     """Policy context in which it is used."""
+    safety: str = ""
+    """A sentence that every answer ends with; empty if none is due."""
+    forbidden: tuple[str, ...] = ()
+    """Regular expressions of what no answer may say."""
 
 
 @dataclass(frozen=True, slots=True)

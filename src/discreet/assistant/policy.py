@@ -142,4 +142,6 @@ def _reason(seen: Observation, policy: Policy) -> str | None:
         return f"{seen.source} values are not allowed in {policy.context}"
     if not seen.confidence >= rule.min_confidence:  # also when it is not a number
         return "confidence below the policy's minimum"
+    if seen.value == "neutral":
+        return "nothing to fit an answer to"
     return None

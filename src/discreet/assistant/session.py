@@ -6,11 +6,13 @@ for one turn and not kept; nothing is logged.
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from PIL.Image import Image
 
+from discreet.assistant.guard import EMERGENCY, Enough, Guard, is_emergency
 from discreet.assistant.notes import Note, Notes
 from discreet.assistant.policy import VALUES, Decision, Policy, gate
 from discreet.errors import PolicyError
@@ -58,6 +60,10 @@ class Reply:
     mode: Mode
     note_id: str | None = field(repr=False)
     """The vetted note it rests on; None when there was none."""
+    note_text: str | None = field(repr=False)
+    """What the note says: the facts, whatever the responder made of them."""
+    replaced: str | None
+    """Why the note had to speak for the responder; None if it had not."""
     decision: Decision = field(repr=False)
     seconds: float
 
@@ -86,7 +92,7 @@ class Assistant:
         max_new_tokens: int = 96,
         on_text: Callable[[str], None] | None = None,
     ) -> Reply:
-        """Return an answer; `on_text` receives it word by word.
+        """Return an answer; `on_text` receives it sentence by sentence, each checked before.
 
         Raises:
             PolicyError: if `native` is asked for where the policy does not allow it.
@@ -98,15 +104,26 @@ class Assistant:
         decision = gate(self._observe(turn, mode), self.policy)
         note = self.notes.find(turn.question)
         if note is None or note.context != self.policy.context:
-            text, note = NO_NOTE, None
-            if on_text is not None:
-                on_text(text)
+            note = None
+        show = on_text or (lambda piece: None)
+        replaced = None
+        if self.policy.context == "healthcare" and is_emergency(turn.question):
+            text = EMERGENCY if note is None else f"{EMERGENCY} {note.text}"
+            show(text)
+        elif note is None:
+            text = NO_NOTE
+            show(text)
         else:
-            text = self._respond(turn, note, decision, mode, max_new_tokens, on_text)
+            guard = Guard(note, turn.question, show)
+            with suppress(Enough):
+                self._respond(turn, note, decision, mode, max_new_tokens, guard.take)
+            text, replaced = guard.close()
         return Reply(
             text=text,
             mode=mode,
             note_id=None if note is None else note.id,
+            note_text=None if note is None else note.text,
+            replaced=replaced,
             decision=decision,
             seconds=time.perf_counter() - started,
         )
@@ -144,14 +161,15 @@ class Assistant:
         decision: Decision,
         mode: Mode,
         max_new_tokens: int,
-        on_text: Callable[[str], None] | None,
-    ) -> str:
+        on_text: Callable[[str], None],
+    ) -> None:
+        """Let the responder write to `on_text`, word by word."""
         person, features = person_line(decision.passed), None
         if mode == "native" and turn.image is not None:
             person = f"{IMAGE_TOKEN} {person}" if decision.passed else IMAGE_TOKEN
             features = encode_images(self.vlm, [turn.image])
         anybody = person_line([])
-        return generate(
+        generate(
             self.vlm,
             build_prompt(turn.question, note=note.text, person=person),
             image_features=features,

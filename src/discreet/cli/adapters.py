@@ -35,7 +35,9 @@ def list_(runs: Runs = RUNS, as_json: Json = False) -> None:
                 str(card.worst or "none: trained without privacy"),
                 escape(card.created),
             )
-    nothing = escape(f"No adapters in '{runs}'. Make one with: discreet train")
+    nothing = escape(
+        f"No adapters in '{runs}'. Make one with: discreet train. One ships: 'reference'."
+    )
     talk().print(table if shelf else nothing)
 
 

@@ -13,7 +13,7 @@ from discreet.data import load_questions, open_image
 from discreet.errors import DiscreetError
 from discreet.model import GUIDANCE, Vlm, check_guidance, load, load_adapter
 from discreet.perception import Perceiver
-from discreet.registry import require_base, resolve
+from discreet.registry import LATEST, REFERENCE, list_adapters, require_base, resolve
 from discreet.types import Domain, Mode
 
 CONTEXT_OF: dict[Domain, str] = {"healthcare": "healthcare", "tutoring": "education"}
@@ -27,8 +27,12 @@ _HELP = (
 
 def chat(
     adapter: Annotated[
-        str, typer.Option(help="Run id, folder, 'latest', 'reference' (shipped) or 'none' (base).")
-    ] = "latest",
+        str | None,
+        typer.Option(
+            help="Run id, folder, 'latest', 'reference' (shipped) or 'none' (base); by default the "
+            "latest run, or the shipped adapter if there is none."
+        ),
+    ] = None,
     base: Annotated[str, typer.Option(help="Base model when --adapter none.")] = "small",
     image: Annotated[Path | None, typer.Option(help="A picture of the person's face.")] = None,
     profile: Annotated[
@@ -53,8 +57,11 @@ def chat(
     )
     chosen = parse_mode(mode)
     check_guidance(guidance)
+    if adapter is None and not list_adapters(runs):
+        talk().print("No run yet: this is the shipped adapter, 'reference'.", style="dim")
+        adapter = REFERENCE
     assistant = replace(
-        build_assistant(adapter, base, policy, runs=runs, cache=cache), guidance=guidance
+        build_assistant(adapter or LATEST, base, policy, runs=runs, cache=cache), guidance=guidance
     )
     if once is None:
         _talk(assistant, turn, chosen, max_new_tokens, as_json)
@@ -105,7 +112,14 @@ def load_responder(adapter: str, base: str, *, runs: Path, cache: Path | None) -
 def shipped_notes() -> list[Note]:
     """Return the vetted notes of both domains."""
     return [
-        Note(id=q.id, question=q.question, text=q.note, context=CONTEXT_OF[q.domain])
+        Note(
+            id=q.id,
+            question=q.question,
+            text=q.note,
+            context=CONTEXT_OF[q.domain],
+            safety=q.safety,
+            forbidden=q.forbidden,
+        )
         for q in load_questions()
     ]
 
@@ -134,6 +148,8 @@ def as_record(reply: Reply) -> dict[str, Any]:
         "answer": reply.text,
         "mode": reply.mode,
         "note": reply.note_id,
+        "note_text": reply.note_text,
+        "replaced": reply.replaced,
         "used": [
             {
                 "attribute": s.attribute,
@@ -151,13 +167,20 @@ def as_record(reply: Reply) -> dict[str, Any]:
 
 
 def why(reply: Reply) -> str:
-    """Return one line that says what shaped an answer."""
+    """Return what shaped an answer, and the note that it should have kept to."""
     used = ", ".join(
         f"{s.attribute}={s.value} ({s.source}, {s.confidence:.0%})" for s in reply.decision.passed
     )
     picture = "the picture itself" if reply.mode == "native" else ""
     seen = ", ".join(part for part in (picture, used) if part) or "nothing about you"
-    return f"why: {seen}; note: {reply.note_id or 'none'}; {reply.seconds:.1f} s"
+    note = reply.note_id or "none"
+    stopped = f"\nstopped: {reply.replaced}" if reply.replaced else ""
+    return f"why: {seen}; note: {note}; {reply.seconds:.1f} s{stopped}\n{vetted(reply)}"
+
+
+def vetted(reply: Reply) -> str:
+    """Return the facts that somebody vouches for, whatever the responder made of them."""
+    return f"vetted note: {reply.note_text or 'none'}"
 
 
 def _say(text: str) -> None:
@@ -211,5 +234,7 @@ def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int, as_
                     asked, mode=mode, max_new_tokens=max_new_tokens, on_text=say
                 )
                 typer.echo(json.dumps(as_record(reply), ensure_ascii=False) if as_json else "")
+                if not as_json:
+                    console.print(vetted(reply), style="dim", markup=False)
         except (ValueError, DiscreetError) as error:
             console.print(str(error), style="red", markup=False)

@@ -23,7 +23,8 @@ from discreet.types import AgeBand, OwnerId, PrivacyStatement
 QUICKSTART = TrainConfig()
 """The defaults are the quickstart: four owners, two rounds, epsilon 8 at delta 1e-5."""
 
-QUESTION = "Why do I sleep badly after coffee?"
+QUESTION = "What should I do after a tick bite?"
+"""Of the fifth that no training sees."""
 
 
 def train(
