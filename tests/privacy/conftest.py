@@ -57,26 +57,32 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def tiny_llama(**settings: object) -> LlamaForCausalLM:
+    """Return a random Llama, drawn from PyTorch's own generator."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            hidden_size=16,
+            intermediate_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+            **settings,
+        )
+    )
+
+
 @pytest.fixture(scope="session")
 def build_tiny() -> Callable[..., Tiny]:
     def build(examples: list[list[list[int]]], seed: int = 0) -> Tiny:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            config = LlamaConfig(
-                vocab_size=32,
-                hidden_size=16,
-                intermediate_size=24,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                num_key_value_heads=1,
-                pad_token_id=0,
-                bos_token_id=1,
-                eos_token_id=2,
-            )
             lora = LoraConfig(
                 r=2, target_modules=["q_proj", "v_proj", "down_proj"], task_type="CAUSAL_LM"
             )
-            model = get_peft_model(LlamaForCausalLM(config), lora)
+            model = get_peft_model(tiny_llama(vocab_size=32), lora)
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:  # zero at first, which would leave A without a gradient
                     parameter.data.normal_(std=0.3)

@@ -11,10 +11,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from discreet.model import FAMILIES, Family, FamilyName, build_family
 from discreet.privacy import ExampleGradients, part_of, rows_of_counts
+
+from .conftest import tiny_llama
 
 PICTURES = ([1, 1, 1], [2, 1, 3], [2, 1, 0], [0, 0, 0])
 PARTS = ("language", "vision", "connector")
@@ -81,21 +83,10 @@ def test_every_family_is_exact_with_any_number_of_pictures(
 # Kinds of layers
 
 
-def tiny_llama(*, tied: bool = False) -> LlamaForCausalLM:
+def small_llama(*, tied: bool = False) -> LlamaForCausalLM:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=40,
-                hidden_size=16,
-                intermediate_size=24,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                num_key_value_heads=1,
-                pad_token_id=0,
-                tie_word_embeddings=tied,
-            )
-        )
+        return tiny_llama(vocab_size=40, tie_word_embeddings=tied)
 
 
 def text_losses(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
@@ -127,7 +118,7 @@ def test_kinds_of_layers_are_exact(settings: dict, order: list[int]) -> None:
     config = LoraConfig(**{"r": 2, "target_modules": ["q_proj", "v_proj", "down_proj"], **settings})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`lora_bias=True` was passed")
-        model = get_peft_model(tiny_llama(), config)
+        model = get_peft_model(small_llama(), config)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             parameter.data.normal_(std=0.3, generator=torch.Generator().manual_seed(1))
@@ -143,7 +134,7 @@ def test_kinds_of_layers_are_exact(settings: dict, order: list[int]) -> None:
 
 
 def test_tied_weights_gather_both_gradients() -> None:
-    model = tiny_llama(tied=True).requires_grad_(False)
+    model = small_llama(tied=True).requires_grad_(False)
     model.model.embed_tokens.weight.requires_grad_(True)
     assert model.lm_head.weight is model.model.embed_tokens.weight
     wanted = one_by_one(model, [text_losses(model, row[None]).sum() for row in IDS])
@@ -165,7 +156,7 @@ def test_tied_weights_gather_both_gradients() -> None:
 )
 def test_what_has_no_exact_gradient_is_refused_by_name(settings: dict, named: str) -> None:
     config = LoraConfig(**{"r": 2, "target_modules": ["q_proj"], **settings})
-    model = get_peft_model(tiny_llama(), config)
+    model = get_peft_model(small_llama(), config)
     with pytest.raises(ValueError, match=named):
         ExampleGradients(model, capacity=2)
 
@@ -268,7 +259,7 @@ def test_rows_that_cannot_be_are_refused(rows: torch.Tensor, error: str) -> None
 
 
 def test_the_model_comes_back_as_it_was() -> None:
-    model = get_peft_model(tiny_llama(), LoraConfig(r=2, target_modules=["q_proj"]))
+    model = get_peft_model(small_llama(), LoraConfig(r=2, target_modules=["q_proj"]))
     names = {name: set(vars(module)) for name, module in model.named_modules()}
     state = copy.deepcopy(model.state_dict())
     with ExampleGradients(model, capacity=4) as gradients:

@@ -97,10 +97,10 @@ class Guard:
 
     def _judge(self, sentence: str) -> None:
         """Show a sentence, or end the answer."""
-        if _LABEL.match(sentence):
-            sentence = _LABEL.sub("", sentence, count=1).lstrip()
+        if label := _LABEL.match(sentence):
             if self._shown:
                 raise Enough
+            sentence = sentence[label.end() :].lstrip()
         said = " ".join((self._shown + sentence).split())
         if any(re.search(pattern, said) for pattern in self._note.forbidden):
             self._reason = "it said what the note forbids"

@@ -55,12 +55,13 @@ def compare_(
     chosen = parse_seeds(seeds)
     quiet_logs()
     cells: list[Cell] = []
+    commit = code_commit()
 
     def keep(cell: Cell) -> None:
         _say(cell)
         cells.append(cell)
         if out is not None:
-            write_json(out, _record(plan, cells))
+            write_json(out, _record(plan, commit, cells))
 
     with progress() as bar:
         row = bar.add_task("base", total=2 * len(chosen) * plan.num_owners * plan.steps_total)
@@ -158,11 +159,11 @@ def parse_seeds(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _record(plan: TrainConfig, cells: list[Cell]) -> dict[str, object]:
+def _record(plan: TrainConfig, commit: str | None, cells: list[Cell]) -> dict[str, object]:
     """Return everything that a comparison found so far."""
     return {
         "plan": plan.as_mapping(),
-        "commit": code_commit(),
+        "commit": commit,
         "rows": summarise(cells),
         "cells": [asdict(cell) for cell in cells],
     }

@@ -108,8 +108,10 @@ def quickstart(runs: Runs = RUNS, cache: Cache = None) -> None:
     outcome = train_run(QUICKSTART, run, cache=cache)
     assistant = build_assistant(str(run.path), "small", "healthcare", runs=runs, cache=cache)
     bands: tuple[AgeBand, ...] = ("child", "older_adult")
+    people = [portrait for portrait in load_portraits("test") if portrait.expression == "neutral"]
     for band in bands:
-        image, place = _first_seen_as(band, assistant)
+        own = [portrait.image for portrait in people if portrait.age_band == band]
+        image, place = _first_seen_as(band, own, assistant)
         talk().print(f"\nA held-out person ({band}) asks: {QUESTION}", style="bold")
         if place > 1:
             talk().print(f"(Number {place} of their age: the ones before were taken for others.)")
@@ -119,15 +121,14 @@ def quickstart(runs: Runs = RUNS, cache: Cache = None) -> None:
     _show(run, outcome, False)
 
 
-def _first_seen_as(band: AgeBand, assistant: Assistant) -> tuple[Image, int]:
-    """Return the first held-out picture whose age band is read right, and its place in line."""
-    own = [p for p in load_portraits("test") if (p.age_band, p.expression) == (band, "neutral")]
+def _first_seen_as(band: AgeBand, own: list[Image], assistant: Assistant) -> tuple[Image, int]:
+    """Return the first picture whose age band is read right, and its place in line."""
     if assistant.perceiver is not None:
-        for place, portrait in enumerate(own, 1):
-            seen = assistant.perceiver.observe(portrait.image, ["age_band"])
+        for place, image in enumerate(own, 1):
+            seen = assistant.perceiver.observe(image, ["age_band"])
             if [observation.value for observation in seen] == [band]:
-                return portrait.image, place
-    return own[0].image, 1
+                return image, place
+    return own[0], 1
 
 
 def train_run(

@@ -47,11 +47,11 @@ class Family:
     model: Any = field(repr=False)
     side: int
     """Side of a picture in pixels."""
-    patches: int
+    patches: int = 1
     """Rows of a picture in the vision tower: 1, or its patches where these are laid end to end."""
-    merged: int
+    merged: int = 1
     """Rows of a picture in the connector."""
-    connector: str
+    connector: str = ""
     """Pattern of the linear layers between the towers; empty where there is none."""
 
     def draw(self, pictures: Sequence[int], *, seed: int, words: int = 8) -> list[Sample]:
@@ -174,8 +174,6 @@ def _llava(name: FamilyName) -> Family:
         name=name,
         model=hf.LlavaForConditionalGeneration(config),
         side=28,
-        patches=1,
-        merged=1,
         connector=r".*multi_modal_projector\.linear_[12]",
     )
 
@@ -195,8 +193,6 @@ def _idefics(name: FamilyName) -> Family:
         name=name,
         model=getattr(hf, f"{kind}ForConditionalGeneration")(config),
         side=32,
-        patches=1,
-        merged=1,
         connector=r".*connector\.modality_projection\.proj",
     )
 
@@ -215,8 +211,6 @@ def _paligemma(name: FamilyName) -> Family:
         name=name,
         model=hf.PaliGemmaForConditionalGeneration(config),
         side=28,
-        patches=1,
-        merged=1,
         connector=r".*multi_modal_projector\.linear",
     )
 
@@ -238,9 +232,6 @@ def _gemma3(name: FamilyName) -> Family:
         name=name,
         model=hf.Gemma3ForConditionalGeneration(config),
         side=28,
-        patches=1,
-        merged=1,
-        connector="",
     )
 
 
