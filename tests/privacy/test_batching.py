@@ -34,7 +34,7 @@ def test_a_batch_is_fed_in_parts_and_updated_once() -> None:
 
     run_steps(
         loss_of,
-        lambda losses: len(losses) - 1,
+        lambda losses: len(losses.values) - 1,
         lambda: calls.append("update"),
         num_examples=5,
         sample_rate=1.0,

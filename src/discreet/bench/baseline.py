@@ -11,7 +11,7 @@ import torch
 
 from discreet.federated import AssistantTask, RunningMean, draw_generators
 from discreet.model import adapter_parameters, adapter_state, load_adapter_state
-from discreet.privacy import run_steps
+from discreet.privacy import ExampleLosses, run_steps
 from discreet.types import OwnerId
 
 LEARNING_RATE = 3e-2
@@ -40,8 +40,8 @@ def _train(
     """Take the owner's local steps with the sampling of the private run."""
     optimizer = torch.optim.Adam(adapter_parameters(task.vlm).values(), lr=LEARNING_RATE)
 
-    def accumulate(losses: torch.Tensor) -> int:
-        (losses.sum() / task.config.expected_batch_size).backward()
+    def accumulate(losses: ExampleLosses) -> int:
+        (losses.values.sum() / task.config.expected_batch_size).backward()
         return 0
 
     def update() -> None:

@@ -1,15 +1,17 @@
 """Plan, account for and run differentially private training."""
 
 from discreet.privacy.accounting import epsilon_of
-from discreet.privacy.batching import LossFn, StepRecord, draw_poisson, run_steps
+from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, draw_poisson, run_steps
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import Account, LedgerEntry, PrivacyLedger
 from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
-from discreet.privacy.training import fit_private, spend
+from discreet.privacy.training import Engine, fit_private, spend
 
 __all__ = [
     "Account",
+    "Engine",
     "ExampleGradients",
+    "ExampleLosses",
     "LedgerEntry",
     "LossFn",
     "PrivacyLedger",

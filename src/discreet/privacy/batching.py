@@ -8,7 +8,7 @@ plain baseline passes its own `accumulate` and `update`:
 >>> optimizer = torch.optim.SGD([weight], lr=0.1)
 >>> targets = torch.tensor([1.0, 2.0, 3.0])
 >>> def accumulate(losses):
-...     (losses.sum() / 3).backward()
+...     (losses.values.sum() / 3).backward()
 ...     return 0
 >>> def update():
 ...     optimizer.step()
@@ -21,12 +21,26 @@ plain baseline passes its own `accumulate` and `update`:
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-LossFn = Callable[[Sequence[int]], torch.Tensor]
-"""Indices of examples -> their losses, (N,), each a function of its own example only."""
+from discreet.privacy.example_gradients import Rows, rows_of_counts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExampleLosses:
+    """Losses of examples, and whose the rows are that the model saw."""
+
+    values: torch.Tensor = field(repr=False)
+    """(N,), each a function of its own example only."""
+    rows: Rows = field(repr=False)
+    """The example of each row, for all layers or for each part of the model."""
+
+
+LossFn = Callable[[Sequence[int]], torch.Tensor | ExampleLosses]
+"""Indices of examples -> their losses. A plain tensor (N,) says that every layer sees
+`rows_per_example` rows of each example, in order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,13 +61,14 @@ class StepRecord:
 
 def run_steps(
     loss_of: LossFn,
-    accumulate: Callable[[torch.Tensor], int],
+    accumulate: Callable[[ExampleLosses], int],
     update: Callable[[], None],
     *,
     num_examples: int,
     sample_rate: float,
     steps: int,
     sampling_generator: torch.Generator,
+    rows_per_example: int = 1,
     max_physical_batch: int = 8,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> None:
@@ -61,12 +76,13 @@ def run_steps(
 
     Args:
         loss_of: Called with at most `max_physical_batch` indices; never with none.
-        accumulate: Takes in the losses (N,) of one part; returns how many examples it rejected.
+        accumulate: Takes in the losses of one part; returns how many examples it rejected.
         update: Ends a step; called after an empty batch too.
         num_examples: Size of the data, which is private. 0 draws empty batches.
         sample_rate: Chance of each example to be drawn.
         steps: How many updates.
         sampling_generator: Decides which examples are drawn and nothing else.
+        rows_per_example: Rows of each example, where `loss_of` does not say.
         max_physical_batch: Examples in memory at once. Changes speed, not the result.
         on_step: Told about each step after its update.
     """
@@ -76,9 +92,16 @@ def run_steps(
         rejected = 0
         for start in range(0, len(drawn), max_physical_batch):
             part = drawn[start : start + max_physical_batch]
-            losses = loss_of(part)
-            _check_losses(losses, len(part))
-            seen.append(losses.detach().float().cpu())
+            found = loss_of(part)
+            losses = (
+                found
+                if isinstance(found, ExampleLosses)
+                else ExampleLosses(
+                    values=found, rows=rows_of_counts([rows_per_example] * len(part))
+                )
+            )
+            _check_losses(losses.values, len(part))
+            seen.append(losses.values.detach().float().cpu())
             rejected += accumulate(losses)
         update()
         if on_step is not None:

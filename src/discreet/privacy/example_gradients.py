@@ -230,7 +230,7 @@ class ExampleGradients:
             got = "none" if found is None else str(len(found))
             raise RuntimeError(
                 f"Expected to know the example of each of the {rows} rows that a trainable layer "
-                f"of the part '{part}' sees, got {got}. Pass their index."
+                f"of the part '{part}' sees, got {got}. Let loss_of return ExampleLosses with rows."
             )
         return found.to(self._buffer.device)
 

@@ -1,0 +1,193 @@
+"""The Gaussian mechanism of one step on gradients that Opacus computes by hooks.
+
+Slower than `NoisySum`, and for layers that see one row for each row of an example only; a second,
+independent way to the same sum (`engine="opacus"`).
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Self
+
+import torch
+from opacus.grad_sample import GradSampleHooks
+from opacus.optimizers import DPOptimizer
+from torch import nn
+
+from discreet.privacy.batching import ExampleLosses
+from discreet.privacy.example_gradients import Rows, rows_of_counts
+from discreet.privacy.plan import PrivacyPlan
+
+_ON_PARAMETERS = ("grad_sample", "summed_grad", "_forward_counter", "_current_grad_sample")
+_ON_MODULES = ("activations", "max_batch_len")
+
+
+class OpacusSum:
+    """Takes in losses, releases one noisy update; the model has hooks while it is entered."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        plan: PrivacyPlan,
+        noise_generator: torch.Generator,
+    ) -> None:
+        # "mean" is Opacus' word for a division by expected_batch_size, a public constant; with
+        # "sum" it is ignored. The hooks get "sum", because our losses are summed.
+        self._optimizer = DPOptimizer(
+            optimizer,
+            noise_multiplier=plan.noise_multiplier,
+            max_grad_norm=plan.max_grad_norm,
+            expected_batch_size=plan.expected_batch_size,
+            loss_reduction="mean",
+            generator=noise_generator,
+        )
+        self.parameters: list[nn.Parameter] = self._optimizer.params
+        self._model = model
+        self._layers: list[nn.Module] = []
+        self._hooks = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Put hooks on the model."""
+        self._layers = self._hooks.enter_context(_row_gradients(self._model))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove all traces."""
+        self._hooks.__exit__(kind, error, trace)
+
+    def accumulate(self, losses: ExampleLosses) -> int:
+        """Add the clipped gradients of some examples to the sum; return how many were rejected.
+
+        Raises:
+            RuntimeError: if layers see other rows than texts, the same number for each example.
+        """
+        values, index = losses.values, losses.rows
+        rows = rows_per_example(index, len(values))
+        self._check_rows(len(values) * rows)
+        _backward(values.sum())
+        gradients = [self._fold(parameter, len(values), rows) for parameter in self.parameters]
+        norms = torch.stack([g.flatten(1).norm(dim=1).cpu() for g in gradients])  # (P, N)
+        keep = norms.isfinite().all(dim=0) & values.detach().isfinite().cpu()  # (N,)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            gradient[~keep.to(gradient.device)] = 0
+            parameter.grad_sample = gradient  # type: ignore[attr-defined]
+        self._optimizer.signal_skip_step(do_skip=True)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return int((~keep).sum())
+
+    def update(self) -> None:
+        """Add noise to the sum, move the parameters and start a new sum.
+
+        The last part of a batch is an empty one. So an empty batch needs no case of its own: its
+        sum is zero and what is released is pure noise.
+        """
+        for parameter in self.parameters:
+            nothing = torch.zeros_like(parameter).unsqueeze(0)[:0]  # (0, *shape)
+            parameter.grad_sample = nothing  # type: ignore[attr-defined]
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def _check_rows(self, rows: int) -> None:
+        """Refuse a layer that saw another number of rows: Opacus would pad it without a word."""
+        for layer in self._layers:
+            for inputs in getattr(layer, "activations", ()):
+                if inputs and len(inputs[0]) != rows:
+                    raise RuntimeError(_bad_rows(rows, str(len(inputs[0]))))
+
+    def _fold(
+        self, parameter: nn.Parameter, num_examples: int, rows_per_example: int
+    ) -> torch.Tensor:
+        """Return the gradients of examples, (N, *shape), from those of rows, (N * R, *shape)."""
+        rows = num_examples * rows_per_example
+        found = getattr(parameter, "grad_sample", None)
+        if not isinstance(found, torch.Tensor) or len(found) != rows:
+            got = "none" if found is None else str(len(found))
+            raise RuntimeError(_bad_rows(rows, got))
+        by_row = found.detach().to(parameter.dtype)
+        return by_row.reshape(num_examples, rows_per_example, *parameter.shape).sum(dim=1)
+
+
+def rows_per_example(rows: Rows, examples: int) -> int:
+    """Return how many rows each example has, where all have as many and stand in order.
+
+    Raises:
+        RuntimeError: if they do not; Opacus would be silently wrong.
+    """
+    index = rows if isinstance(rows, torch.Tensor) else None
+    each = 0 if index is None else len(index) // examples
+    if index is None or not torch.equal(index, rows_of_counts([each] * examples)):
+        raise RuntimeError(
+            "Expected each example to have the same number of rows, the same in every layer, got "
+            "others: Opacus takes the first dimension for the batch. Use engine='flat'."
+        )
+    return each
+
+
+def _bad_rows(rows: int, got: str) -> str:
+    """Return why gradients of single examples cannot be told apart."""
+    return (
+        f"Expected each trainable layer to see the {rows} rows of the examples in its first "
+        f"dimension, got {got}. Use engine='flat', which knows whose rows they are."
+    )
+
+
+def _backward(total: torch.Tensor) -> None:
+    """Run the backward pass that makes Opacus' hooks compute gradients of rows."""
+    with warnings.catch_warnings():
+        # The first adapted layer reads frozen activations. That its hook sees gradients of outputs
+        # only is all that is needed: Opacus multiplies them with the activations it kept.
+        warnings.filterwarnings("ignore", message="Full backward hook is firing when gradients")
+        total.backward()
+
+
+@contextmanager
+def _row_gradients(model: nn.Module) -> Iterator[list[nn.Module]]:
+    """Make every backward pass leave gradients of single rows, and remove all traces at the end.
+
+    Yields the layers whose parameters learn.
+
+    Opacus ignores a layer in evaluation mode, so that the layers with trainable parameters are
+    switched to training mode; the rest of the model keeps its modes.
+    """
+    layers = _trainable_layers(model)
+    modes = [layer.training for layer in layers]
+    try:
+        for layer in layers:
+            layer.training = True
+        hooks = GradSampleHooks(model, loss_reduction="sum", strict=True)
+        try:
+            yield layers
+        finally:
+            hooks.remove_hooks()
+    finally:
+        for layer, mode in zip(layers, modes, strict=True):
+            layer.training = mode
+            _forget(layer, _ON_MODULES)
+        for parameter in model.parameters():
+            _forget(parameter, _ON_PARAMETERS)
+            if parameter.requires_grad:
+                parameter.grad = None  # after an exception it is the sum without noise
+
+
+def _forget(holder: object, names: tuple[str, ...]) -> None:
+    """Delete attributes that Opacus hung on a layer or parameter; they hold raw gradients."""
+    for name in names:
+        if name in vars(holder):
+            delattr(holder, name)
+
+
+def _trainable_layers(model: nn.Module) -> list[nn.Module]:
+    """Return the modules that own a parameter that learns."""
+    return [
+        module
+        for module in model.modules()
+        if any(parameter.requires_grad for parameter in module.parameters(recurse=False))
+    ]
