@@ -1,6 +1,6 @@
 """Plan, account for and run differentially private training."""
 
-from discreet.privacy.accounting import epsilon_of
+from discreet.privacy.accounting import Event, epsilon_of
 from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, draw_poisson, run_steps
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import Account, LedgerEntry, PrivacyLedger
@@ -10,6 +10,7 @@ from discreet.privacy.training import Engine, fit_private, spend
 __all__ = [
     "Account",
     "Engine",
+    "Event",
     "ExampleGradients",
     "ExampleLosses",
     "LedgerEntry",

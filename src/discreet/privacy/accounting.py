@@ -21,6 +21,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
 
@@ -60,6 +61,21 @@ class SubsampledGaussian(Protocol):
     @property
     def steps(self) -> int:
         """How many steps."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Steps that were or will be taken, as far as accounting has to know."""
+
+    noise_multiplier: float
+    """Standard deviation of the noise, in units of the clipping norm."""
+    sample_rate: float
+    """Chance of each sampled thing (example or user) to be in a step; 1: no amplification."""
+    steps: int
+    """How many compositions, 1 or more."""
+    contributions: int = 1
+    """Most sampled things of one protected unit; more than 1 where examples are drawn and users
+    are protected."""
 
 
 class OutOfRange(ValueError):

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
-from discreet.privacy.accounting import Accountant, OutOfRange, epsilon_of
+from discreet.privacy.accounting import Accountant, Event, OutOfRange, epsilon_of
 from discreet.types import PrivacyStatement
 
 Unit = Literal["example"]
@@ -80,6 +80,12 @@ class PrivacyPlan:
     def epsilon(self) -> float:
         """Return the epsilon of all planned steps; composed anew on each call."""
         return epsilon_of([self], self.delta, self.accountant)
+
+    def event(self, steps: int) -> Event:
+        """Return what `steps` steps of this plan, taken in one call, are to an accountant."""
+        return Event(
+            noise_multiplier=self.noise_multiplier, sample_rate=self.sample_rate, steps=steps
+        )
 
     def state(self, epsilon: float) -> PrivacyStatement:
         """Return a spent epsilon together with the three things that give it meaning."""
