@@ -1,14 +1,18 @@
 """Plan, account for and run differentially private training."""
 
 from discreet.privacy.accounting import Event, epsilon_of
-from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, draw_poisson, run_steps
+from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, run_steps
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import Account, LedgerEntry, PrivacyLedger
 from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
+from discreet.privacy.randomness import CounterGenerator
+from discreet.privacy.sampling import Draw, bins, cyclic, draw_as_planned, poisson
 from discreet.privacy.training import Engine, fit_private, spend
 
 __all__ = [
     "Account",
+    "CounterGenerator",
+    "Draw",
     "Engine",
     "Event",
     "ExampleGradients",
@@ -20,11 +24,14 @@ __all__ = [
     "Rows",
     "StepRecord",
     "Unit",
+    "bins",
     "calibrate",
-    "draw_poisson",
+    "cyclic",
+    "draw_as_planned",
     "epsilon_of",
     "fit_private",
     "part_of",
+    "poisson",
     "rows_of_counts",
     "run_steps",
     "spend",
