@@ -1,9 +1,10 @@
 """Plan, account for and run differentially private training."""
 
+from discreet.privacy.account import Account, Reservation
 from discreet.privacy.accounting import Event, epsilon_of
 from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, draw_poisson, run_steps
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
-from discreet.privacy.ledger import Account, LedgerEntry, PrivacyLedger
+from discreet.privacy.ledger import PrivacyLedger, spent_together
 from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
 from discreet.privacy.training import Engine, fit_private, spend
 
@@ -13,10 +14,10 @@ __all__ = [
     "Event",
     "ExampleGradients",
     "ExampleLosses",
-    "LedgerEntry",
     "LossFn",
     "PrivacyLedger",
     "PrivacyPlan",
+    "Reservation",
     "Rows",
     "StepRecord",
     "Unit",
@@ -28,4 +29,5 @@ __all__ = [
     "rows_of_counts",
     "run_steps",
     "spend",
+    "spent_together",
 ]
