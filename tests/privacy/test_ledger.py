@@ -1,10 +1,8 @@
 import multiprocessing
 import os
-import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,6 +21,8 @@ from discreet.privacy import (
 )
 from discreet.privacy.chain import RecordChain
 from discreet.types import OwnerId
+
+from .crashing import full_disk
 
 CLINIC, SCHOOL = OwnerId("owner-0"), OwnerId("owner-1")
 FORK = multiprocessing.get_context("fork")
@@ -513,17 +513,6 @@ def test_a_ledger_of_the_older_form_is_refused_with_a_way_out(tmp_path: Path, na
 
 
 # Several processes, and a disk that is full
-
-
-@contextmanager
-def full_disk(size_bytes: int) -> Iterator[None]:
-    """Let the kernel refuse to write any file beyond a size."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def _reserve_on_a_full_disk(ledger: PrivacyLedger, room: int, answer: Connection) -> None:

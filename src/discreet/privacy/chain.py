@@ -22,7 +22,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -70,21 +69,23 @@ class RecordChain:
             yield LockedChain(self.path, lock)
 
 
-@dataclass(frozen=True, slots=True)
 class LockedChain:
     """The file while its lock is held."""
 
-    path: Path
-    lock: FileIO
+    def __init__(self, path: Path, lock: FileIO) -> None:
+        self._path = path
+        self._lock = lock
+        self._last: str | None = None
 
     def read(self) -> list[Record]:
         """Return all records, as `RecordChain.read` does."""
-        return _read(self.path, _head_of(self.lock))[0]
+        records, self._last = _read(self._path, _head_of(self._lock))
+        return records
 
     def create(self, record: Record) -> None:
         """Write the file with its first record; whole or not at all, folder included."""
         line, head = _line(record, before="")
-        write_bytes(self.path, line + b"\n")
+        write_bytes(self._path, line + b"\n")
         self._remember(head)
 
     def append(self, record: Record) -> None:
@@ -93,15 +94,17 @@ class LockedChain:
         Raises:
             OSError: if that fails. The file stays as it was.
         """
-        before = _read(self.path, _head_of(self.lock))[1]
-        line, head = _line(record, before)
-        append_line(self.path, line)
+        if self._last is None:
+            self.read()
+        line, head = _line(record, self._last or "")
+        append_line(self._path, line)
         self._remember(head)
 
     def _remember(self, head: str) -> None:
         """Note how far the file is complete; a note that is too old only finds less."""
+        self._last = head
         with suppress(OSError):
-            os.pwrite(self.lock.fileno(), head.encode(), 0)
+            os.pwrite(self._lock.fileno(), head.encode(), 0)
 
 
 def _line(record: Record, before: str) -> tuple[bytes, str]:
