@@ -205,7 +205,7 @@ def test_an_export_leaves_what_is_local_behind(tmp_path: Path) -> None:
     run.append_metric({"name": "replies", "value": 4, "visibility": "released"})
     copy = export(resolve("first", tmp_path / "runs"), tmp_path / "out" / "gift")
     names = {path.name for path in copy.path.iterdir()}
-    assert names == {"adapter", "card.json", "config.toml", "ledger.json", "metrics.jsonl"}
+    assert names == {"adapter", "card.json", "config.toml", "ledger.jsonl", "metrics.jsonl"}
     assert copy.read_metrics() == [{"name": "replies", "value": 4, "visibility": "released"}]
     assert not any(b"ward-7" in p.read_bytes() for p in copy.path.rglob("*") if p.is_file())
     assert resolve(str(copy.path), tmp_path, base_sha256=BASE).card == read_card(run)
