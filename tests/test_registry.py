@@ -82,7 +82,8 @@ def test_a_card_has_the_parts_the_design_names(tmp_path: Path) -> None:
     assert raw["privacy"]["worst"]["epsilon"] == 4.5
     assert set(raw["privacy"]["worst"]) == {"epsilon", "delta", "unit", "neighbouring_relation"}
     assert raw["data"] == {"licence": "CC0-1.0"}
-    assert raw["format"] == 1
+    assert raw["format"] == 2
+    assert raw["randomness"] == "AES-256-CTR, key from the operating system"
 
 
 def test_without_owners_there_is_no_guarantee(tmp_path: Path) -> None:
@@ -98,7 +99,8 @@ def test_without_owners_there_is_no_guarantee(tmp_path: Path) -> None:
         (lambda raw: raw.pop("seed"), "seed"),
         (lambda raw: raw.update(seed="0"), "seed of type int"),
         (lambda raw: raw.update(seed=True), "seed of type int"),
-        (lambda raw: raw.update(format=2), "format 1"),
+        (lambda raw: raw.update(format=3), "format 2"),
+        (lambda raw: raw.update(reproducible=True), "randomness to be what reproducible says"),
         (lambda raw: raw.update(base="small"), "base as an object"),
         (lambda raw: raw.update(created="yesterday"), "isoformat"),
         (lambda raw: raw["privacy"]["worst"].update(epsilon=0.1), "largest epsilon"),
