@@ -346,7 +346,10 @@ def _gemma3(name: FamilyName) -> Any:
         boi_token_index=_START,
         eoi_token_index=_END,
     )
-    return hf.Gemma3ForConditionalGeneration(config)
+    model = hf.Gemma3ForConditionalGeneration(config)
+    # It starts at zero, and no picture would change anything.
+    nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.2)
+    return model
 
 
 def _qwen(name: FamilyName) -> Any:
