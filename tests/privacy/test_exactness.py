@@ -217,6 +217,22 @@ def test_an_example_without_a_finite_gradient_is_found(family: Family, factor: f
     assert "1 examples have no finite gradient" in problems_of(family, poisoned)
 
 
+def test_losses_without_a_gradient_are_found(family: Family) -> None:
+    samples = family.draw([1, 1, 0], seed=0)
+
+    @torch.no_grad()
+    def constant(drawn: Sequence[int]) -> ExampleLosses:
+        return losses_of(family, samples)(drawn)
+
+    assert "Leave gradients on" in problems_of(family, constant)
+
+
+def test_examples_without_a_picture_have_no_gradient_where_only_the_tower_learns() -> None:
+    report = check(adapted("idefics3", ("vision", "connector")))
+    assert report.is_exact, report.problems
+    assert not report.unused
+
+
 def test_a_model_with_chance_in_it_is_refused() -> None:
     family = adapted("llava", lora_dropout=0.5)
     samples = family.draw([1, 1], seed=0)

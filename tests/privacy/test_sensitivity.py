@@ -87,6 +87,20 @@ def test_one_record_moves_the_sum_by_no_more_than_the_bound(name: FamilyName, en
     assert report.largest > 0.9 if engine == "flat" else report.largest > 0.2
 
 
+@pytest.mark.parametrize("engine", ["flat", "grouped"])
+def test_batches_without_a_picture_are_no_crash_where_only_the_tower_learns(engine: str) -> None:
+    family = adapted("llava", ("vision", "connector"))
+    clipped_sum = clipped_sum_of(
+        family.model,
+        weighted(family),
+        max_grad_norm=BOUND,
+        engine=engine,  # type: ignore[arg-type]
+    )
+    assert not clipped_sum([2, 4]).any()
+    report = fuzz(clipped_sum, trials=20)
+    assert report.is_bounded, report
+
+
 @pytest.mark.parametrize("base", ["int8", "nf4"])
 def test_a_quantised_base_keeps_the_bound(base: str) -> None:
     family = adapted("llava", base=base)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from discreet.model.families import (
     Sample,
     build_family,
     family_of,
+    load_family,
 )
 from discreet.model.generation import GUIDANCE, check_guidance, generate
 from discreet.model.lora import (
@@ -74,6 +75,7 @@ __all__ = [
     "load",
     "load_adapter",
     "load_adapter_state",
+    "load_family",
     "load_tower",
     "person_line",
     "pixel_values",

@@ -12,12 +12,18 @@ that nothing is said about the quality of answers.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 import transformers as hf
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn.functional import cross_entropy
+
+from discreet.artifacts import refuse_unsafe_files
+from discreet.errors import ArtifactCorrupt, DataError, UnsafeFile
+from discreet.model.base import EMBEDDED, load
 
 FamilyName = Literal[
     "llava", "smolvlm", "idefics3", "paligemma", "qwen2_vl", "qwen2_5_vl", "gemma3"
@@ -229,6 +235,68 @@ def family_of(model: Any) -> Family:
             "fuzz_sensitivity() of discreet.privacy with a loss_of of your own."
         )
     return Family(name=name, model=model, tokens=0)
+
+
+def load_family(base: str, *, cache_dir: Path | None = None) -> Family:
+    """Return a model with how its examples become batches, in float32, frozen, from local files.
+
+    Args:
+        base: `small`, `tiny`, or a folder with a safetensors checkpoint of any family or of a
+            causal language model. No code in it is run.
+        cache_dir: Folder for the converted `small`; the user's cache folder by default.
+
+    Raises:
+        ArtifactCorrupt: if weights are damaged or missing.
+        DataError: if there is no checkpoint, or transformers does not know its type.
+        UnsafeFile: if the folder holds pickled weights, or no others.
+        ValueError: if it reads pictures in a form that is not known here.
+    """
+    if base in EMBEDDED:
+        return family_of(load(base, cache_dir=cache_dir).model)
+    return family_of(_read(Path(base)).eval().requires_grad_(False))
+
+
+def _read(folder: Path) -> Any:
+    """Return the model in a folder; what could run code, and weights left to chance, are errors."""
+    if not (folder / "config.json").is_file():
+        raise DataError(
+            f"Expected {', '.join(map(repr, EMBEDDED))} or a folder with config.json and "
+            f"safetensors, got '{folder}'. Save a model there with save_pretrained()."
+        )
+    refuse_unsafe_files(folder)
+    if not list(folder.glob("*.safetensors")):
+        raise UnsafeFile(
+            f"Expected safetensors weights in '{folder.name}', found none. Save them with "
+            "save_pretrained()."
+        )
+    local = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = hf.AutoConfig.from_pretrained(folder, **local)
+        reads_pictures = hasattr(config, "vision_config")
+        kind = hf.AutoModelForImageTextToText if reads_pictures else hf.AutoModelForCausalLM
+        model, report = kind.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            **local,
+        )
+    except SafetensorError as error:
+        raise ArtifactCorrupt(
+            f"Expected safetensors weights in '{folder.name}', got a damaged file. Copy it again."
+        ) from error
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"Expected a model that transformers {hf.__version__} loads without code of its own, "
+            f"could not load '{folder.name}' ({type(error).__name__}). Call check_exactness() of "
+            "discreet.privacy on the model once you have loaded it."
+        ) from error
+    if report["missing_keys"]:
+        raise ArtifactCorrupt(
+            f"Expected every weight of the model in '{folder.name}', {len(report['missing_keys'])} "
+            "are missing. Copy the whole checkpoint again."
+        )
+    return model
 
 
 def build_family(name: FamilyName, *, seed: int = 0) -> Family:

@@ -64,6 +64,10 @@ class ExactnessReport:
         """Return whether nothing was found to be wrong."""
         return not self.problems
 
+    def is_exact_in(self, part: str) -> bool:
+        """Return whether gradients of a part's layers are those of the examples."""
+        return self.by_part[part] <= IN_ONE_PASS
+
 
 def check_exactness(
     model: nn.Module,
@@ -105,6 +109,11 @@ def check_exactness(
     problems = []
     for batch in drawn:
         problems += found.add(loss_of, batch, alone, rows_per_example)
+    if not found.is_measured:
+        problems.append(
+            "No example gave anything a gradient. Leave gradients on in loss_of, and attach an "
+            "adapter to layers that the model uses."
+        )
     if _key_names(model) != keys:
         problems.append(
             "Names of saved tensors changed: an adapter saved after training would not load. "
@@ -144,6 +153,11 @@ class _Comparison:
         self._off = torch.zeros(len(self._names), dtype=torch.float64)
         self._longest = torch.zeros(len(self._names), dtype=torch.float64)
         self._alone = self._loss = 0.0
+
+    @property
+    def is_measured(self) -> bool:
+        """Return whether there was any gradient to compare."""
+        return bool(self._longest.max() > 0)
 
     def add(
         self,
@@ -245,7 +259,8 @@ def _one_by_one(gradients: ExampleGradients, losses: torch.Tensor) -> torch.Tens
     """
     rows = []
     for place, loss in enumerate(losses):
-        loss.backward(retain_graph=place + 1 < len(losses))
+        if loss.requires_grad:  # not if an example has no picture, and only the tower learns
+            loss.backward(retain_graph=place + 1 < len(losses))
         row = []
         for parameter in gradients.parameters:
             own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

@@ -214,7 +214,8 @@ class ExampleGradients:
         self._bad[:count] = ~losses.detach().isfinite()
         if not self._grouped:
             self._buffer[:count].zero_()
-        losses.sum().backward()
+        if losses.requires_grad:  # not if a batch has no picture, and only the tower learns
+            losses.sum().backward()
         if any(parameter.grad is not None for parameter in self.parameters):
             self._forget_grads()
             raise RuntimeError(
