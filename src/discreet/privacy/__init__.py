@@ -3,11 +3,18 @@
 from discreet.privacy.account import Account, Reservation
 from discreet.privacy.accounting import Event, epsilon_of
 from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, run_steps
+from discreet.privacy.exactness import ExactnessReport, check_exactness
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import PrivacyLedger, spent_together
 from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
 from discreet.privacy.randomness import CounterGenerator
 from discreet.privacy.sampling import Draw, bins, cyclic, draw_as_planned, poisson
+from discreet.privacy.sensitivity import (
+    SensitivityReport,
+    clipped_sum_of,
+    draw_batches,
+    fuzz_sensitivity,
+)
 from discreet.privacy.training import Engine, fit_private, spend
 
 __all__ = [
@@ -16,6 +23,7 @@ __all__ = [
     "Draw",
     "Engine",
     "Event",
+    "ExactnessReport",
     "ExampleGradients",
     "ExampleLosses",
     "LossFn",
@@ -23,14 +31,19 @@ __all__ = [
     "PrivacyPlan",
     "Reservation",
     "Rows",
+    "SensitivityReport",
     "StepRecord",
     "Unit",
     "bins",
     "calibrate",
+    "check_exactness",
+    "clipped_sum_of",
     "cyclic",
     "draw_as_planned",
+    "draw_batches",
     "epsilon_of",
     "fit_private",
+    "fuzz_sensitivity",
     "part_of",
     "poisson",
     "rows_of_counts",

@@ -8,7 +8,9 @@ belongs to. A row is whatever stands in the first dimension: a text, a picture, 
 
 Exact for LoRA and rsLoRA on linear layers, of quantised bases too, and for whole linear layers,
 embeddings and normalisations (PEFT's `modules_to_save`), tied or not. What else learns is refused
-by name before anything is trained: DoRA, LoRA on embeddings or convolutions, trainable tokens.
+by name before anything is trained: DoRA and other variants of LoRA, LoRA on embeddings,
+convolutions or bare parameters, trainable tokens and prompts, and adapters that are no LoRA.
+Frozen layers that mix the examples of a batch are refused too.
 
     >>> layer, x = torch.nn.Linear(3, 2, bias=False), torch.randn(4, 3)
     >>> with ExampleGradients(layer, capacity=2) as gradients:
@@ -29,7 +31,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
+from peft import PromptEmbedding, PromptEncoder
 from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.nn.functional import embedding, linear
 
@@ -39,6 +43,13 @@ Rows = torch.Tensor | Mapping[str, torch.Tensor]
 """The example of each row that a layer sees, (rows,) int64: one for all layers, or one for each
 part of the model (`part_of`)."""
 
+_PLAIN = {
+    ("peft.tuners.lora.layer", "Linear"),
+    ("peft.tuners.lora.bnb", "Linear8bitLt"),
+    ("peft.tuners.lora.bnb", "Linear4bit"),
+    ("peft.tuners.ln_tuning.layer", "LNTuningLayer"),
+}
+"""Layers of PEFT that call what learns in them on the rows that they are given."""
 _VISION = re.compile(r"(?:^|\.)(?:vision_\w+|visual)(?:\.|$)")
 _CONNECTOR = re.compile(r"(?:^|\.)(?:multi_modal_projector|connector|merger)(?:\.|$)")
 
@@ -63,6 +74,30 @@ def rows_of_counts(counts: Sequence[int]) -> torch.Tensor:
     tensor([0, 0, 2])
     """
     return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts, dtype=torch.long))
+
+
+def refuse_mixing(model: nn.Module) -> None:
+    """Refuse layers, frozen ones too, whose output for an example depends on the others in a batch.
+
+    LLM.int8() with a threshold takes a whole column of activations out of int8 as soon as one
+    example has an outlier in it (Dettmers et al. 2022, section 3.2, arXiv:2208.07339): the losses
+    of all others change, and clipping bounds none of that.
+
+    Raises:
+        ValueError: if there is one, by name.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+            raise ValueError(
+                f"Expected no batch normalisation in training mode, got '{name}': it mixes the "
+                "examples of a batch. Call eval() on it."
+            )
+        if getattr(getattr(module, "state", None), "threshold", 0) > 0:
+            raise ValueError(
+                f"Expected int8 layers without a threshold for outliers, got '{name}': an outlier "
+                "of one example changes how those of all others are computed. Load the base with "
+                "BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)."
+            )
 
 
 _Forward = Callable[..., torch.Tensor]
@@ -100,8 +135,10 @@ class ExampleGradients:
             grouped: Clip layer by layer.
 
         Raises:
-            ValueError: if something learns that no exact gradient is known for, by name.
+            ValueError: if something learns that no exact gradient is known for, or a layer mixes
+                examples, by name; grouped, also if two layers share what learns.
         """
+        refuse_mixing(model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         """What learns, in the order of the model."""
         if not self.parameters:
@@ -114,6 +151,8 @@ class ExampleGradients:
         """Numbers that learn, P."""
         self._grouped = grouped
         self._layers = list(self._find_layers(model))
+        if grouped:
+            self._refuse_shared()
         widest = max(sum(p.numel() for p in layer.learns) for layer in self._layers)
         first = self.parameters[0]
         self._buffer = torch.zeros(
@@ -131,6 +170,7 @@ class ExampleGradients:
 
     def __enter__(self) -> Self:
         """Let the layers emit."""
+        self._forget_grads()
         for layer in self._layers:
             layer.module.forward = layer.forward
         return self
@@ -144,15 +184,17 @@ class ExampleGradients:
         """Leave no trace: neither on the layers nor, of the data, in memory."""
         for layer in self._layers:
             del layer.module.forward
+        self._forget_grads()
         self._buffer.zero_()
-        self._total = torch.empty(0)
+        self._total, self._rows = torch.empty(0), {}
 
     def add_clipped(
         self, losses: torch.Tensor, rows: Rows, total: torch.Tensor, max_grad_norm: float
     ) -> int:
         """Run the backward pass of some examples and add their clipped gradients to `total`.
 
-        An example whose loss or gradient is not finite adds nothing.
+        An example whose loss or gradient is not finite adds nothing; grouped, it adds nothing
+        from the layer on in which that is seen.
 
         Args:
             losses: (N,), each of its own example only; N up to `capacity`.
@@ -174,10 +216,10 @@ class ExampleGradients:
         self._bad[:count] = ~losses.detach().isfinite()
         if not self._grouped:
             self._buffer[:count].zero_()
-        losses.sum().backward()
+        if losses.requires_grad:  # not if a batch has no picture, and only the tower learns
+            losses.sum().backward()
         if any(parameter.grad is not None for parameter in self.parameters):
-            for parameter in self.parameters:
-                parameter.grad = None
+            self._forget_grads()
             raise RuntimeError(
                 "Expected each trainable layer to be called, got one whose weights were used "
                 "directly: their gradient is a sum over examples. Let that layer not learn."
@@ -195,6 +237,20 @@ class ExampleGradients:
     def split(self, flat: torch.Tensor) -> list[torch.Tensor]:
         """Return a vector (P,) as views of the shapes of `parameters`."""
         return [flat[self._places[id(p)]].view_as(p) for p in self.parameters]
+
+    def _forget_grads(self) -> None:
+        """Remove sums over examples: they are neither clipped nor noisy."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def _refuse_shared(self) -> None:
+        """Refuse tied weights: clipped in two layers, they would count twice in one place."""
+        learns = [id(parameter) for layer in self._layers for parameter in layer.learns]
+        if len(set(learns)) < len(learns):
+            raise ValueError(
+                "Expected layers that share nothing that learns, got tied weights: their parts "
+                "cannot be clipped one by one. Use flat clipping, or untie them."
+            )
 
     def _clip(self, gradients: torch.Tensor, share: float = 1.0) -> torch.Tensor:
         """Return the sum of clipped rows of (N, P); rows that are not finite are left out."""
@@ -266,6 +322,9 @@ class ExampleGradients:
         for name, module in model.named_modules():
             if id(module) in inside:
                 continue
+            if _is_closed(module):
+                inside.update(map(id, module.modules()))
+                continue
             layer = self._emitting(name, module)
             if layer is None:
                 continue
@@ -277,8 +336,10 @@ class ExampleGradients:
             shown = ", ".join(sorted(left.values())[:3])
             raise ValueError(
                 "Expected LoRA on linear layers, whole linear layers, embeddings or normalisations "
-                f"to learn, got {len(left)} other tensors: {shown}. DoRA, LoRA on embeddings or "
-                "convolutions and trainable tokens are not supported. Leave them out."
+                f"to learn, got {len(left)} other tensors: {shown}. Variants of LoRA such as DoRA, "
+                "LoRA on embeddings, convolutions or bare parameters, trainable tokens, prompts, "
+                "adapters that are no LoRA, and layers whose forward() was replaced are not "
+                "supported. Leave them out."
             )
 
     def _emitting(self, name: str, module: nn.Module) -> _Emitting | None:
@@ -316,8 +377,6 @@ class ExampleGradients:
         """Return how a plain LoRA layer emits as a whole; None leaves it to its parts."""
         adapters = module.active_adapters
         if module.merged or len(adapters) != 1 or adapters[0] not in module.lora_A:
-            return None
-        if module.lora_variant.get(adapters[0]) is not None:
             return None
         down, up = module.lora_A[adapters[0]], module.lora_B[adapters[0]]
         parts = (down, up)
@@ -392,6 +451,20 @@ class ExampleGradients:
             return found
 
         return _Emitting(module, forward, learns)
+
+
+def _is_closed(module: nn.Module) -> bool:
+    """Return whether a layer's parts cannot be taken one by one: it may use them as it likes."""
+    if "forward" in vars(module):
+        return any(p.requires_grad for p in module.parameters(recurse=False))
+    if isinstance(module, PromptEmbedding | PromptEncoder):
+        return True  # called once for a whole batch
+    if not isinstance(module, BaseTunerLayer):
+        return False
+    is_plain = (type(module).__module__, type(module).__name__) in _PLAIN
+    return not is_plain or any(
+        variant is not None for variant in getattr(module, "lora_variant", {}).values()
+    )
 
 
 def _twin(module: nn.Module, weight: float) -> Callable[[torch.Tensor], torch.Tensor]:
