@@ -139,16 +139,45 @@ MUTATIONS = [
     Mutation(
         "banded noise that forgets",
         "banded.py",
-        "",
-        "",
-        "test_noisy_sum.py",
+        "self._past.appendleft(total)",
+        "pass",
+        "test_noisy_sum.py test_banded.py",
     ),
     Mutation(
-        "accountant reset",
-        "ledger.py",
-        "",
-        "",
+        "accountant reset for each reservation",
+        "account.py",
+        "return epsilon_of([*self.events, *coming], self.plan.delta, self.plan.accountant)",
+        "return epsilon_of([*self.events[-1:], *coming][-1:], self.plan.delta, "
+        "self.plan.accountant)",
         "test_ledger.py",
+    ),
+    Mutation(
+        "steps of one mechanism not added up",
+        "accounting.py",
+        "steps[Mechanism(noise, rate, contributions)] += event.steps",
+        "steps[Mechanism(noise, rate, contributions)] = event.steps",
+        "test_accounting.py",
+    ),
+    Mutation(
+        "users accounted as examples",
+        "plan.py",
+        'return (self.examples_per_user or 1) if self.sampled == "example" else 1',
+        "return 1",
+        "test_plan.py",
+    ),
+    Mutation(
+        "amplification claimed for bins",
+        "plan.py",
+        "rate, compositions = 1.0, math.ceil(steps / self.steps_per_epoch)",
+        "compositions = math.ceil(steps / self.steps_per_epoch)",
+        "test_plan.py",
+    ),
+    Mutation(
+        "trained before it is reserved",
+        "training.py",
+        "ledger.reserve(owner, steps=steps, plan=plan)",
+        "ledger.reserve(owner, steps=1, plan=plan)",
+        "test_training.py -k 'rounds or failed or exhausted or killed'",
     ),
 ]
 
