@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
@@ -22,7 +21,7 @@ from discreet.federated import (
     messages,
 )
 from discreet.federated.client import OwnerSite
-from discreet.privacy import PrivacyLedger, StepRecord
+from discreet.privacy import CounterGenerator, PrivacyLedger, StepRecord
 from discreet.types import OwnerId
 from federated.tiny import FROZEN, TinyTask, plan_of, tiny_config
 
@@ -34,8 +33,8 @@ def context(**node_config: object) -> Context:
     return Context(run_id=7, node_id=3, node_config=node_config, state=RecordDict(), run_config={})
 
 
-def numbers(generator: torch.Generator) -> tuple[float, ...]:
-    return tuple(torch.randn(4, generator=generator).tolist())
+def numbers(generator: CounterGenerator) -> tuple[float, ...]:
+    return tuple(generator.normal(4).tolist())
 
 
 class Broken(TinyTask):
@@ -184,19 +183,12 @@ def test_without_a_seed_chance_comes_from_the_operating_system() -> None:
     assert len(drawn) == 6
 
 
-def test_unpredictable_generators_differ_beyond_the_seed_that_torch_keeps() -> None:
-    """The state, not its 32-bit seed, is what was drawn: all report seed 0."""
-    chance = [draw_generators(TrainConfig(), owner=OWNER, server_round=1) for _ in range(8)]
-    assert {c.noise.initial_seed() for c in chance} == {0}
-    assert len({numbers(c.noise) for c in chance}) == 8
-
-
-def test_unpredictable_noise_is_normal() -> None:
-    """False-alarm rate: mean and variance each leave 5 standard errors with 6e-7."""
-    generator = draw_generators(TrainConfig(), owner=OWNER, server_round=1).noise
-    values = torch.randn(200_000, generator=generator, dtype=torch.float64)
-    assert abs(values.mean().item()) < 5 / 200_000**0.5
-    assert abs(values.var().item() - 1) < 5 * (2 / 200_000) ** 0.5
+def test_only_a_reproducible_plan_has_chance_that_others_can_draw_again() -> None:
+    for reproducible in (False, True):
+        config = TrainConfig(reproducible=reproducible)
+        chance = draw_generators(config, owner=OWNER, server_round=1)
+        assert chance.sampling.is_secret is chance.noise.is_secret is not reproducible
+        assert not chance.sampling.is_same_stream(chance.noise)
 
 
 def test_with_a_seed_each_owner_round_and_use_has_its_own_stream() -> None:

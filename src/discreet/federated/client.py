@@ -5,18 +5,14 @@ else, and turns its result, or its failure, into a reply that `messages` allows.
 """
 
 import functools
-import hashlib
 import logging
-import secrets
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import platformdirs
-import torch
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
@@ -25,13 +21,10 @@ from discreet.federated import messages
 from discreet.federated.config import TrainConfig
 from discreet.federated.messages import State
 from discreet.model import EMBEDDED
-from discreet.privacy import PrivacyLedger, StepRecord
+from discreet.privacy import CounterGenerator, PrivacyLedger, StepRecord
 from discreet.types import OwnerId, PrivacyStatement
 
 logger = logging.getLogger(__name__)
-
-_MT19937_WORDS = 624
-_MT19937_OFFSET = 24
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,8 +161,8 @@ class OwnerSite:
 class Generators:
     """Sources of chance for one owner and one round; kept apart and never recorded."""
 
-    sampling: torch.Generator = field(repr=False)
-    noise: torch.Generator = field(repr=False)
+    sampling: CounterGenerator
+    noise: CounterGenerator
 
 
 def draw_generators(config: TrainConfig, *, owner: OwnerId, server_round: int) -> Generators:
@@ -179,12 +172,11 @@ def draw_generators(config: TrainConfig, *, owner: OwnerId, server_round: int) -
     owners are visited does not matter.
     """
     if not config.reproducible:
-        return Generators(_unpredictable(), _unpredictable())
-    sampling, noise = torch.Generator(), torch.Generator()
-    for use, generator in (("sampling", sampling), ("noise", noise)):
-        text = f"{config.seed}/{server_round}/{use}/{owner}"
-        generator.manual_seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]))
-    return Generators(sampling, noise)
+        return Generators(CounterGenerator.from_os(), CounterGenerator.from_os())
+    text = f"{config.seed}/{server_round}/{owner}"
+    return Generators(
+        CounterGenerator.seeded(f"sampling/{text}"), CounterGenerator.seeded(f"noise/{text}")
+    )
 
 
 def local_update(
@@ -271,17 +263,3 @@ def _refuse(message: Message, owner: OwnerId, watch: Watch, error: Exception) ->
     if watch.on_failure:
         watch.on_failure(owner, error)
     return messages.refuse(message, error)
-
-
-def _unpredictable() -> torch.Generator:
-    """Return a generator whose whole state comes from the operating system.
-
-    `Generator.manual_seed` keeps 32 bits of its seed on the CPU, few enough to try them all; this
-    fills the 624 words of the Mersenne Twister instead. It is not a cryptographic generator.
-    """
-    generator = torch.Generator()
-    state = generator.manual_seed(0).get_state().numpy()
-    end = _MT19937_OFFSET + 8 * _MT19937_WORDS
-    words = np.frombuffer(secrets.token_bytes(4 * _MT19937_WORDS), dtype=np.uint32)
-    state[_MT19937_OFFSET:end].view(np.uint64)[:] = words
-    return generator.set_state(torch.from_numpy(state))

@@ -1,11 +1,13 @@
 """Plan, account for and run differentially private training."""
 
 from discreet.privacy.accounting import Event, epsilon_of
-from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, draw_poisson, run_steps
+from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, run_steps
 from discreet.privacy.exactness import ExactnessReport, check_exactness
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import Account, LedgerEntry, PrivacyLedger
 from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
+from discreet.privacy.randomness import CounterGenerator
+from discreet.privacy.sampling import Draw, bins, cyclic, draw_as_planned, poisson
 from discreet.privacy.sensitivity import (
     SensitivityReport,
     clipped_sum_of,
@@ -16,6 +18,8 @@ from discreet.privacy.training import Engine, fit_private, spend
 
 __all__ = [
     "Account",
+    "CounterGenerator",
+    "Draw",
     "Engine",
     "Event",
     "ExactnessReport",
@@ -29,15 +33,18 @@ __all__ = [
     "SensitivityReport",
     "StepRecord",
     "Unit",
+    "bins",
     "calibrate",
     "check_exactness",
     "clipped_sum_of",
+    "cyclic",
+    "draw_as_planned",
     "draw_batches",
-    "draw_poisson",
     "epsilon_of",
     "fit_private",
     "fuzz_sensitivity",
     "part_of",
+    "poisson",
     "rows_of_counts",
     "run_steps",
     "spend",

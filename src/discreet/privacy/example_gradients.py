@@ -37,12 +37,12 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.nn.functional import embedding, linear
 
+from discreet.privacy.clipping import clip_and_sum
+
 Rows = torch.Tensor | Mapping[str, torch.Tensor]
 """The example of each row that a layer sees, (rows,) int64: one for all layers, or one for each
 part of the model (`part_of`)."""
 
-MARGIN = 2.0**-20
-"""Norms are in float32; each gradient is clipped this much shorter than the bound."""
 _PLAIN = {
     ("peft.tuners.lora.layer", "Linear"),
     ("peft.tuners.lora.bnb", "Linear8bitLt"),
@@ -164,7 +164,9 @@ class ExampleGradients:
         self._seen: set[int] = set()
         self._bad = torch.zeros(capacity, dtype=torch.bool, device=first.device)
         self._total = torch.empty(0)
-        self._bound = 0.0
+        self._max_grad_norm = 0.0
+        self.within = 0
+        """Gradients of the last pass that were no longer than the bound; flat mode only."""
 
     def __enter__(self) -> Self:
         """Let the layers emit."""
@@ -197,7 +199,7 @@ class ExampleGradients:
         Args:
             losses: (N,), each of its own example only; N up to `capacity`.
             rows: The example of each row.
-            total: (P,), changed in place.
+            total: (P,), changed in place; in float64 it stays exact (see `clipping`).
             max_grad_norm: L2 bound on what one example adds.
 
         Returns:
@@ -210,7 +212,7 @@ class ExampleGradients:
         count = len(losses)
         self._check(count, rows)
         self._examples, self._rows, self._seen = count, rows, set()
-        self._total, self._bound = total, max_grad_norm * (1 - MARGIN)
+        self._total, self._max_grad_norm, self.within = total, max_grad_norm, 0
         self._bad[:count] = ~losses.detach().isfinite()
         if not self._grouped:
             self._buffer[:count].zero_()
@@ -223,7 +225,7 @@ class ExampleGradients:
                 "directly: their gradient is a sum over examples. Let that layer not learn."
             )
         if not self._grouped:
-            total += self._clip(self._buffer[:count], self._bound)
+            total += self._clip(self._buffer[:count])
         return int(self._bad[:count].sum())
 
     def by_example(self) -> torch.Tensor:
@@ -250,15 +252,13 @@ class ExampleGradients:
                 "cannot be clipped one by one. Use flat clipping, or untie them."
             )
 
-    def _clip(self, gradients: torch.Tensor, bound: float) -> torch.Tensor:
+    def _clip(self, gradients: torch.Tensor, share: float = 1.0) -> torch.Tensor:
         """Return the sum of clipped rows of (N, P); rows that are not finite are left out."""
-        norms = torch.linalg.vector_norm(gradients, dim=1)
         bad = self._bad[: len(gradients)]
-        bad |= ~norms.isfinite()
-        gradients[bad] = 0
-        shares = (bound / norms.clamp(min=bound)).masked_fill(bad, 0)
-        summed: torch.Tensor = shares @ gradients
-        return summed
+        found = clip_and_sum(gradients, self._max_grad_norm, bad=bad, share=share, size=self.size)
+        bad |= found.is_bad
+        self.within = found.within
+        return found.total
 
     def _check(self, examples: int, rows: Rows) -> None:
         """Refuse examples that do not fit, and rows of no example."""
@@ -309,7 +309,7 @@ class ExampleGradients:
             own = self._buffer[: self._examples, :start]
             own.zero_()
             write(*kept)
-            clipped = self._clip(own, self._bound / len(self._layers) ** 0.5)
+            clipped = self._clip(own, 1 / len(self._layers) ** 0.5)
             for parameter in learns:
                 self._total[self._places[id(parameter)]] += clipped[self._where[id(parameter)]]
 
