@@ -26,7 +26,7 @@ from discreet.types import OwnerId
 from federated.tiny import FROZEN, TinyTask, plan_of, tiny_config
 
 OWNER = OwnerId("owner-0")
-OWN_DATA = {"owner": "clinic-a", "ledger": "/l.json", "data": "/d.parquet"}
+OWN_DATA = {"owner": "clinic-a", "ledger": "/l.jsonl", "data": "/d.parquet"}
 
 
 def context(**node_config: object) -> Context:
@@ -68,8 +68,8 @@ def ask_once(
 
 
 def test_a_simulated_owner_is_named_by_its_part(tmp_path: Path) -> None:
-    site = OwnerSite.of_node(context(**{"partition-id": 2}), tmp_path / "ledger.json")
-    assert (site.owner, site.ledger, site.data) == ("owner-2", tmp_path / "ledger.json", None)
+    site = OwnerSite.of_node(context(**{"partition-id": 2}), tmp_path / "ledger.jsonl")
+    assert (site.owner, site.ledger, site.data) == ("owner-2", tmp_path / "ledger.jsonl", None)
 
 
 def test_simulated_owners_of_two_runs_have_two_ledgers() -> None:
@@ -82,14 +82,14 @@ def test_simulated_owners_of_two_runs_have_two_ledgers() -> None:
 def test_own_data_needs_a_name_and_a_ledger_that_stays(missing: str, tmp_path: Path) -> None:
     node = {key: value for key, value in OWN_DATA.items() if key != missing}
     with pytest.raises(ValueError, match=f"no {missing}"):
-        OwnerSite.of_node(context(**node), tmp_path / "ledger.json")
+        OwnerSite.of_node(context(**node), tmp_path / "ledger.jsonl")
 
 
 def test_a_site_is_read_from_the_node_configuration() -> None:
     site = OwnerSite.of_node(context(**OWN_DATA, max_epsilon=2, max_delta=1e-6), Path("/other"))
     assert site == OwnerSite(
         owner=OwnerId("clinic-a"),
-        ledger=Path("/l.json"),
+        ledger=Path("/l.jsonl"),
         data=Path("/d.parquet"),
         max_epsilon=2.0,
         max_delta=1e-6,
@@ -113,7 +113,7 @@ def test_the_defaults_are_accepted() -> None:
 
 
 def test_a_server_cannot_talk_a_node_into_a_weak_plan(tmp_path: Path) -> None:
-    node = {**OWN_DATA, "ledger": str(tmp_path / "ledger.json")}
+    node = {**OWN_DATA, "ledger": str(tmp_path / "ledger.jsonl")}
     config = tiny_config(reproducible=True)
     reply = ask_once(
         client_app(TinyTask),
@@ -121,7 +121,7 @@ def test_a_server_cannot_talk_a_node_into_a_weak_plan(tmp_path: Path) -> None:
         config,
     )
     assert messages.refusal_of(reply) == "PolicyError"
-    assert not (tmp_path / "ledger.json").exists()
+    assert not (tmp_path / "ledger.jsonl").exists()
 
 
 def test_a_failing_task_says_where_on_the_device_only(
@@ -132,7 +132,7 @@ def test_a_failing_task_says_where_on_the_device_only(
     app = client_app(
         Broken,
         config=config,
-        ledger=tmp_path / "ledger.json",
+        ledger=tmp_path / "ledger.jsonl",
         watch=Watch(on_failure=lambda owner, error: failures.append((owner, error))),
     )
     with caplog.at_level(logging.WARNING, logger="discreet"):
@@ -147,7 +147,7 @@ def test_a_failing_task_says_where_on_the_device_only(
 
 
 def test_a_node_with_another_base_does_not_train_and_pays_nothing(tmp_path: Path) -> None:
-    config, ledger = tiny_config(), tmp_path / "ledger.json"
+    config, ledger = tiny_config(), tmp_path / "ledger.jsonl"
     reply = ask_once(
         client_app(TinyTask, config=config, ledger=ledger),
         lambda app: LocalGrid(app, [{"partition-id": 0}]),
@@ -159,7 +159,7 @@ def test_a_node_with_another_base_does_not_train_and_pays_nothing(tmp_path: Path
 
 
 def test_steps_are_charged_before_the_reply(tmp_path: Path) -> None:
-    config, ledger = tiny_config(), tmp_path / "ledger.json"
+    config, ledger = tiny_config(), tmp_path / "ledger.jsonl"
     steps: list[tuple[OwnerId, int, int]] = []
     app = client_app(
         TinyTask,
@@ -217,11 +217,11 @@ def test_plan_of_the_tests_stays_within_its_target() -> None:
 @pytest.mark.parametrize("name", ["max_epsilon", "max_delta"])
 def test_a_limit_that_limits_nothing_is_refused(name: str, limit: float, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=name):
-        OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l.json", **{name: limit})
+        OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l.jsonl", **{name: limit})
 
 
 def test_a_server_names_no_folder_that_the_owner_did_not_accept(tmp_path: Path) -> None:
-    site = OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l.json", data=tmp_path / "d")
+    site = OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l.jsonl", data=tmp_path / "d")
     asked = tiny_config(base="/srv/models/llava", reproducible=False)
     with pytest.raises(PolicyError, match="may not name folders") as caught:
         site.check(asked)

@@ -9,6 +9,7 @@ import pytest
     [
         "accounting",
         "batching",
+        "chain",
         "exactness",
         "example_gradients",
         "ledger",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from discreet.errors import BudgetExhausted
+from discreet.errors import BudgetExhausted, LedgerInUse
 from discreet.privacy import (
     CounterGenerator,
     PrivacyLedger,
@@ -527,7 +527,7 @@ def test_batch_normalisation_in_training_mode_is_refused(make_plan: Plan, seeded
     assert released(tiny, make_plan(), seeded, loss_of=loss_of).norm() > 0
 
 
-# Charging
+# Spending
 
 
 def spend_on(
@@ -557,19 +557,23 @@ def plan(make_plan: Plan) -> PrivacyPlan:
 
 @pytest.fixture
 def ledger(tmp_path: Path, plan: PrivacyPlan) -> PrivacyLedger:
-    ledger = PrivacyLedger.open(tmp_path / "ledger.json")
+    ledger = PrivacyLedger.open(tmp_path / "ledger.jsonl")
     ledger.open_account(CLINIC, plan)
     return ledger
 
 
-def test_rounds_are_charged_before_they_run_and_add_up(
+def counted(ledger: PrivacyLedger) -> list[int]:
+    return [entry.steps_counted for entry in ledger.entries(CLINIC)]
+
+
+def test_rounds_are_reserved_before_they_run_and_add_up(
     build_tiny: Build, ledger: PrivacyLedger, plan: PrivacyPlan, seeded: Seeded
 ) -> None:
     tiny = build_tiny(MIXED)
     seen: list[int] = []
 
     def on_step(record: StepRecord) -> None:
-        seen.append(sum(entry.steps for entry in ledger.entries(CLINIC)))
+        seen.append(sum(counted(ledger)))
 
     first = spend_on(tiny, ledger, plan, seeded, on_step=on_step)
     second = spend_on(tiny, ledger, plan, seeded, on_step=on_step)
@@ -592,15 +596,59 @@ def test_an_exhausted_budget_trains_nothing(
     assert ledger.spent(CLINIC).epsilon <= plan.target_epsilon
 
 
-def test_a_failed_run_stays_charged(
+@pytest.mark.parametrize("failing", [1, 4, 10])
+def test_of_a_run_that_fails_the_steps_that_began_count(
+    build_tiny: Build, ledger: PrivacyLedger, plan: PrivacyPlan, seeded: Seeded, failing: int
+) -> None:
+    tiny, done = build_tiny(MIXED), []
+
+    def loss_of(drawn: Sequence[int]) -> torch.Tensor:
+        if len(done) == failing - 1:
+            raise ZeroDivisionError
+        return tiny.loss_of(drawn)
+
+    with pytest.raises(ZeroDivisionError):
+        spend_on(tiny, ledger, plan, seeded, loss_of=loss_of, on_step=done.append)
+    assert len(done) == failing - 1
+    (entry,) = ledger.entries(CLINIC)
+    assert (entry.steps, entry.steps_started) == (10, failing)
+    assert ledger.events(CLINIC) == (plan.event(failing),)
+
+
+def test_a_run_that_fails_before_its_first_step_costs_nothing(
     build_tiny: Build, ledger: PrivacyLedger, plan: PrivacyPlan, seeded: Seeded
 ) -> None:
-    with pytest.raises(ZeroDivisionError):
-        spend_on(build_tiny(MIXED), ledger, plan, seeded, loss_of=lambda drawn: 1 / 0)
-    assert [entry.steps for entry in ledger.entries(CLINIC)] == [10]
+    with pytest.raises(ValueError, match="rows_per_example"):
+        spend_on(build_tiny(MIXED), ledger, plan, seeded, rows_per_example=0)
+    assert counted(ledger) == [0]
+    assert ledger.spent(CLINIC).epsilon == 0
 
 
-def test_a_plan_other_than_the_account_is_neither_charged_nor_run(
+def test_ctrl_c_counts_the_steps_that_began(
+    build_tiny: Build, ledger: PrivacyLedger, plan: PrivacyPlan, seeded: Seeded
+) -> None:
+    def on_step(record: StepRecord) -> None:
+        if record.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        spend_on(build_tiny(MIXED), ledger, plan, seeded, on_step=on_step)
+    assert counted(ledger) == [3]
+
+
+def test_nobody_spends_for_an_owner_while_another_training_does(
+    build_tiny: Build, ledger: PrivacyLedger, plan: PrivacyPlan, seeded: Seeded
+) -> None:
+    tiny = build_tiny(MIXED)
+    before = flat(tiny.learning)
+    with ledger.held_for(CLINIC), pytest.raises(LedgerInUse):
+        spend_on(tiny, ledger, plan, seeded)
+    assert ledger.entries(CLINIC) == ()
+    assert torch.equal(before, flat(tiny.learning))
+    spend_on(tiny, ledger, plan, seeded)
+
+
+def test_a_plan_other_than_the_account_is_neither_reserved_nor_run(
     build_tiny: Build, ledger: PrivacyLedger, make_plan: Plan, seeded: Seeded
 ) -> None:
     tiny = build_tiny(MIXED)
@@ -612,7 +660,7 @@ def test_a_plan_other_than_the_account_is_neither_charged_nor_run(
     assert torch.equal(before, flat(tiny.learning))
 
 
-def test_a_charge_that_cannot_be_written_trains_nothing(
+def test_a_reservation_that_cannot_be_written_trains_nothing(
     build_tiny: Build,
     ledger: PrivacyLedger,
     plan: PrivacyPlan,

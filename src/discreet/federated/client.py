@@ -56,7 +56,7 @@ class LocalTask(Protocol):
         ledger: PrivacyLedger,
         on_step: Callable[[StepRecord], None] | None,
     ) -> LocalResult:
-        """Train from `state` on the owner's data and charge the owner's account first."""
+        """Train from `state` on the owner's data; reserve in the owner's account first."""
 
 
 TaskFactory = Callable[[TrainConfig, Path | None], LocalTask]
@@ -119,7 +119,7 @@ class OwnerSite:
             folder = Path(platformdirs.user_data_dir("discreet")) / "simulated"
             return cls(
                 owner=OwnerId(str(node.get("owner", f"owner-{node.get('partition-id', 0)}"))),
-                ledger=ledger or folder / f"{context.run_id}.json",
+                ledger=ledger or folder / f"{context.run_id}.jsonl",
             )
         if missing := sorted({"owner", "ledger"} - set(node)):
             raise ValueError(
@@ -191,7 +191,7 @@ def local_update(
             request.state,
             owner=site.owner,
             server_round=request.server_round,
-            ledger=PrivacyLedger.open(site.ledger),
+            ledger=PrivacyLedger.open(site.ledger, run=str(message.metadata.run_id)),
             on_step=watch.on_step
             and functools.partial(watch.on_step, site.owner, request.server_round),
         )

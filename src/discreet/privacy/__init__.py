@@ -1,10 +1,11 @@
 """Plan, account for and run differentially private training."""
 
+from discreet.privacy.account import Account, Reservation
 from discreet.privacy.accounting import Event, epsilon_of
 from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, run_steps
 from discreet.privacy.exactness import ExactnessReport, check_exactness
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
-from discreet.privacy.ledger import Account, LedgerEntry, PrivacyLedger
+from discreet.privacy.ledger import PrivacyLedger, spent_together
 from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
 from discreet.privacy.randomness import CounterGenerator
 from discreet.privacy.sampling import Draw, bins, cyclic, draw_as_planned, poisson
@@ -25,10 +26,10 @@ __all__ = [
     "ExactnessReport",
     "ExampleGradients",
     "ExampleLosses",
-    "LedgerEntry",
     "LossFn",
     "PrivacyLedger",
     "PrivacyPlan",
+    "Reservation",
     "Rows",
     "SensitivityReport",
     "StepRecord",
@@ -48,4 +49,5 @@ __all__ = [
     "rows_of_counts",
     "run_steps",
     "spend",
+    "spent_together",
 ]

@@ -68,6 +68,7 @@ def run_steps(
     steps: int,
     rows_per_example: int = 1,
     max_physical_batch: int = 8,
+    before_step: Callable[[int], None] | None = None,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> None:
     """Run `steps` steps; each draws a batch, accumulates it in parts and updates once.
@@ -80,9 +81,12 @@ def run_steps(
         steps: How many updates.
         rows_per_example: Rows of each example, where `loss_of` does not say.
         max_physical_batch: Examples in memory at once. Changes speed, not the result.
+        before_step: Told the number of each step, from 1, before its batch is drawn.
         on_step: Told about each step after its update.
     """
     for step in range(1, steps + 1):
+        if before_step is not None:
+            before_step(step)
         drawn = draw()
         seen: list[torch.Tensor] = []
         rejected = 0

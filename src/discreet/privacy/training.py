@@ -32,12 +32,15 @@ One step:
 Any optimizer may follow, Adam too: what it does with the noisy gradient is post-processing.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
 from torch import nn
 
+from discreet.privacy.account import Reservation
 from discreet.privacy.batching import LossFn, StepRecord, run_steps
 from discreet.privacy.example_gradients import ExampleGradients
 from discreet.privacy.ledger import PrivacyLedger
@@ -72,36 +75,62 @@ def spend(
     user_of: Sequence[Hashable] | None = None,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> PrivacyStatement:
-    """Charge `steps` steps to the owner, then train; return what the owner has spent in all.
+    """Reserve `steps` steps of the owner, train, settle; return what the owner has spent in all.
 
-    Arguments are those of `fit_private`. If training fails, the charge stays: some of the steps
-    may have been seen.
+    Arguments are those of `fit_private`. If training fails, the steps that were started count,
+    that which failed included; if the process is killed, all that were reserved.
 
     Raises:
-        BudgetExhausted: if the steps would pass the target. Nothing is charged or trained.
+        BudgetExhausted: if the steps would pass the target. Nothing is reserved or trained.
+        LedgerInUse: if another process trains for this owner. Nothing is reserved or trained.
         ValueError: if `plan` is not the account's, or the set-up is unsafe. Nothing is trained.
-        OSError: if the charge cannot be written. Nothing is trained.
+        OSError: if the reservation cannot be written. Nothing is trained.
     """
     _check(model, optimizer, plan, steps, sampling_generator, noise_generator)
     _check_users(plan, num_examples, user_of)
     _sums(model, max_physical_batch, plan, engine)
-    ledger.charge(owner, steps=steps, plan=plan)
-    fit_private(
-        model,
-        loss_of,
-        num_examples=num_examples,
-        rows_per_example=rows_per_example,
-        plan=plan,
-        steps=steps,
-        optimizer=optimizer,
-        sampling_generator=sampling_generator,
-        noise_generator=noise_generator,
-        max_physical_batch=max_physical_batch,
-        engine=engine,
-        user_of=user_of,
-        on_step=on_step,
-    )
-    return ledger.spent(owner)
+    with ledger.held_for(owner):
+        with _settled(ledger, ledger.reserve(owner, steps=steps, plan=plan)) as count:
+            fit_private(
+                model,
+                loss_of,
+                num_examples=num_examples,
+                rows_per_example=rows_per_example,
+                plan=plan,
+                steps=steps,
+                optimizer=optimizer,
+                sampling_generator=sampling_generator,
+                noise_generator=noise_generator,
+                max_physical_batch=max_physical_batch,
+                engine=engine,
+                user_of=user_of,
+                before_step=count,
+                on_step=on_step,
+            )
+        return ledger.spent(owner)
+
+
+@contextmanager
+def _settled(ledger: PrivacyLedger, reservation: Reservation) -> Iterator[Callable[[int], None]]:
+    """Yield what counts the steps of the block as they start; settle however the block ends."""
+    started = 0
+
+    def count(step: int) -> None:
+        nonlocal started
+        started = step
+
+    try:
+        yield count
+    finally:
+        try:
+            ledger.settle(reservation, started)
+        except OSError as error:  # an error would hide that of the block, or lose what it trained
+            warnings.warn(
+                f"Expected to settle {started} of {reservation.steps} reserved steps, could not "
+                f"write the ledger ({error.strerror}): all of them count. Make room on the disk.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
 
 def fit_private(
@@ -118,9 +147,10 @@ def fit_private(
     max_physical_batch: int = 8,
     engine: Engine = "flat",
     user_of: Sequence[Hashable] | None = None,
+    before_step: Callable[[int], None] | None = None,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> None:
-    """Train the parameters of `optimizer` by DP-SGD. Charges nothing; `spend` does.
+    """Train the parameters of `optimizer` by DP-SGD. Writes to no ledger; `spend` does.
 
     The model comes back without hooks, in the modes it had and without gradients, whatever
     happens.
@@ -140,6 +170,7 @@ def fit_private(
         max_physical_batch: Examples in memory at once. Changes speed, not the result.
         engine: How gradients are made and clipped.
         user_of: The user of each example, if the plan protects users; stays on the device.
+        before_step: Told the number of each step before its batch is drawn.
         on_step: Told about each step; what it is told must not leave the device.
 
     Raises:
@@ -176,6 +207,7 @@ def fit_private(
             draw=draw_as_planned(plan, num_examples, sampling_generator),
             steps=steps,
             max_physical_batch=max_physical_batch,
+            before_step=before_step,
             on_step=on_step,
         )
 
