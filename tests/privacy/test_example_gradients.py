@@ -26,6 +26,7 @@ from transformers import LlamaForCausalLM
 
 from discreet.model import build_family
 from discreet.privacy import ExampleGradients, rows_of_counts
+from discreet.privacy.clipping import grid_of
 
 from .conftest import tiny_llama
 from .families import (
@@ -298,7 +299,8 @@ def test_grouped_clipping_is_that_of_each_layer_alone(bound: float) -> None:
     with ExampleGradients(model, capacity=5, grouped=True) as gradients:
         total = torch.zeros(gradients.size)
         gradients.add_clipped(model(inputs).square().sum(1), torch.arange(5), total, bound)
-    torch.testing.assert_close(total, wanted, rtol=1e-5, atol=1e-7)
+    # Each of five is rounded to the grid, and clipped by as much as this may add.
+    torch.testing.assert_close(total, wanted, rtol=2e-3, atol=2.5 * grid_of(bound, len(total)))
 
 
 def test_tied_weights_cannot_be_clipped_one_by_one() -> None:
