@@ -3,9 +3,10 @@
     python -m privacy.crashing     with the folder `tests` as working directory
 
 says its id once it is ready, reads lines of JSON, `{"work": ..., "folder": ...}`, and answers each
-with the id of a process; after one more line, with its exit status once it has ended. A session keeps three files in its folder: the ledger, the adapter
-and a witness. The witness is written synchronously and knows nothing of the ledger: a line each
-time noise is about to be released, and the hash of each adapter that is about to be saved.
+with the id of a process; after one more line, with its exit status once it has ended. A session
+keeps three files in its folder: the ledger, the adapter and a witness. The witness is written
+synchronously and knows nothing of the ledger: a line each time noise is about to be released, and
+the hash of each adapter that is about to be saved.
 """
 
 import contextlib
