@@ -74,7 +74,10 @@ def spent(
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
-    """Explain what was spent on each owner's data, what is left, and what that promises."""
+    """Explain what was spent on each owner's data, what is left, and what that promises.
+
+    RUN is a run folder, a run id, the file of a ledger, or 'reference', which ships.
+    """
     ledgers = {ref: _ledger(ref, runs) for ref in refs}
     found = {ref: _spendings(one, owner, examples_per_user) for ref, one in ledgers.items()}
     if owner is not None and not any(found.values()):
