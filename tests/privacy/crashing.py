@@ -1,11 +1,12 @@
 """Processes that train, to be killed: imports and builds once, forks for each one.
 
-    python -m privacy.crashing     with the folder `tests` as working directory
+    python -m privacy.crashing     with the folder `tests` on PYTHONPATH
 
 says its id once it is ready, reads lines of JSON, `{"work": ..., "folder": ...}`, and answers each
-with the id of a process; after one more line, with its exit status once it has ended. A session keeps three files in its folder: the ledger, the adapter
-and a witness. The witness is written synchronously and knows nothing of the ledger: a line each
-time noise is about to be released, and the hash of each adapter that is about to be saved.
+with the id of a process; after one more line, with its exit status once it has ended. A session
+keeps three files in its folder: the ledger, the adapter and a witness. The witness is written
+synchronously and knows nothing of the ledger: a line each time noise is about to be released, and
+the hash of each adapter that is about to be saved.
 """
 
 import contextlib
@@ -36,7 +37,7 @@ from .conftest import tiny_llama
 
 OWNER = OwnerId("owner-0")
 STEPS = 3
-CALLS = 8
+CALLS = 6
 PLAN = PrivacyPlan(
     target_epsilon=60.0,
     delta=1e-5,

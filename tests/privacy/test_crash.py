@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+import discreet
 from discreet.errors import LedgerInUse
 from discreet.privacy import PrivacyLedger, epsilon_of
 
 from .crashing import OWNER, PLAN, STEPS, Session
 
-TESTS = Path(__file__).parents[1]
+FOUND_IN = [str(Path(__file__).parents[1]), str(Path(discreet.__file__).parents[1])]
+"""Folders of this file's package and of what it tests."""
 KILLS = 50
 NOTHING = "no adapter yet"
 
@@ -61,8 +63,7 @@ class Nursery:
 def nursery() -> Iterator[Nursery]:
     with subprocess.Popen(
         [sys.executable, "-m", "privacy.crashing"],
-        cwd=TESTS,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(FOUND_IN)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

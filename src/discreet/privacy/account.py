@@ -13,11 +13,11 @@ Reads and makes records; touches no file and no clock. Four kinds, each with exa
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from discreet.privacy.accounting import Event, epsilon_of
+from discreet.privacy.accounting import Accountant, Event, OutOfRange, epsilon_of
 from discreet.privacy.chain import Record
 from discreet.privacy.plan import PrivacyPlan, require_count, require_keys
 from discreet.types import OwnerId, PrivacyStatement
@@ -102,11 +102,17 @@ class Account:
         low, high = 0, self.plan.steps
         while low < high:
             middle = (low + high + 1) // 2
-            if self.epsilon_after(middle) <= self.plan.target_epsilon:
+            if self._fits(middle):
                 low = middle
             else:
                 high = middle - 1
         return low
+
+    def _fits(self, steps: int) -> bool:
+        try:
+            return self.epsilon_after(steps) <= self.plan.target_epsilon
+        except OutOfRange:
+            return False
 
     def spent(self) -> PrivacyStatement:
         """Return what was spent, as the plan accounts for it."""
@@ -116,6 +122,36 @@ class Account:
 def events_of(entries: Sequence[Reservation]) -> tuple[Event, ...]:
     """Return the events of reservations that count, in their order."""
     return tuple(event for entry in entries for event in entry.events)
+
+
+def user_level(
+    plan: PrivacyPlan, entries: Sequence[Reservation], examples_per_user: int | None
+) -> PrivacyStatement:
+    """Return what steps of an example-level plan promise a person with several examples.
+
+    Source: Charles et al. 2024 (arXiv:2407.07737), sampling of examples.
+    """
+    if plan.unit != "example":
+        raise ValueError(
+            f"Expected steps whose unit is an example, got unit={plan.unit!r}, which is accounted "
+            "for as it is. Leave examples_per_user out."
+        )
+    require_count("examples_per_user", examples_per_user)
+    if examples_per_user != 1 and any(getattr(e.plan, "bands", 1) > 1 for e in entries):
+        raise ValueError(
+            "Expected independent noise in every step, got noise that several steps share: a "
+            "person's examples may meet in it, and no figure for them is known. Train with "
+            "unit='user'."
+        )
+    of_user = [
+        replace(event, contributions=cast(int, examples_per_user)) for event in events_of(entries)
+    ]
+    return PrivacyStatement(
+        epsilon=epsilon_of(of_user, plan.delta, cast(Accountant, "pld")),
+        delta=plan.delta,
+        unit="user",
+        neighbouring_relation=plan.neighbouring_relation,
+    )
 
 
 def first_record(ledger_id: str) -> Record:
@@ -147,25 +183,20 @@ def reserve_record(reservation: Reservation) -> Record:
     }
 
 
-def settle_record(settled: Reservation) -> Record:
+def settle_record(reservation: Reservation, steps_started: int, at: str) -> Record:
     """Return the record that says how many of the steps were started."""
+    event = reservation.plan.event(steps_started) if steps_started else None
     return {
         "kind": "settle",
-        "id": settled.id,
-        "steps": settled.steps_started,
-        "event": None if settled.event_started is None else asdict(settled.event_started),
-        "at": settled.settled_at,
+        "id": reservation.id,
+        "steps": steps_started,
+        "event": None if event is None else asdict(event),
+        "at": at,
     }
 
 
-def settled(
-    reservation: Reservation, steps_started: int, event: Event | None, at: str
-) -> Reservation:
-    """Return the reservation once it is known how many of its steps were started.
-
-    Raises:
-        ValueError: if it was settled before, or fewer steps were reserved.
-    """
+def require_started(reservation: Reservation, steps_started: int) -> None:
+    """Refuse to settle twice, or more than was reserved."""
     if reservation.is_settled:
         raise ValueError(
             f"Expected a reservation that is not settled, got {reservation.id} of "
@@ -176,11 +207,6 @@ def settled(
             f"Expected 0 <= steps_started <= {reservation.steps} as reserved, got "
             f"{steps_started!r}. Reserve steps before they are taken."
         )
-    if (event is None) != (steps_started == 0):
-        raise ValueError("Expected an event for steps that were started, and none for none.")
-    return replace(
-        reservation, steps_started=int(steps_started), event_started=event, settled_at=at
-    )
 
 
 def accounts_of(records: Sequence[Record]) -> dict[OwnerId, Account]:
@@ -201,7 +227,7 @@ def accounts_of(records: Sequence[Record]) -> dict[OwnerId, Account]:
         require_keys(f"a record of kind {kind}", record, _KEYS[kind])
         datetime.fromisoformat(record["at"])
         if kind == "open":
-            plan = PrivacyPlan.from_dict(record["plan"])
+            plan = PrivacyPlan.from_dict(_completed(PrivacyPlan, record["plan"]))
             require_fingerprint(record["fingerprint"])
             accounts[OwnerId(record["owner"])] = Account(
                 plan=plan, fingerprint=record["fingerprint"]
@@ -243,14 +269,26 @@ def _settled(record: Record, entries: dict[str, Reservation]) -> Reservation:
     """Return the reservation that a record settles."""
     if record["id"] not in entries:
         raise ValueError(f"Expected a reservation before it is settled, got {record['id']!r}.")
+    entry, steps = entries[record["id"]], record["steps"]
+    require_started(entry, steps)
+    if (record["event"] is None) != (steps == 0):
+        raise ValueError("Expected an event for steps that were started, and none for none.")
     event = None if record["event"] is None else _event(record["event"])
-    return settled(entries[record["id"]], record["steps"], event, record["at"])
+    return replace(entry, steps_started=steps, event_started=event, settled_at=record["at"])
+
+
+def _completed(kind: type[PrivacyPlan | Event], raw: dict[str, Any]) -> dict[str, Any]:
+    """Return stored values with the defaults of fields that came later.
+
+    A default stands for what was done before there was a choice. That none was lost is the chain's
+    to show.
+    """
+    return {f.name: f.default for f in fields(kind) if f.default is not MISSING} | raw
 
 
 def _event(raw: Any) -> Event:
     """Return the event that a record holds; refuse one that no plan can have."""
-    require_keys("an event", raw, {one.name for one in fields(Event)})
-    event = Event(**raw)
+    event = Event(**_completed(Event, raw))
     for name in ("noise_multiplier", "sample_rate"):
         value = getattr(event, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:

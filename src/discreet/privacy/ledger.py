@@ -32,10 +32,10 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self, cast
+from typing import Literal, Self
 
 from discreet.errors import ArtifactCorrupt, ArtifactError, BudgetExhausted, LedgerInUse
 from discreet.privacy.account import (
@@ -46,11 +46,12 @@ from discreet.privacy.account import (
     first_record,
     open_record,
     require_fingerprint,
+    require_started,
     reserve_record,
     settle_record,
-    settled,
+    user_level,
 )
-from discreet.privacy.accounting import Accountant, Event, epsilon_of
+from discreet.privacy.accounting import Event, epsilon_of
 from discreet.privacy.chain import Record, RecordChain
 from discreet.privacy.plan import PrivacyPlan, require_count
 from discreet.types import OwnerId, PrivacyStatement
@@ -182,9 +183,8 @@ class PrivacyLedger:
                     f"Expected a reservation of {reservation.owner} in '{self.path.name}', got "
                     f"{reservation.id}. Settle in the ledger that reserved."
                 )
-            reserved = known[reservation.id]
-            event = reserved.plan.event(steps_started) if steps_started else None
-            file.append(settle_record(settled(reserved, steps_started, event, _now())))
+            require_started(known[reservation.id], steps_started)
+            file.append(settle_record(known[reservation.id], steps_started, _now()))
 
     @contextmanager
     def held_for(self, owner: OwnerId) -> Iterator[None]:
@@ -229,7 +229,7 @@ class PrivacyLedger:
         account = self.account(owner)
         if unit is None and examples_per_user is None:
             return account.spent()
-        return _user_level(account.plan, account.events, examples_per_user)
+        return user_level(account.plan, account.entries, examples_per_user)
 
     def account(self, owner: OwnerId) -> Account:
         """Return an owner's plan and reservations.
@@ -303,11 +303,13 @@ def spent_together(
             if name == owner or (owner is None and (same or account.fingerprint == fingerprint)):
                 plans.append(account.plan)
                 found |= {e.id: e for e in same if e.is_settled or e.id not in found}
-    return _state_together(plans, events_of(list(found.values())), examples_per_user)
+    return _state_together(plans, list(found.values()), examples_per_user)
 
 
 def _state_together(
-    plans: Sequence[PrivacyPlan], events: Sequence[Event], examples_per_user: int | None
+    plans: Sequence[PrivacyPlan],
+    entries: Sequence[Reservation],
+    examples_per_user: int | None,
 ) -> PrivacyStatement:
     """Return the statement of steps that several plans made."""
     if not plans:
@@ -316,30 +318,8 @@ def _state_together(
     for plan in plans:
         _require_same(strictest, plan, ("unit", "neighbouring_relation"), "the other accounts")
     if examples_per_user is not None:
-        return _user_level(strictest, events, examples_per_user)
-    return strictest.state(epsilon_of(events, strictest.delta, strictest.accountant))
-
-
-def _user_level(
-    plan: PrivacyPlan, events: Sequence[Event], examples_per_user: int | None
-) -> PrivacyStatement:
-    """Return what steps of an example-level plan promise a person with several examples.
-
-    Source: Charles et al. 2024 (arXiv:2407.07737), example-level sampling.
-    """
-    if plan.unit != "example" or any(event.contributions != 1 for event in events):
-        raise ValueError(
-            f"Expected steps whose unit is an example, got unit={plan.unit!r}, which is accounted "
-            "for as it is. Leave unit and examples_per_user out."
-        )
-    require_count("examples_per_user", examples_per_user)
-    of_user = [replace(event, contributions=cast(int, examples_per_user)) for event in events]
-    return PrivacyStatement(
-        epsilon=epsilon_of(of_user, plan.delta, cast(Accountant, "pld")),
-        delta=plan.delta,
-        unit="user",
-        neighbouring_relation=plan.neighbouring_relation,
-    )
+        return user_level(strictest, entries, examples_per_user)
+    return strictest.state(epsilon_of(events_of(entries), strictest.delta, strictest.accountant))
 
 
 def _of(accounts: dict[OwnerId, Account], owner: OwnerId) -> Account:
