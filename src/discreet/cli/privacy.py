@@ -1,13 +1,10 @@
-"""`discreet privacy`: what was spent."""
+"""`discreet privacy`: what a guarantee costs before it is given, and what was spent of it."""
 
 import typer
 
+from discreet.cli.plan import plan_
 from discreet.cli.spent import spent
 
-app = typer.Typer(help="What was spent on whose data.", no_args_is_help=True)
+app = typer.Typer(help="Plan a guarantee, and see what was spent of it.", no_args_is_help=True)
+app.command("plan")(plan_)
 app.command("spent")(spent)
-
-
-@app.callback()
-def _privacy() -> None:
-    """Account for what was spent on whose data."""  # one command alone would lose its name

@@ -1,7 +1,15 @@
 """Plan, account for and run differentially private training."""
 
 from discreet.privacy.account import Account, Reservation
-from discreet.privacy.accounting import Event, epsilon_of
+from discreet.privacy.accounting import (
+    CrossCheck,
+    Event,
+    OutOfRange,
+    best_tpr,
+    cross_check,
+    epsilon_of,
+)
+from discreet.privacy.banded import BandedNoise, banded_coefficients, prefix_sum_error
 from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, run_steps
 from discreet.privacy.exactness import ExactnessReport, check_exactness
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
@@ -19,7 +27,9 @@ from discreet.privacy.training import Engine, fit_private, spend
 
 __all__ = [
     "Account",
+    "BandedNoise",
     "CounterGenerator",
+    "CrossCheck",
     "Draw",
     "Engine",
     "Event",
@@ -27,6 +37,7 @@ __all__ = [
     "ExampleGradients",
     "ExampleLosses",
     "LossFn",
+    "OutOfRange",
     "PrivacyLedger",
     "PrivacyPlan",
     "Reservation",
@@ -34,10 +45,13 @@ __all__ = [
     "SensitivityReport",
     "StepRecord",
     "Unit",
+    "banded_coefficients",
+    "best_tpr",
     "bins",
     "calibrate",
     "check_exactness",
     "clipped_sum_of",
+    "cross_check",
     "cyclic",
     "draw_as_planned",
     "draw_batches",
@@ -46,6 +60,7 @@ __all__ = [
     "fuzz_sensitivity",
     "part_of",
     "poisson",
+    "prefix_sum_error",
     "rows_of_counts",
     "run_steps",
     "spend",

@@ -17,7 +17,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, cast
 
-from discreet.privacy.accounting import Accountant, Event, OutOfRange, epsilon_of
+from discreet.privacy.accounting import Event, OutOfRange, epsilon_of
 from discreet.privacy.chain import Record
 from discreet.privacy.plan import PrivacyPlan, require_count, require_keys
 from discreet.types import OwnerId, PrivacyStatement
@@ -147,7 +147,7 @@ def user_level(
         replace(event, contributions=cast(int, examples_per_user)) for event in events_of(entries)
     ]
     return PrivacyStatement(
-        epsilon=epsilon_of(of_user, plan.delta, cast(Accountant, "pld")),
+        epsilon=epsilon_of(of_user, plan.delta, "pld"),
         delta=plan.delta,
         unit="user",
         neighbouring_relation=plan.neighbouring_relation,

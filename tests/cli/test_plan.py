@@ -1,0 +1,119 @@
+"""`discreet privacy plan` as a person types it."""
+
+import json
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from discreet.cli import main
+from discreet.cli.plan import as_table, report_on
+from discreet.privacy import Event, PrivacyPlan, best_tpr, calibrate, epsilon_of
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command in this process; return its exit status, stdout and stderr as one line."""
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["discreet", "privacy", "plan", *map(str, words)])
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, " ".join(captured.err.split())
+
+    return run
+
+
+COMMON = ("--epsilon", 4, "--steps", 100, "--examples-expected", 2000, "--expected-batch-size", 40)
+
+
+def test_the_plan_in_json_is_the_calibrated_one(plan: Run) -> None:
+    status, out, _ = plan(*COMMON, "--json")
+    found = json.loads(out)
+    assert status == 0
+    expected = calibrate(
+        target_epsilon=4.0, delta=1e-5, sample_rate=0.02, steps=100, expected_batch_size=40
+    )
+    assert PrivacyPlan.from_dict(found["plan"]) == expected
+    event = expected.event(100)
+    assert found["epsilon"]["pld"] == expected.epsilon
+    assert found["epsilon"]["pld"] < found["epsilon"]["rdp"]
+    assert found["best_attack"] == {"fpr": 0.01, "tpr": best_tpr([event], fpr=0.01)}
+    shuffled = Event(noise_multiplier=expected.noise_multiplier, sample_rate=1.0, steps=2)
+    assert found["shuffled_epsilon"] == epsilon_of([shuffled], 1e-5, "pld")
+    assert 4 < found["user_epsilon"]["2"] < found["user_epsilon"]["4"] < found["user_epsilon"]["8"]
+
+
+def test_the_report_says_what_is_promised_and_what_is_not(plan: Run) -> None:
+    status, out, err = plan(*COMMON)
+    assert (status, out) == (0, "")
+    for words in (
+        "at delta = 1e-05 (unit: example, neighbours: add_or_remove_one)",
+        "100, each with 40 examples on average",
+        "This is not a user's guarantee",
+        "in one step of every 50",
+        "a guess finds 1%",
+    ):
+        assert words in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--sampler", "bins"), "this is the epsilon without amplification"),
+        (("--sampler", "cyclic", "--bands", 4), "times the noise that independent noise leaves"),
+        (("--unit", "user", "--examples-per-user", 3), "at most 3 are used"),
+        (
+            ("--unit", "user", "--sampled", "user", "--examples-per-user", 3),
+            "mean gradient of a user",
+        ),
+        (("--clip-quantile", 0.5), "follows the 50% quantile"),
+    ],
+)
+def test_every_mechanism_is_named(plan: Run, words: tuple[object, ...], expected: str) -> None:
+    status, _, err = plan(*COMMON, *words)
+    assert status == 0
+    assert expected in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--examples-expected", 10), "at least 30 examples"),
+        (("--examples-expected", 100, "--sample-rate", 0.1), "got both"),
+        (("--unit", "user"), "examples_per_user"),
+        (("--sampler", "shuffled"), "sampler='shuffled'"),
+        (("--epsilon", 0), "target_epsilon > 0"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(
+    plan: Run, words: tuple[object, ...], expected: str
+) -> None:
+    status, _, err = plan(*words)
+    assert status != 0
+    assert expected in err.replace("\u2502 ", "")
+
+
+def test_an_epsilon_that_means_nothing_is_not_dressed_up() -> None:
+    weak = PrivacyPlan(
+        target_epsilon=100.0,
+        delta=1e-5,
+        max_grad_norm=1.0,
+        noise_multiplier=0.3,
+        sample_rate=0.1,
+        steps=20,
+        expected_batch_size=8,
+    )
+    report = report_on(weak)
+    assert report.user_epsilon[8] is None
+    cells = [str(cell) for column in as_table(report).columns for cell in column.cells]
+    assert any("means nothing" in cell for cell in cells)
+    assert any("8 examples above 200" in cell for cell in cells)
