@@ -42,9 +42,10 @@ Sampled = Literal["example", "user"]
 """What the coins of a step decide on, and what is clipped: an example, or a user's mean."""
 
 Sampler = Literal["poisson", "cyclic", "bins"]
-"""`poisson`: everything joins a step on a coin of its own. `cyclic`: everything is put at random,
-once a call, into one of `bands` groups; step t draws from group t mod `bands`, each member on a
-coin. `bins`: each epoch puts everything at random into exactly one of its steps."""
+"""`poisson`: everything joins a step on a coin of its own. `cyclic`: everything draws, once a call,
+one of `bands` groups; step t takes from group t mod `bands`, each member on a coin. `bins`:
+everything draws, once an epoch, the one step that it is in. Every draw is independent of all
+others: groups or bins made equal in size would tell, by where others went, who is there."""
 
 NeighbouringRelation = Literal["add_or_remove_one"]
 """Two data sets are neighbours if one has one unit more."""
