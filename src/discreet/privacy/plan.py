@@ -286,10 +286,13 @@ class PrivacyPlan:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the plan that `to_dict` wrote.
 
+        Ledgers of version 0.1.0 lack the fields from `sampled` on; their plans mean the defaults.
+
         Raises:
             ValueError: on a missing or unknown key, or a value out of range.
         """
-        require_keys("a privacy plan", values, {field.name for field in fields(cls)})
+        known = {field.name for field in fields(cls)}
+        require_keys("a privacy plan", values, known - (_LATER - set(values)))
         return cls(**values)
 
 
@@ -428,6 +431,17 @@ def require_keys(what: str, values: Mapping[str, Any], expected: set[str]) -> No
             f"{unknown}. Write it with the same version of discreet."
         )
 
+
+_LATER = {
+    "sampled",
+    "examples_per_user",
+    "sampler",
+    "bands",
+    "steps_per_call",
+    "clip_quantile",
+    "clip_count_noise",
+}
+"""Fields that older files lack."""
 
 _CHOICES = {
     "unit": Unit,
