@@ -100,7 +100,7 @@ def test_several_contributions_are_the_mixture_of_dp_accounting(
 ) -> None:
     event = Event(noise_multiplier=noise, sample_rate=rate, steps=100, contributions=most)
     theirs = epsilon_by_pld([event], 1e-4, grid=2e-3)
-    assert epsilon_of([event], 1e-4, "pld") == pytest.approx(theirs, rel=5e-3)
+    assert theirs * (1 - 1e-6) <= epsilon_of([event], 1e-4, "pld") <= theirs * 1.005
 
 
 @pytest.mark.parametrize(

@@ -268,3 +268,12 @@ def test_a_plan_with_another_key_is_refused(make_plan: Callable[..., PrivacyPlan
     del values["unit"]
     with pytest.raises(ValueError, match=r"missing \['unit'\]"):
         PrivacyPlan.from_dict(values)
+
+
+def test_a_plan_of_an_older_file_means_the_defaults(make_plan: Callable[..., PrivacyPlan]) -> None:
+    plan = make_plan()
+    older = dict(list(plan.to_dict().items())[:10])
+    assert list(older)[-1] == "accountant"
+    assert PrivacyPlan.from_dict(older) == plan
+    with pytest.raises(ValueError, match="unknown"):
+        PrivacyPlan.from_dict({**older, "epsilon": 1.0})

@@ -42,9 +42,10 @@ Sampled = Literal["example", "user"]
 """What the coins of a step decide on, and what is clipped: an example, or a user's mean."""
 
 Sampler = Literal["poisson", "cyclic", "bins"]
-"""`poisson`: everything joins a step on a coin of its own. `cyclic`: everything is put at random,
-once a call, into one of `bands` groups; step t draws from group t mod `bands`, each member on a
-coin. `bins`: each epoch puts everything at random into exactly one of its steps."""
+"""`poisson`: everything joins a step on a coin of its own. `cyclic`: everything draws, once a call,
+one of `bands` groups; step t takes from group t mod `bands`, each member on a coin. `bins`:
+everything draws, once an epoch, the one step that it is in. Every draw is independent of all
+others: groups or bins made equal in size would tell, by where others went, who is there."""
 
 NeighbouringRelation = Literal["add_or_remove_one"]
 """Two data sets are neighbours if one has one unit more."""
@@ -285,10 +286,13 @@ class PrivacyPlan:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the plan that `to_dict` wrote.
 
+        Ledgers of version 0.1.0 lack the fields from `sampled` on; their plans mean the defaults.
+
         Raises:
             ValueError: on a missing or unknown key, or a value out of range.
         """
-        require_keys("a privacy plan", values, {field.name for field in fields(cls)})
+        known = {field.name for field in fields(cls)}
+        require_keys("a privacy plan", values, known - (_LATER - set(values)))
         return cls(**values)
 
 
@@ -427,6 +431,17 @@ def require_keys(what: str, values: Mapping[str, Any], expected: set[str]) -> No
             f"{unknown}. Write it with the same version of discreet."
         )
 
+
+_LATER = {
+    "sampled",
+    "examples_per_user",
+    "sampler",
+    "bands",
+    "steps_per_call",
+    "clip_quantile",
+    "clip_count_noise",
+}
+"""Fields that older files lack."""
 
 _CHOICES = {
     "unit": Unit,
