@@ -194,6 +194,7 @@ def test_requests_hold_the_adapter_and_the_round(tmp_path: Path, wire: Wire) -> 
         assert set(request.content.config_records["config"]) == {
             "server-round",
             "frozen-sha256",
+            "unit",
         }
         assert not request.content.metric_records
 

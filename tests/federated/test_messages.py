@@ -117,6 +117,20 @@ def test_a_task_cannot_send_more_or_other_tensors(request_: Message, state: Stat
         messages.answer(request_, state=state, steps=1, statement=statement())
 
 
+@pytest.mark.usefixtures("grid")
+def test_the_unit_of_a_statement_is_that_of_the_plan() -> None:
+    """A server that trains for users takes every epsilon to be a user's, and a node agrees."""
+    state = filled(1.0)
+    asked = messages.ask(
+        messages.pack(state), server_round=1, frozen_hash=FROZEN, node_id=1, unit="user"
+    )
+    of_user = replace(statement(), unit="user")
+    reply = messages.answer(asked, state=state, steps=1, statement=of_user)
+    assert messages.read_answer(reply, SHAPES, unit="user").statement == of_user
+    with pytest.raises(ValueError, match="unit=user"):
+        messages.answer(asked, state=state, steps=1, statement=statement())
+
+
 def test_a_statement_of_another_unit_cannot_be_sent(request_: Message) -> None:
     with pytest.raises(ValueError, match="unit=example"):
         messages.answer(

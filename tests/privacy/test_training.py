@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from discreet.errors import BudgetExhausted, LedgerInUse
 from discreet.privacy import (
     CounterGenerator,
+    ExampleLosses,
     PrivacyLedger,
     PrivacyPlan,
     StepRecord,
@@ -393,6 +394,25 @@ def test_gradient_checkpointing_is_exact_or_refused(
         with pytest.raises(RuntimeError, match="rows"):
             released(tiny, plan, seeded, loss_of=checkpointed)
         assert traces(model) == []  # nor the gradient that autograd summed
+
+
+def test_a_batch_without_a_picture_is_no_error_where_only_the_tower_learns(
+    make_plan: Plan, seeded: Seeded, engine: str
+) -> None:
+    """To stop would tell who was drawn; the loss is a constant, and nothing is added."""
+    if engine == "opacus":
+        pytest.skip("Opacus cannot tell rows of pictures")
+    model = nn.ModuleDict({"vision_tower": nn.Linear(2, 1, bias=False)}).double()
+
+    def loss_of(drawn: Sequence[int]) -> ExampleLosses:
+        return ExampleLosses(
+            values=torch.ones(len(drawn)).double(),
+            rows={"vision": torch.zeros(0, dtype=torch.long), "language": torch.arange(len(drawn))},
+        )
+
+    tiny = Tiny(model, [[[]]] * 3)
+    found = released(tiny, make_plan(), seeded, loss_of=loss_of)
+    torch.testing.assert_close(found, seeded(1).normal(2), rtol=0, atol=grid_of(1.0, 2))
 
 
 # What is left behind

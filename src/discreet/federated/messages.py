@@ -30,8 +30,8 @@ RELEASED_METRICS = ("delta", "epsilon", "steps")
 """The numbers a client sends with its arrays; all three follow from the public plan."""
 
 _ARRAYS, _CONFIG, _METRICS = "arrays", "config", "metrics"
-_ROUND, _FROZEN = "server-round", "frozen-sha256"
-_UNIT, _NEIGHBOURS = "example", "add_or_remove_one"
+_ROUND, _FROZEN, _UNIT = "server-round", "frozen-sha256", "unit"
+_NEIGHBOURS = "add_or_remove_one"
 
 
 class BadMessage(ValueError):
@@ -45,6 +45,8 @@ class Request:
     server_round: int
     frozen_hash: str
     """SHA-256 of what the server takes every node to hold besides the arrays."""
+    unit: str
+    """What the server takes every statement to be about."""
     state: State = field(repr=False)
 
 
@@ -82,9 +84,16 @@ def unpack(record: ArrayRecord, shapes: Shapes) -> State:
     return {name: _read_array(name, record[name], shapes[name]) for name in shapes}
 
 
-def ask(arrays: ArrayRecord, *, server_round: int, frozen_hash: str, node_id: int) -> Message:
+def ask(
+    arrays: ArrayRecord,
+    *,
+    server_round: int,
+    frozen_hash: str,
+    node_id: int,
+    unit: str = "example",
+) -> Message:
     """Return the server's request to train for one round."""
-    config = ConfigRecord({_ROUND: server_round, _FROZEN: frozen_hash})
+    config = ConfigRecord({_ROUND: server_round, _FROZEN: frozen_hash, _UNIT: unit})
     content = RecordDict({_ARRAYS: arrays, _CONFIG: config})
     return instruction(content, message_type=MessageType.TRAIN, node_id=node_id)
 
@@ -103,8 +112,12 @@ def read_request(message: Message) -> Request:
     frozen_hash = config.get(_FROZEN) if config else None
     if not isinstance(frozen_hash, str):
         raise BadMessage("Expected text as frozen-sha256. Update the server.")
+    unit = config.get(_UNIT) if config else None
+    if not isinstance(unit, str):
+        raise BadMessage("Expected text as unit. Update the server.")
     shapes = {name: tuple(array.shape) for name, array in record.items()}
-    return Request(server_round=server_round, frozen_hash=frozen_hash, state=unpack(record, shapes))
+    state = unpack(record, shapes)
+    return Request(server_round=server_round, frozen_hash=frozen_hash, unit=unit, state=state)
 
 
 def answer(message: Message, *, state: State, steps: int, statement: PrivacyStatement) -> Message:
@@ -120,9 +133,10 @@ def answer(message: Message, *, state: State, steps: int, statement: PrivacyStat
             f"Expected the {len(wanted)} tensors of the request, got {len(state)} that differ in "
             "name or shape. A task returns the adapter and nothing else."
         )
-    if (statement.unit, statement.neighbouring_relation) != (_UNIT, _NEIGHBOURS):
+    unit = read_request(message).unit
+    if (statement.unit, statement.neighbouring_relation) != (unit, _NEIGHBOURS):
         raise ValueError(
-            f"Expected unit={_UNIT}, neighbouring_relation={_NEIGHBOURS}, got {statement.unit}, "
+            f"Expected unit={unit}, neighbouring_relation={_NEIGHBOURS}, got {statement.unit}, "
             f"{statement.neighbouring_relation}. Other statements cannot be sent."
         )
     released = {"delta": statement.delta, "epsilon": statement.epsilon, "steps": steps}
@@ -148,7 +162,7 @@ def refusal_of(message: Message) -> str | None:
     return reason if known else f"FlowerError{message.error.code}"
 
 
-def read_answer(message: Message, shapes: Shapes) -> Reply:
+def read_answer(message: Message, shapes: Shapes, *, unit: str = "example") -> Reply:
     """Return a client's reply after checking all of it; metrics beyond the three are not read.
 
     Raises:
@@ -164,7 +178,7 @@ def read_answer(message: Message, shapes: Shapes) -> Reply:
     if not isinstance(delta, int | float) or not 0 < delta < 1:
         raise BadMessage("Expected 0 < delta < 1 among the metrics.")
     statement = PrivacyStatement(
-        epsilon=float(epsilon), delta=float(delta), unit=_UNIT, neighbouring_relation=_NEIGHBOURS
+        epsilon=float(epsilon), delta=float(delta), unit=unit, neighbouring_relation=_NEIGHBOURS
     )
     return Reply(steps=steps, statement=statement, state=unpack(_array_record(message), shapes))
 

@@ -108,7 +108,13 @@ class AdapterAveraging(Strategy):
         self._asked = self._connected(grid)
         number = self.rounds_done + server_round
         return [
-            messages.ask(arrays, server_round=number, frozen_hash=self.frozen_hash, node_id=n)
+            messages.ask(
+                arrays,
+                server_round=number,
+                frozen_hash=self.frozen_hash,
+                node_id=n,
+                unit=self.config.unit,
+            )
             for n in self._asked
         ]
 
@@ -190,7 +196,7 @@ class AdapterAveraging(Strategy):
         """Return a reply that can be used, or raise `BadMessage` with the reason."""
         if refusal := messages.refusal_of(reply):
             raise BadMessage(refusal)
-        return messages.read_answer(reply, self.shapes)
+        return messages.read_answer(reply, self.shapes, unit=self.config.unit)
 
     def _finish(self, mean: RunningMean, report: RoundReport) -> tuple[ArrayRecord, MetricRecord]:
         """Hand out the new average, or raise if too few replies made it."""

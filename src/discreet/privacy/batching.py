@@ -19,7 +19,7 @@ plain baseline passes its own `accumulate` and `update`:
 2.0
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -109,7 +109,7 @@ def run_steps(
 
 
 def as_example_losses(
-    found: torch.Tensor | ExampleLosses, count: int, *, rows_per_example: int = 1
+    found: torch.Tensor | ExampleLosses, count: int, rows_per_example: int = 1
 ) -> ExampleLosses:
     """Return what a `LossFn` gave for `count` examples, with whose the rows are.
 
@@ -118,18 +118,24 @@ def as_example_losses(
     """
     if not isinstance(found, ExampleLosses):
         found = ExampleLosses(values=found, rows=rows_of_counts([rows_per_example] * count))
-    _check_losses(found.values, count)
+    _check_losses(found, count)
     return found
 
 
-def _check_losses(losses: torch.Tensor, expected: int) -> None:
-    """Refuse a loss that is a mean over the batch, or that leads to no gradient."""
-    if losses.shape != (expected,):
+def _check_losses(losses: ExampleLosses, expected: int) -> None:
+    """Refuse a loss that is a mean over the batch, or that leads to no gradient.
+
+    Where only a tower learns and nobody in a batch has a picture, a constant is right: it adds
+    nothing. To stop there would depend on who was drawn.
+    """
+    values, rows = losses.values, losses.rows
+    if values.shape != (expected,):
         raise ValueError(
-            f"Expected one loss for each of {expected} examples, got shape {tuple(losses.shape)}. "
+            f"Expected one loss for each of {expected} examples, got shape {tuple(values.shape)}. "
             "Reduce over tokens and rows, never over examples."
         )
-    if not losses.requires_grad:
+    has_empty_part = isinstance(rows, Mapping) and not all(len(index) for index in rows.values())
+    if not values.requires_grad and not has_empty_part:
         raise ValueError(
             "Expected losses that depend on trainable parameters, got a constant. Leave gradients "
             "on in loss_of, and attach an adapter."

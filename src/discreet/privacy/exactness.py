@@ -26,8 +26,8 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from torch import nn
 
-from discreet.privacy.batching import ExampleLosses, LossFn
-from discreet.privacy.example_gradients import ExampleGradients, part_of, rows_of_counts
+from discreet.privacy.batching import ExampleLosses, LossFn, as_example_losses
+from discreet.privacy.example_gradients import ExampleGradients, part_of
 
 IN_ONE_PASS = 1e-4
 """Largest error through the same forward pass; rounding of sums stays below."""
@@ -104,7 +104,7 @@ def check_exactness(
     found = _Comparison(model, gradients)
     alone = {}
     for index in sorted({index for batch in drawn for index in batch}):
-        losses = with_rows(loss_of([index]), 1, rows_per_example)
+        losses = as_example_losses(loss_of([index]), 1, rows_per_example)
         alone[index] = (float(losses.values.detach()), _one_by_one(gradients, losses.values)[0])
     problems = []
     for batch in drawn:
@@ -126,20 +126,6 @@ def alone_tolerance_of(model: nn.Module) -> float:
     """Return how far an example alone and in a batch may be apart by rounding."""
     formats = {p.dtype for p in model.parameters() if p.dtype in ALONE}
     return max(ALONE[dtype] for dtype in formats)
-
-
-def with_rows(
-    found: torch.Tensor | ExampleLosses, count: int, rows_per_example: int
-) -> ExampleLosses:
-    """Return losses with whose the rows are; refuse what is not one loss for each example."""
-    if not isinstance(found, ExampleLosses):
-        found = ExampleLosses(values=found, rows=rows_of_counts([rows_per_example] * count))
-    if found.values.shape != (count,):
-        raise ValueError(
-            f"Expected one loss for each of {count} examples, got shape "
-            f"{tuple(found.values.shape)}. Reduce over tokens and rows, never over examples."
-        )
-    return found
 
 
 class _Comparison:
@@ -168,7 +154,7 @@ class _Comparison:
     ) -> list[str]:
         """Take in one batch; return what could not be computed."""
         with self._gradients:
-            losses = with_rows(loss_of(batch), len(batch), rows_per_example)
+            losses = as_example_losses(loss_of(batch), len(batch), rows_per_example)
             total = torch.zeros(self._gradients.size, dtype=torch.float64)
             try:
                 rejected = self._gradients.add_clipped(
@@ -182,7 +168,7 @@ class _Comparison:
                 f"In a batch of {len(batch)}, {rejected} examples have no finite gradient and "
                 "would count as zero. Look for losses over no token, and for overflow."
             ]
-        again = with_rows(loss_of(batch), len(batch), rows_per_example).values
+        again = as_example_losses(loss_of(batch), len(batch), rows_per_example).values
         same = _one_by_one(self._gradients, again)
         singly = torch.stack([alone[index][1] for index in batch])
         self._compare(found, same)

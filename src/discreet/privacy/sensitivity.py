@@ -25,8 +25,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from discreet.privacy.batching import LossFn
-from discreet.privacy.exactness import with_rows
+from discreet.privacy.batching import LossFn, as_example_losses
 from discreet.privacy.example_gradients import ExampleGradients
 from discreet.privacy.plan import require_count
 
@@ -161,7 +160,7 @@ def clipped_sum_of(
         with gradients:
             for start in range(0, len(drawn), max_physical_batch):
                 part = drawn[start : start + max_physical_batch]
-                losses = with_rows(loss_of(part), len(part), rows_per_example)
+                losses = as_example_losses(loss_of(part), len(part), rows_per_example)
                 gradients.add_clipped(losses.values, losses.rows, total, max_grad_norm)
         return total
 

@@ -42,7 +42,7 @@ from torch import nn
 
 from discreet.privacy.account import Reservation
 from discreet.privacy.batching import LossFn, StepRecord, run_steps
-from discreet.privacy.example_gradients import ExampleGradients
+from discreet.privacy.example_gradients import ExampleGradients, refuse_mixing
 from discreet.privacy.ledger import PrivacyLedger
 from discreet.privacy.noisy_sum import GradientSums, NoisySum
 from discreet.privacy.opacus_gradients import OpacusGradients
@@ -291,12 +291,7 @@ def _check(
             "the coins of the sampling. Make two with CounterGenerator.from_os()."
         )
     _check_parameters(model, optimizer)
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
-            raise ValueError(
-                "Expected no batch normalisation in training mode, got one: it mixes the examples "
-                "of a batch. Call eval() on it."
-            )
+    refuse_mixing(model)
 
 
 def _check_parameters(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
