@@ -4,6 +4,9 @@ from discreet.privacy.accounting import Event, epsilon_of
 from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, draw_poisson, run_steps
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import Account, LedgerEntry, PrivacyLedger
+from discreet.privacy.noisy_sum import NoisySum
+from discreet.privacy.opacus_ghost import OpacusGhost
+from discreet.privacy.opacus_sum import OpacusSum
 from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
 from discreet.privacy.training import Engine, fit_private, spend
 
@@ -15,6 +18,9 @@ __all__ = [
     "ExampleLosses",
     "LedgerEntry",
     "LossFn",
+    "NoisySum",
+    "OpacusGhost",
+    "OpacusSum",
     "PrivacyLedger",
     "PrivacyPlan",
     "Rows",
