@@ -26,7 +26,7 @@ from typing import Any, Protocol, Self
 import torch
 
 from discreet.bench.workloads import Setting, Workload, build_workload
-from discreet.privacy import ExampleLosses, NoisySum, OpacusGhost, OpacusSum, PrivacyPlan
+from discreet.privacy import ExampleLosses, NoisySum, OpacusStep, OpacusWay, PrivacyPlan
 
 PLAIN = "not private"
 OURS = "flat"
@@ -90,26 +90,13 @@ class Plain:
         self._optimizer.zero_grad(set_to_none=True)
 
 
-_Make = Callable[[Workload, torch.optim.Optimizer, PrivacyPlan, torch.Generator], Mechanism]
-MECHANISMS: dict[str, _Make] = {
-    PLAIN: lambda work, optimizer, plan, noise: Plain(optimizer),
-    OURS: lambda work, optimizer, plan, noise: NoisySum(
-        work.model, optimizer, plan, noise, capacity=work.batch, grouped=False
-    ),
-    "grouped": lambda work, optimizer, plan, noise: NoisySum(
-        work.model, optimizer, plan, noise, capacity=work.batch, grouped=True
-    ),
-    "Opacus hooks": lambda work, optimizer, plan, noise: OpacusSum(
-        work.model, optimizer, plan, noise
-    ),
-    "Opacus fast gradient": lambda work, optimizer, plan, noise: OpacusGhost(
-        work.model, optimizer, plan, noise, ghost=False
-    ),
-    "Opacus ghost": lambda work, optimizer, plan, noise: OpacusGhost(
-        work.model, optimizer, plan, noise, ghost=True
-    ),
+WAYS = (PLAIN, OURS, "grouped", "Opacus hooks", "Opacus fast gradient", "Opacus ghost")
+_OPACUS: dict[str, OpacusWay] = {
+    "Opacus hooks": "hooks",
+    "Opacus fast gradient": "fast_gradient",
+    "Opacus ghost": "ghost",
 }
-SAME_SUM = (OURS, "Opacus hooks", "Opacus fast gradient", "Opacus ghost")
+SAME_SUM = (OURS, *_OPACUS)
 """Ways that clip the whole gradient of an example: their sums have to agree."""
 
 
@@ -128,7 +115,7 @@ class Measured:
 
     setting: Setting
     way: str
-    """A key of `MECHANISMS`, or a library that is not installed."""
+    """One of `WAYS`, or a library that is not installed."""
     structure_only: bool
     """The model is too small for its times to say much."""
     cpu_seconds: float | None = None
@@ -169,17 +156,17 @@ def measure(
     torch.set_num_threads(setting.threads)
     work = build_workload(setting, cache_dir=cache_dir)
     sums = {}
-    for way in MECHANISMS:
+    for way in WAYS:
         sums[way] = clipped_sum(work, way)
         on_step(way)
     timed = _by_turns(work, rounds, on_step)
     del work
     gc.collect()
     peaks = {}
-    for way in MECHANISMS if memory else ():
+    for way in WAYS if memory else ():
         peaks[way] = peak_bytes(setting, way, cache_dir=cache_dir)
         on_step(way)
-    rows = [_row(setting, way, timed, peaks, sums) for way in MECHANISMS]
+    rows = [_row(setting, way, timed, peaks, sums) for way in WAYS]
     return [*rows, *_absent(setting)]
 
 
@@ -187,7 +174,7 @@ def clipped_sum(work: Workload, way: str) -> torch.Tensor:
     """Return the sum of clipped gradients, (P,) float32, by one step of a way without noise."""
     plan = _plan(work, noise_multiplier=_SILENT, expected_batch_size=1)
     kept = _Keep(work.parameters)
-    with MECHANISMS[way](work, kept, plan, _noise(work)) as mechanism:
+    with _mechanism(way, work, kept, plan) as mechanism:
         _step(mechanism, work)
     return torch.cat([gradient.flatten().float().cpu() for gradient in kept.gradients])
 
@@ -207,9 +194,9 @@ def _by_turns(
     work: Workload, rounds: int, on_step: Callable[[str], None]
 ) -> dict[str, list[Timed]]:
     """Return the times of all ways, which start each round from another place."""
-    optimizers = {way: _optimizer(work) for way in MECHANISMS}
-    timed: dict[str, list[Timed]] = {way: [] for way in MECHANISMS}
-    order = list(MECHANISMS)
+    optimizers = {way: _optimizer(work) for way in WAYS}
+    timed: dict[str, list[Timed]] = {way: [] for way in WAYS}
+    order = list(WAYS)
     for round_ in range(rounds):
         start = round_ % len(order)
         for way in order[start:] + order[:start]:
@@ -227,7 +214,21 @@ def _optimizer(work: Workload) -> torch.optim.Optimizer:
 def _ready(way: str, work: Workload, optimizer: torch.optim.Optimizer) -> Mechanism:
     """Return a way to take steps as it would be used, with noise."""
     plan = _plan(work, noise_multiplier=1.0, expected_batch_size=work.batch)
-    return MECHANISMS[way](work, optimizer, plan, _noise(work))
+    return _mechanism(way, work, optimizer, plan)
+
+
+def _mechanism(
+    way: str, work: Workload, optimizer: torch.optim.Optimizer, plan: PrivacyPlan
+) -> Mechanism:
+    """Return a way to take steps by its name."""
+    if way == PLAIN:
+        return Plain(optimizer)
+    noise = torch.Generator(device=work.parameters[0].device).manual_seed(0)
+    if way in _OPACUS:
+        return OpacusStep(work.model, optimizer, plan, way=_OPACUS[way], noise_generator=noise)
+    return NoisySum(
+        work.model, optimizer, plan, noise, capacity=work.batch, grouped=way == "grouped"
+    )
 
 
 def _plan(work: Workload, *, noise_multiplier: float, expected_batch_size: int) -> PrivacyPlan:
@@ -240,10 +241,6 @@ def _plan(work: Workload, *, noise_multiplier: float, expected_batch_size: int) 
         steps=1,
         expected_batch_size=expected_batch_size,
     )
-
-
-def _noise(work: Workload) -> torch.Generator:
-    return torch.Generator(device=work.parameters[0].device).manual_seed(0)
 
 
 def _step(mechanism: Mechanism, work: Workload) -> Timed:

@@ -27,7 +27,6 @@ from discreet.federated import presentations
 from discreet.model import (
     FAMILIES,
     LoraSpec,
-    Row,
     Vlm,
     adapter_parameters,
     answer_losses,

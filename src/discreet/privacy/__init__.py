@@ -5,8 +5,7 @@ from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, draw_po
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import Account, LedgerEntry, PrivacyLedger
 from discreet.privacy.noisy_sum import NoisySum
-from discreet.privacy.opacus_ghost import OpacusGhost
-from discreet.privacy.opacus_sum import OpacusSum
+from discreet.privacy.opacus_step import OpacusStep, OpacusWay
 from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
 from discreet.privacy.training import Engine, fit_private, spend
 
@@ -19,8 +18,8 @@ __all__ = [
     "LedgerEntry",
     "LossFn",
     "NoisySum",
-    "OpacusGhost",
-    "OpacusSum",
+    "OpacusStep",
+    "OpacusWay",
     "PrivacyLedger",
     "PrivacyPlan",
     "Rows",

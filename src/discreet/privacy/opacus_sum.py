@@ -5,10 +5,10 @@ independent way to the same sum (`engine="opacus"`).
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import torch
 from opacus.grad_sample import GradSampleHooks
@@ -19,15 +19,8 @@ from discreet.privacy.batching import ExampleLosses
 from discreet.privacy.example_gradients import Rows, rows_of_counts
 from discreet.privacy.plan import PrivacyPlan
 
-_ON_PARAMETERS = (
-    "grad_sample",
-    "summed_grad",
-    "_forward_counter",
-    "_current_grad_sample",
-    "_norm_sample",
-)
+_ON_PARAMETERS = ("grad_sample", "summed_grad", "_forward_counter", "_current_grad_sample")
 _ON_MODULES = ("activations", "max_batch_len")
-_Hooks = TypeVar("_Hooks", bound=GradSampleHooks)
 
 
 class OpacusSum:
@@ -57,9 +50,7 @@ class OpacusSum:
 
     def __enter__(self) -> Self:
         """Put hooks on the model."""
-        self._layers, _ = self._hooks.enter_context(
-            hooked(self._model, lambda: GradSampleHooks(self._model, loss_reduction="sum"))
-        )
+        self._layers = self._hooks.enter_context(_row_gradients(self._model))
         return self
 
     def __exit__(
@@ -79,9 +70,8 @@ class OpacusSum:
         """
         values, index = losses.values, losses.rows
         rows = rows_per_example(index, len(values))
-        check_rows(self._layers, len(values) * rows)
-        with quiet_backward():
-            values.sum().backward()
+        self._check_rows(len(values) * rows)
+        _backward(values.sum())
         gradients = [self._fold(parameter, len(values), rows) for parameter in self.parameters]
         norms = torch.stack([g.flatten(1).norm(dim=1).cpu() for g in gradients])  # (P, N)
         keep = norms.isfinite().all(dim=0) & values.detach().isfinite().cpu()  # (N,)
@@ -104,6 +94,13 @@ class OpacusSum:
             parameter.grad_sample = nothing  # type: ignore[attr-defined]
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+
+    def _check_rows(self, rows: int) -> None:
+        """Refuse a layer that saw another number of rows: Opacus would pad it without a word."""
+        for layer in self._layers:
+            for inputs in getattr(layer, "activations", ()):
+                if inputs and len(inputs[0]) != rows:
+                    raise RuntimeError(_bad_rows(rows, str(len(inputs[0]))))
 
     def _fold(
         self, parameter: nn.Parameter, num_examples: int, rows_per_example: int
@@ -142,33 +139,20 @@ def _bad_rows(rows: int, got: str) -> str:
     )
 
 
-def check_rows(layers: Sequence[nn.Module], rows: int) -> None:
-    """Refuse a layer that saw another number of rows: Opacus would pad it without a word."""
-    for layer in layers:
-        for inputs in getattr(layer, "activations", ()):
-            if inputs and len(inputs[0]) != rows:
-                raise RuntimeError(_bad_rows(rows, str(len(inputs[0]))))
-
-
-@contextmanager
-def quiet_backward() -> Iterator[None]:
-    """Silence what PyTorch says of Opacus' hooks in a backward pass.
-
-    The first adapted layer reads frozen activations. That its hook sees gradients of outputs only
-    is all that is needed: Opacus multiplies them with the activations it kept.
-    """
+def _backward(total: torch.Tensor) -> None:
+    """Run the backward pass that makes Opacus' hooks compute gradients of rows."""
     with warnings.catch_warnings():
+        # The first adapted layer reads frozen activations. That its hook sees gradients of outputs
+        # only is all that is needed: Opacus multiplies them with the activations it kept.
         warnings.filterwarnings("ignore", message="Full backward hook is firing when gradients")
-        yield
+        total.backward()
 
 
 @contextmanager
-def hooked(
-    model: nn.Module, attach: Callable[[], _Hooks]
-) -> Iterator[tuple[list[nn.Module], _Hooks]]:
-    """Put Opacus' hooks on a model, and remove all traces at the end.
+def _row_gradients(model: nn.Module) -> Iterator[list[nn.Module]]:
+    """Make every backward pass leave gradients of single rows, and remove all traces at the end.
 
-    Yields the layers whose parameters learn, and the hooks.
+    Yields the layers whose parameters learn.
 
     Opacus ignores a layer in evaluation mode, so that the layers with trainable parameters are
     switched to training mode; the rest of the model keeps its modes.
@@ -178,9 +162,9 @@ def hooked(
     try:
         for layer in layers:
             layer.training = True
-        hooks = attach()
+        hooks = GradSampleHooks(model, loss_reduction="sum", strict=True)
         try:
-            yield layers, hooks
+            yield layers
         finally:
             hooks.remove_hooks()
     finally:
