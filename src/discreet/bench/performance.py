@@ -17,7 +17,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -361,6 +361,24 @@ def hardware() -> dict[str, object]:
     }
 
 
-def as_record(rows: Sequence[Measured]) -> list[dict[str, object]]:
-    """Return rows as plain values for JSON."""
-    return [asdict(row) for row in rows]
+def as_table(rows: Sequence[Measured]) -> str:
+    """Return rows as a Markdown table."""
+    head = (
+        "| model, adapter, batch | way | CPU s | wall s | time / not private "
+        "| memory / not private | sum differs by |\n|---|---|---|---|---|---|---|\n"
+    )
+    return head + "\n".join(_line(row) for row in rows)
+
+
+def _line(row: Measured) -> str:
+    """Return a row of the table."""
+    where = f"{row.setting.model}, {row.setting.adapter}, {row.setting.batch}"
+    where += " (structure)" if row.structure_only else ""
+    if row.ratio is None:
+        return f"| {where} | {row.way} | {row.note} | | | | |"
+    peak = "" if row.peak_ratio is None else f"{row.peak_ratio:.2f}"
+    differs = "" if row.sum_difference is None else f"{row.sum_difference:.0e}"
+    return (
+        f"| {where} | {row.way} | {row.cpu_seconds:.3f} | {row.wall_seconds:.3f} | {row.ratio:.2f} "
+        f"({row.ratio_low:.2f} to {row.ratio_high:.2f}) | {peak} | {differs} |"
+    )
