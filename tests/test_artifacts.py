@@ -70,7 +70,7 @@ def test_files_lie_where_the_design_says(run: RunFolder) -> None:
     files = (run.config_path, run.ledger_path, run.adapter_dir, run.card_path, run.metrics_path)
     assert [p.name for p in files] == [
         "config.toml",
-        "ledger.json",
+        "ledger.jsonl",
         "adapter",
         "card.json",
         "metrics.jsonl",

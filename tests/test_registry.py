@@ -82,7 +82,8 @@ def test_a_card_has_the_parts_the_design_names(tmp_path: Path) -> None:
     assert raw["privacy"]["worst"]["epsilon"] == 4.5
     assert set(raw["privacy"]["worst"]) == {"epsilon", "delta", "unit", "neighbouring_relation"}
     assert raw["data"] == {"licence": "CC0-1.0"}
-    assert raw["format"] == 1
+    assert raw["format"] == 2
+    assert raw["randomness"] == "AES-256-CTR, key from the operating system"
 
 
 def test_without_owners_there_is_no_guarantee(tmp_path: Path) -> None:
@@ -98,7 +99,8 @@ def test_without_owners_there_is_no_guarantee(tmp_path: Path) -> None:
         (lambda raw: raw.pop("seed"), "seed"),
         (lambda raw: raw.update(seed="0"), "seed of type int"),
         (lambda raw: raw.update(seed=True), "seed of type int"),
-        (lambda raw: raw.update(format=2), "format 1"),
+        (lambda raw: raw.update(format=3), "format 2"),
+        (lambda raw: raw.update(reproducible=True), "randomness to be what reproducible says"),
         (lambda raw: raw.update(base="small"), "base as an object"),
         (lambda raw: raw.update(created="yesterday"), "isoformat"),
         (lambda raw: raw["privacy"]["worst"].update(epsilon=0.1), "largest epsilon"),
@@ -205,7 +207,7 @@ def test_an_export_leaves_what_is_local_behind(tmp_path: Path) -> None:
     run.append_metric({"name": "replies", "value": 4, "visibility": "released"})
     copy = export(resolve("first", tmp_path / "runs"), tmp_path / "out" / "gift")
     names = {path.name for path in copy.path.iterdir()}
-    assert names == {"adapter", "card.json", "config.toml", "ledger.json", "metrics.jsonl"}
+    assert names == {"adapter", "card.json", "config.toml", "ledger.jsonl", "metrics.jsonl"}
     assert copy.read_metrics() == [{"name": "replies", "value": 4, "visibility": "released"}]
     assert not any(b"ward-7" in p.read_bytes() for p in copy.path.rglob("*") if p.is_file())
     assert resolve(str(copy.path), tmp_path, base_sha256=BASE).card == read_card(run)

@@ -52,6 +52,35 @@ def write_bytes(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file and wait until it is on disk; on failure the file stays as it was.
+
+    What follows the last newline was torn by an earlier crash and is cut off first. Two processes
+    must not append at once: let them hold a lock.
+    """
+    with path.open("a+b", buffering=0) as file:
+        end = _end_of_last_line(file.seek(0), file.read())
+        file.truncate(end)
+        try:
+            written = file.write(line + b"\n")
+            if written != len(line) + 1:
+                raise OSError(f"Wrote {written} of {len(line) + 1} bytes. Is the disk full?")
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(end)
+            raise
+
+
+def read_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file; a last line without newline, torn by a crash, is left out.
+
+    Raises:
+        ArtifactCorrupt: if there is no such file.
+    """
+    data = _read(path)
+    return data[: _end_of_last_line(0, data)].split(b"\n")[:-1]
+
+
 def write_json(path: Path, value: object) -> None:
     """Replace a file by `value` as indented JSON; NaN and infinity are refused."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
@@ -179,7 +208,7 @@ class RunFolder:
     @property
     def ledger_path(self) -> Path:
         """What each owner has spent."""
-        return self.path / "ledger.json"
+        return self.path / "ledger.jsonl"
 
     @property
     def adapter_dir(self) -> Path:
@@ -216,18 +245,7 @@ class RunFolder:
 
     def append_metric(self, record: Mapping[str, object]) -> None:
         """Add one line to `metrics.jsonl`; a line torn by an earlier crash is cut off first."""
-        line = (json.dumps(dict(record), allow_nan=False) + "\n").encode()
-        with self.metrics_path.open("a+b", buffering=0) as file:
-            end = _end_of_last_line(file.seek(0), file.read())
-            file.truncate(end)
-            try:
-                written = file.write(line)
-                if written != len(line):
-                    raise OSError(f"Wrote {written} of {len(line)} bytes. Is the disk full?")
-                os.fsync(file.fileno())
-            except BaseException:
-                file.truncate(end)
-                raise
+        append_line(self.metrics_path, json.dumps(dict(record), allow_nan=False).encode())
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Return the lines of `metrics.jsonl`; a last line torn by a crash is left out.
@@ -237,10 +255,8 @@ class RunFolder:
         """
         if not self.metrics_path.exists():
             return []
-        data = self.metrics_path.read_bytes()
-        whole = data[: _end_of_last_line(0, data)]
         try:
-            records = [json.loads(line) for line in whole.splitlines()]
+            records = [json.loads(line) for line in read_lines(self.metrics_path)]
         except ValueError as error:
             raise _corrupt(self.metrics_path, "JSON lines") from error
         if not all(isinstance(record, dict) for record in records):

@@ -9,6 +9,7 @@
     │   └── UnsafeFile       a file format that can run code (pickle) was refused
     ├── IncompatibleBase     an adapter was made for another base model
     ├── BudgetExhausted      a privacy budget would be overrun; nothing was spent
+    ├── LedgerInUse          another process trains on the same budget; nothing was spent
     ├── FederationError      too few usable replies to make an average
     └── PolicyError          a policy file asks for something that may not be done
 
@@ -50,6 +51,10 @@ class IncompatibleBase(DiscreetError):
 
 class BudgetExhausted(DiscreetError):
     """Spending would overrun a privacy budget; nothing was spent."""
+
+
+class LedgerInUse(DiscreetError):
+    """Another process trains on the budget of the same owner; nothing was spent."""
 
 
 class FederationError(DiscreetError):

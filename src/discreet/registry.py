@@ -25,7 +25,7 @@ from discreet.artifacts import (
 from discreet.errors import ArtifactCorrupt, ArtifactError, DiscreetError, IncompatibleBase
 from discreet.types import PrivacyStatement
 
-FORMAT = 1
+FORMAT = 2
 """Version of `card.json` that this code reads and writes."""
 
 LATEST = "latest"
@@ -39,7 +39,7 @@ REFERENCE_DIR = Path(__file__).parent / "reference"
 
 _KEYS: dict[str, frozenset[str]] = {
     "": frozenset({"format", "run", "base", "adapter_sha256", "lora", "privacy", "data", "commit"})
-    | {"seed", "rounds_done", "reproducible", "created"},
+    | {"seed", "rounds_done", "reproducible", "randomness", "created"},
     "base": frozenset({"name", "sha256"}),
     "privacy": frozenset({"per_owner", "worst"}),
     "data": frozenset({"licence"}),
@@ -77,6 +77,13 @@ class AdapterCard:
     """When it was written: ISO 8601, UTC."""
 
     @property
+    def randomness(self) -> str:
+        """Return where coins and noise came from."""
+        if self.reproducible:
+            return "AES-256-CTR, key from the public seed: not private"
+        return "AES-256-CTR, key from the operating system"
+
+    @property
     def worst(self) -> PrivacyStatement | None:
         """Return the statement with the largest epsilon; `None`: no guarantee at all."""
         spent = self.per_owner.values()
@@ -99,6 +106,7 @@ class AdapterCard:
             "seed": self.seed,
             "rounds_done": self.rounds_done,
             "reproducible": self.reproducible,
+            "randomness": self.randomness,
             "created": self.created,
         }
 
@@ -131,6 +139,8 @@ class AdapterCard:
         )
         if card.to_dict()["privacy"] != raw["privacy"]:
             raise ValueError("Expected the largest epsilon of all owners as worst. Card changed.")
+        if card.randomness != raw["randomness"]:
+            raise ValueError("Expected randomness to be what reproducible says. Card changed.")
         return card
 
 

@@ -5,7 +5,7 @@ import torch
 from discreet.bench.baseline import LEARNING_RATE, run_without_privacy
 from discreet.federated import AssistantTask, TrainConfig, draw_generators, example_losses
 from discreet.model import adapter_parameters, load_adapter_state
-from discreet.privacy import draw_poisson
+from discreet.privacy import poisson
 
 PLAN = TrainConfig(
     base="tiny",
@@ -29,11 +29,12 @@ def test_it_is_the_mean_over_owners_of_adam_on_the_same_poisson_batches() -> Non
             load_adapter_state(task.vlm, state)
             weights = list(adapter_parameters(task.vlm).values())
             adam = torch.optim.Adam(weights, lr=LEARNING_RATE)
-            draw = draw_generators(PLAN, owner=owner, server_round=server_round).sampling
+            chance = draw_generators(PLAN, owner=owner, server_round=server_round)
+            draw = poisson(len(examples), PLAN.sample_rate, chance.sampling)
             for _ in range(2):
                 adam.zero_grad()
                 total = torch.zeros((), requires_grad=True)
-                for index in draw_poisson(len(examples), PLAN.sample_rate, draw):
+                for index in draw():
                     both = example_losses(task.vlm, task.visual, [examples[index]])
                     total = total + (both[0] + both[1]).sum() / 2
                 gradients = torch.autograd.grad(total / 5, weights, allow_unused=True)

@@ -7,7 +7,7 @@ from discreet.bench import gradient_norms
 from discreet.data import build_examples, load_portraits, load_questions, split_questions
 from discreet.federated import VisualTokens, example_losses
 from discreet.model import LoraSpec, Vlm, adapter_parameters, adapter_state, attach_lora
-from discreet.privacy import PrivacyPlan, fit_private
+from discreet.privacy import CounterGenerator, PrivacyPlan, fit_private
 
 
 def test_norms_are_those_that_clipping_sees(tiny: Vlm) -> None:
@@ -36,12 +36,12 @@ def test_norms_are_those_that_clipping_sees(tiny: Vlm) -> None:
             ),
             steps=1,
             optimizer=torch.optim.SGD(adapter_parameters(adapted).values(), lr=1.0),
-            sampling_generator=torch.Generator().manual_seed(0),
-            noise_generator=torch.Generator().manual_seed(1),
+            sampling_generator=CounterGenerator.seeded("s"),
+            noise_generator=CounterGenerator.seeded("n"),
         )
         after = adapter_state(adapted)
         moved = torch.cat([(after[n] - before[n]).flatten() for n in after]).norm()
-        assert float(moved) == pytest.approx(min(norm, bound), rel=1e-3)
+        assert float(moved) == pytest.approx(min(norm, bound), rel=2e-3)
         for name, parameter in adapter_parameters(adapted).items():
             parameter.data.copy_(before[name])
 

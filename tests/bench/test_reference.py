@@ -19,11 +19,11 @@ from discreet.types import AUDIENCES
 def test_it_spent_what_its_plan_allows_and_its_card_says() -> None:
     card = resolve(REFERENCE, Path("runs")).card
     plan = TrainConfig.load(REFERENCE_DIR / "config.toml")
-    ledger = PrivacyLedger(REFERENCE_DIR / "ledger.json")  # open() would leave its lock
+    ledger = PrivacyLedger(REFERENCE_DIR / "ledger.jsonl")  # open() would leave its lock
     assert len(ledger.owners()) == plan.num_owners
     assert {str(owner): ledger.spent(owner) for owner in ledger.owners()} == card.per_owner
     for owner in ledger.owners():
-        assert sum(entry.steps for entry in ledger.entries(owner)) == plan.steps_total
+        assert sum(entry.steps_counted for entry in ledger.entries(owner)) == plan.steps_total
         assert 0 < ledger.spent(owner).epsilon <= plan.target_epsilon
         assert ledger.spent(owner).delta == plan.delta
     assert not card.reproducible, "noise that anybody can draw again protects nobody"
@@ -32,7 +32,7 @@ def test_it_spent_what_its_plan_allows_and_its_card_says() -> None:
 
 def test_nothing_local_ships_with_it() -> None:
     names = {path.name for path in REFERENCE_DIR.iterdir()}
-    assert names == {"adapter", "card.json", "config.toml", "ledger.json", "metrics.jsonl"}
+    assert names == {"adapter", "card.json", "config.toml", "ledger.jsonl", "metrics.jsonl"}
     metrics = RunFolder.open(REFERENCE_DIR).read_metrics()
     assert {line["visibility"] for line in metrics} == {"released"}
 

@@ -67,10 +67,10 @@ def test_every_command_has_help(discreet: Run) -> None:
 
 def test_a_run_folder_holds_what_the_design_says(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
-    assert {"config.toml", "ledger.json", "adapter", "card.json", "metrics.jsonl"} <= names
-    ledger = json.loads((trained / "ledger.json").read_text())
-    entry = ledger["owners"]["owner-0"]["entries"][0]
-    assert {"noise_multiplier", "sample_rate", "steps", "delta", "epsilon"} <= set(entry)
+    assert {"config.toml", "ledger.jsonl", "adapter", "card.json", "metrics.jsonl"} <= names
+    ledger = [json.loads(line) for line in (trained / "ledger.jsonl").read_text().splitlines()]
+    assert {record["kind"] for record in ledger} == {"ledger", "open", "reserve", "settle"}
+    assert {"noise_multiplier", "sample_rate", "steps"} <= set(ledger[-1]["event"])
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     assert {line["visibility"] for line in lines} == {"local", "released"}
     assert TrainConfig.load(trained / "config.toml").base == "tiny"
@@ -135,11 +135,11 @@ def test_reproducible_runs_give_the_same_adapter(
 
 
 def test_a_finished_run_is_not_trained_further(discreet: Run, trained: Path) -> None:
-    before = (trained / "ledger.json").read_bytes()
+    before = (trained / "ledger.jsonl").read_bytes()
     status, out, err = discreet("train", "--resume", trained, "--json")
     assert status == 0, err
     assert json.loads(out)["rounds_done"] == 1
-    assert (trained / "ledger.json").read_bytes() == before
+    assert (trained / "ledger.jsonl").read_bytes() == before
 
 
 def test_adapters_are_listed_and_shown(discreet: Run, trained: Path) -> None:
@@ -294,7 +294,7 @@ def test_the_quickstart_trains_and_answers_two_people(
         assert f"age_band={band} (estimated" in err
     assert "vetted note: Take a tick" in " ".join(err.split())
     assert "unit: example" in " ".join((out + err).split())
-    assert len(PrivacyLedger(run / "ledger.json").owners()) == 2
+    assert len(PrivacyLedger(run / "ledger.jsonl").owners()) == 2
 
 
 @pytest.mark.slow
@@ -318,9 +318,11 @@ def test_ctrl_c_leaves_a_readable_folder_and_the_charge(
     assert "Stopped" in err
     rounds = json.loads((out / "card.json").read_text())["rounds_done"]
     assert 1 <= rounds < 50
-    ledger = PrivacyLedger.open(out / "ledger.json")
-    charged = sum(entry.steps for entry in ledger.entries(ledger.owners()[0]))
-    assert charged in (20 * rounds, 20 * (rounds + 1)), "a round that began stays charged"
+    ledger = PrivacyLedger.open(out / "ledger.jsonl")
+    entries = ledger.entries(ledger.owners()[0])
+    assert all(entry.is_settled for entry in entries)
+    counted = sum(entry.steps_counted for entry in entries)
+    assert 20 * rounds <= counted <= 20 * (rounds + 1), "steps that began stay counted"
 
 
 def test_a_full_disk_is_told_and_nothing_is_lost(
@@ -344,7 +346,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     assert "OSError" in done.stderr or "File too large" in done.stderr
     assert "Traceback" not in done.stderr
     TrainConfig.load(out / "config.toml")
-    PrivacyLedger.open(out / "ledger.json")
+    PrivacyLedger.open(out / "ledger.jsonl")
 
 
 def test_bench_compare_writes_every_cell_with_its_plan(discreet: Run, tmp_path: Path) -> None:
@@ -435,7 +437,7 @@ def test_a_damaged_picture_is_found_before_anything_is_charged(
     status, _, err = discreet("train", *small_plan, "--data", path, "--out", tmp_path / "run")
     assert status == 1
     assert "portrait 4" in " ".join(err.split())
-    assert not (tmp_path / "run" / "ledger.json").exists()
+    assert not (tmp_path / "run" / "ledger.jsonl").exists()
 
 
 @pytest.mark.parametrize("name", ["run[red]x", "[/x]"])

@@ -99,7 +99,7 @@ def test_two_clinics_train_the_tiny_model_and_the_server_shelves_it(
     nodes = [
         {
             "owner": f"clinic-{seed}",
-            "ledger": str(tmp_path / f"clinic-{seed}" / "ledger.json"),
+            "ledger": str(tmp_path / f"clinic-{seed}" / "ledger.jsonl"),
             "data": str(write_people(tmp_path / f"clinic-{seed}" / "people.parquet", seed)),
         }
         for seed in (1, 2)
@@ -126,7 +126,7 @@ def test_a_bundle_holds_the_two_apps_and_no_data(tmp_path: Path) -> None:
         shutil.copytree(ROOT / folder, app / folder)
     shutil.copy(ROOT / "pyproject.toml", app)
     planted = ["data/patients.jsonl", "clients/patients.jsonl", "notes.md", "extra.py"]
-    planted += ["runs/first/ledger.json", "server/metrics.json", "src/discreet/plan.toml"]
+    planted += ["runs/first/ledger.jsonl", "server/metrics.json", "src/discreet/plan.toml"]
     for name in planted:
         (app / name).parent.mkdir(parents=True, exist_ok=True)
         (app / name).write_text("Jane Doe")

@@ -60,7 +60,7 @@ def train(
 
 def steps_charged(run: RunFolder) -> dict[str, list[int]]:
     ledger = PrivacyLedger.open(run.ledger_path)
-    return {str(o): [e.steps for e in ledger.entries(o)] for o in ledger.owners()}
+    return {str(o): [e.steps_counted for e in ledger.entries(o)] for o in ledger.owners()}
 
 
 def same(one: State, other: State) -> bool:
@@ -83,7 +83,7 @@ def charge(run: RunFolder, owner: OwnerId, steps: int) -> None:
     """Spend some of an owner's budget beforehand."""
     ledger = PrivacyLedger.open(run.ledger_path)
     ledger.open_account(owner, plan_of(CONFIG))
-    ledger.charge(owner, steps=steps)
+    ledger.reserve(owner, steps=steps)
 
 
 def test_a_run_trains_all_rounds_and_writes_everything(run: RunFolder) -> None:
@@ -109,7 +109,7 @@ def test_the_average_is_that_of_the_owners_own_results(run: RunFolder) -> None:
     for index, owner in enumerate(OWNERS):
         config = tiny_config(num_rounds=1)
         task = TinyTask(config)
-        ledger = PrivacyLedger.open(run.path / f"alone-{index}.json")
+        ledger = PrivacyLedger.open(run.path / f"alone-{index}.jsonl")
         result = task.train(
             task.initial_state(), owner=owner, server_round=1, ledger=ledger, on_step=None
         )
@@ -157,25 +157,25 @@ def test_ctrl_c_in_round_2_leaves_a_readable_run_that_goes_on(run: RunFolder) ->
     assert published == [1]
     assert TrainConfig.load(run.config_path) == CONFIG
     assert {line["round"] for line in run.read_metrics() if line["name"] == "replies"} == {1}
-    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3, 3]}
+    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3, 2]}, "two steps had begun"
 
     outcome = train(run, on_round=lambda n, _, __: published.append(n))
     assert published == [1, 1], "the hook catches up with the round on disk"
     assert (outcome.rounds_done, outcome.ended) == (1, "budget_exhausted")
     assert same(outcome.state, checkpoint.state)
-    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3, 3]}
+    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3, 2]}
     assert run.read_metrics()[-1]["name"] == "ended"
 
 
 def test_an_owner_whose_round_was_lost_sits_out_and_the_others_finish(run: RunFolder) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(run, on_step=stop_at(2, owner="owner-0"))
-    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3]}
+    assert steps_charged(run) == {"owner-0": [3, 2], "owner-1": [3]}
     reports: list[RoundReport] = []
     outcome = train(run, on_round=lambda _, __, report: reports.append(report))
     assert (outcome.rounds_done, outcome.ended) == (2, "completed")
     assert reports[-1].dropped == {1000: "BudgetExhausted"}
-    assert steps_charged(run) == {"owner-0": [3, 3], "owner-1": [3, 3]}
+    assert steps_charged(run) == {"owner-0": [3, 2], "owner-1": [3, 3]}
 
 
 def test_a_run_stopped_between_rounds_ends_as_if_it_had_not(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_the_servers_app_runs_the_same_rounds(tmp_path: Path) -> None:
     nodes = [{"partition-id": index} for index in range(2)]
     settings = {**CONFIG.as_mapping(), "run_folder": str(tmp_path / "apps")}
     grid = LocalGrid(
-        client_app(TinyTask, ledger=tmp_path / "ledger.json"), nodes, run_config=settings
+        client_app(TinyTask, ledger=tmp_path / "ledger.jsonl"), nodes, run_config=settings
     )
     hooks: list[int] = []
     app = server_app(TinyTask, publisher=lambda *_: lambda number, __, ___: hooks.append(number))
@@ -310,7 +310,7 @@ def test_the_servers_app_runs_the_same_rounds(tmp_path: Path) -> None:
     assert checkpoint is not None
     assert same(checkpoint.state, direct.state)
     assert hooks == [1, 2]
-    assert not (tmp_path / "apps" / "ledger.json").exists(), "the server holds no ledger"
+    assert not (tmp_path / "apps" / "ledger.jsonl").exists(), "the server holds no ledger"
 
 
 def test_a_run_that_lost_its_ledger_does_not_go_on(run: RunFolder) -> None:

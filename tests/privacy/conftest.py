@@ -1,5 +1,6 @@
 """Small real models, their losses, and the slow obvious way to a clipped sum."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from discreet.privacy import PrivacyPlan
+from discreet.privacy import CounterGenerator, PrivacyPlan
 
 PAD = -100
 
@@ -40,12 +41,18 @@ class Tiny:
         return by_row.reshape(len(drawn), -1).sum(1)
 
     def clipped_sum(self, drawn: Sequence[int], max_grad_norm: float) -> torch.Tensor:
-        """Return the sum of clipped gradients by one backward pass for each example, (P,)."""
-        total = torch.zeros(sum(p.numel() for p in self.learning), dtype=torch.float64)
+        """Return the sum of clipped gradients by one backward pass for each example, (P,).
+
+        Each is clipped a little shorter and rounded to the grid, as `privacy.clipping` says.
+        """
+        size = sum(p.numel() for p in self.learning)
+        grid = 2.0 ** math.floor(math.log2(max_grad_norm / 512 / size**0.5))
+        reach = max_grad_norm * (1 - 2**-20) - size**0.5 * grid / 2
+        total = torch.zeros(size, dtype=torch.float64)
         for index in drawn:
             parts = torch.autograd.grad(self.loss_of([index]).sum(), self.learning)
             gradient = torch.cat([part.flatten() for part in parts])
-            total += gradient * min(1.0, max_grad_norm / gradient.norm().item())
+            total += (gradient * min(1.0, reach / gradient.norm().item()) / grid).round() * grid
         return total
 
 
@@ -109,5 +116,5 @@ def make_plan() -> Callable[..., PrivacyPlan]:
 
 
 @pytest.fixture(scope="session")
-def seeded() -> Callable[[int], torch.Generator]:
-    return lambda seed: torch.Generator().manual_seed(seed)
+def seeded() -> Callable[[int], CounterGenerator]:
+    return lambda seed: CounterGenerator.seeded(str(seed))

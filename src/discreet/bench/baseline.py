@@ -11,7 +11,7 @@ import torch
 
 from discreet.federated import AssistantTask, RunningMean, draw_generators
 from discreet.model import adapter_parameters, adapter_state, load_adapter_state
-from discreet.privacy import ExampleLosses, run_steps
+from discreet.privacy import ExampleLosses, draw_as_planned, run_steps
 from discreet.types import OwnerId
 
 LEARNING_RATE = 3e-2
@@ -55,10 +55,8 @@ def _train(
         task.loss_of(owner),
         accumulate,
         update,
-        num_examples=len(task.examples_of(owner)),
-        sample_rate=task.config.sample_rate,
+        draw=draw_as_planned(task.plan, len(task.examples_of(owner)), chance.sampling),
         steps=task.config.local_steps,
-        sampling_generator=chance.sampling,
         max_physical_batch=task.config.max_physical_batch,
         on_step=None,
     )

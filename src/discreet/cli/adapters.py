@@ -61,8 +61,9 @@ def show(
     table.add_row("rounds", str(card.rounds_done))
     for owner, statement in sorted(card.per_owner.items()):
         table.add_row(escape(owner), escape(str(statement)))
+    table.add_row("randomness", escape(card.randomness))
     if card.reproducible:
-        table.add_row("beware", "reproducible: whoever knows the seed can remove the noise")
+        table.add_row("beware", "whoever knows the seed can remove the noise")
     table.add_row("data", escape(card.data_licence))
     table.add_row("code", escape(card.commit or "unknown"))
     table.add_row("created", escape(card.created))

@@ -3,11 +3,27 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from discreet import __version__
 from discreet.cli.options import Cache, Json, show_json, talk
+
+Private = Annotated[
+    bool,
+    typer.Option("--private", help="Check that private training of a model keeps its promise."),
+]
+Model = Annotated[
+    str, typer.Option(help="With --private: small, tiny, or a folder with a local checkpoint.")
+]
+Parts = Annotated[
+    str,
+    typer.Option(help="With --private: what is adapted, of language, vision and connector."),
+]
+Trials = Annotated[
+    int, typer.Option(help="With --private: neighbouring batches for each way of clipping.")
+]
 
 
 def version() -> None:
@@ -15,8 +31,25 @@ def version() -> None:
     typer.echo(__version__)
 
 
-def doctor(cache: Cache = None, as_json: Json = False) -> None:
-    """Check that the packaged people, notes, model and perceiver load and belong together."""
+def doctor(
+    cache: Cache = None,
+    as_json: Json = False,
+    private: Private = False,
+    model: Model = "small",
+    parts: Parts = "language",
+    trials: Trials = 12,
+) -> None:
+    """Check that the packaged people, notes, model and perceiver load and belong together.
+
+    With --private: that gradients of examples are exact on a model, for no, one and several
+    pictures, and that one record moves their clipped sum by no more than the clipping norm. Words
+    and pictures are random; no data is read.
+    """
+    if private:
+        from discreet.cli.private_check import check_private
+
+        check_private(model, parts=parts, trials=trials, cache=cache, as_json=as_json)
+        return
     checks: dict[str, Callable[[], str]] = {
         "people": _people,
         "notes": _notes,

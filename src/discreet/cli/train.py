@@ -157,11 +157,11 @@ def _promise(plan: TrainConfig) -> str:
     statement = PrivacyStatement(
         epsilon=plan.target_epsilon,
         delta=plan.delta,
-        unit="example",
+        unit=plan.unit,
         neighbouring_relation="add_or_remove_one",
     )
     chance = (
-        "Noise is drawn from the seed (reproducible): for public data only."
+        "Not private: noise is drawn from the public seed (reproducible); for public data only."
         if plan.reproducible
         else "Noise comes from the operating system and is not recorded."
     )

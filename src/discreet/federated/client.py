@@ -5,18 +5,14 @@ else, and turns its result, or its failure, into a reply that `messages` allows.
 """
 
 import functools
-import hashlib
 import logging
-import secrets
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import platformdirs
-import torch
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
@@ -25,13 +21,10 @@ from discreet.federated import messages
 from discreet.federated.config import TrainConfig
 from discreet.federated.messages import State
 from discreet.model import EMBEDDED
-from discreet.privacy import PrivacyLedger, StepRecord
+from discreet.privacy import CounterGenerator, PrivacyLedger, StepRecord
 from discreet.types import OwnerId, PrivacyStatement
 
 logger = logging.getLogger(__name__)
-
-_MT19937_WORDS = 624
-_MT19937_OFFSET = 24
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +56,7 @@ class LocalTask(Protocol):
         ledger: PrivacyLedger,
         on_step: Callable[[StepRecord], None] | None,
     ) -> LocalResult:
-        """Train from `state` on the owner's data and charge the owner's account first."""
+        """Train from `state` on the owner's data; reserve in the owner's account first."""
 
 
 TaskFactory = Callable[[TrainConfig, Path | None], LocalTask]
@@ -126,7 +119,7 @@ class OwnerSite:
             folder = Path(platformdirs.user_data_dir("discreet")) / "simulated"
             return cls(
                 owner=OwnerId(str(node.get("owner", f"owner-{node.get('partition-id', 0)}"))),
-                ledger=ledger or folder / f"{context.run_id}.json",
+                ledger=ledger or folder / f"{context.run_id}.jsonl",
             )
         if missing := sorted({"owner", "ledger"} - set(node)):
             raise ValueError(
@@ -168,8 +161,8 @@ class OwnerSite:
 class Generators:
     """Sources of chance for one owner and one round; kept apart and never recorded."""
 
-    sampling: torch.Generator = field(repr=False)
-    noise: torch.Generator = field(repr=False)
+    sampling: CounterGenerator
+    noise: CounterGenerator
 
 
 def draw_generators(config: TrainConfig, *, owner: OwnerId, server_round: int) -> Generators:
@@ -179,12 +172,11 @@ def draw_generators(config: TrainConfig, *, owner: OwnerId, server_round: int) -
     owners are visited does not matter.
     """
     if not config.reproducible:
-        return Generators(_unpredictable(), _unpredictable())
-    sampling, noise = torch.Generator(), torch.Generator()
-    for use, generator in (("sampling", sampling), ("noise", noise)):
-        text = f"{config.seed}/{server_round}/{use}/{owner}"
-        generator.manual_seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]))
-    return Generators(sampling, noise)
+        return Generators(CounterGenerator.from_os(), CounterGenerator.from_os())
+    text = f"{config.seed}/{server_round}/{owner}"
+    return Generators(
+        CounterGenerator.seeded(f"sampling/{text}"), CounterGenerator.seeded(f"noise/{text}")
+    )
 
 
 def local_update(
@@ -199,7 +191,7 @@ def local_update(
             request.state,
             owner=site.owner,
             server_round=request.server_round,
-            ledger=PrivacyLedger.open(site.ledger),
+            ledger=PrivacyLedger.open(site.ledger, run=str(message.metadata.run_id)),
             on_step=watch.on_step
             and functools.partial(watch.on_step, site.owner, request.server_round),
         )
@@ -271,17 +263,3 @@ def _refuse(message: Message, owner: OwnerId, watch: Watch, error: Exception) ->
     if watch.on_failure:
         watch.on_failure(owner, error)
     return messages.refuse(message, error)
-
-
-def _unpredictable() -> torch.Generator:
-    """Return a generator whose whole state comes from the operating system.
-
-    `Generator.manual_seed` keeps 32 bits of its seed on the CPU, few enough to try them all; this
-    fills the 624 words of the Mersenne Twister instead. It is not a cryptographic generator.
-    """
-    generator = torch.Generator()
-    state = generator.manual_seed(0).get_state().numpy()
-    end = _MT19937_OFFSET + 8 * _MT19937_WORDS
-    words = np.frombuffer(secrets.token_bytes(4 * _MT19937_WORDS), dtype=np.uint32)
-    state[_MT19937_OFFSET:end].view(np.uint64)[:] = words
-    return generator.set_state(torch.from_numpy(state))

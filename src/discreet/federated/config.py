@@ -18,6 +18,14 @@ from discreet.artifacts import read_toml, write_toml
 
 MOST = 1_000_000
 """Largest count in a plan: a typing mistake is told, not waited for."""
+CHOICES = {
+    "unit": ("example", "user"),
+    "sampled": ("example", "user"),
+    "sampler": ("poisson", "cyclic", "bins"),
+    "optimizer": ("sgd", "adam"),
+    "engine": ("flat", "grouped", "opacus"),
+}
+"""Words that a field may hold. What may stand together is `PrivacyPlan`'s to say."""
 SERVER_KEYS = ("run_folder",)
 """Settings of a Flower run that say where the server writes; no part of the plan."""
 
@@ -55,6 +63,28 @@ class TrainConfig:
     """Probability that a step draws an example, above 0 and at most 1."""
     expected_batch_size: int = 30
     """Divisor of the noisy sum, 1 or more; about `sample_rate` times the examples of an owner."""
+    unit: str = "example"
+    """What is hidden: `example`, or `user`, all examples of one person."""
+    sampled: str = "example"
+    """What is drawn into a step: `example`, or `user`, whose examples then have one voice."""
+    examples_per_user: int | None = None
+    """Most examples of one person, 1 or more; needed where users are hidden. Of somebody with more,
+    some are left out."""
+    sampler: str = "poisson"
+    """How a step is drawn: `poisson`; `cyclic`, for `bands`; or `bins`, each once in an epoch,
+    whose epsilon is without amplification."""
+    bands: int = 1
+    """Steps over which noise is correlated, 1 or more; above 1 with `cyclic` only."""
+    clip_quantile: float | None = None
+    """Quantile of gradient norms that the clipping norm follows, between 0 and 1; left out: it
+    stays `max_grad_norm`."""
+    clip_count_noise: float = 0.0
+    """Standard deviation of the noise on the count behind `clip_quantile`; a twentieth of
+    `expected_batch_size` is usual, and it has to be above half of the noise multiplier."""
+    optimizer: str = "sgd"
+    """`sgd` or `adam`; both see noisy gradients only."""
+    engine: str = "flat"
+    """How gradients of examples are made: `flat`, `grouped` or `opacus`."""
     max_physical_batch: int = 8
     """Examples in memory at once, 1 or more; changes speed and memory, not the guarantee."""
     learning_rate: float = 80.0
@@ -112,6 +142,16 @@ class TrainConfig:
             f"dirichlet_alpha > 0 and at most {MOST}",
             "Leave it out for an even split.",
         )
+        for name, known in CHOICES.items():
+            value = getattr(self, name)
+            self._require(name, value in known, f"{name} to be one of {', '.join(known)}")
+        per_user = self.examples_per_user
+        self._require(
+            "examples_per_user",
+            per_user is None or 1 <= per_user <= MOST,
+            f"examples_per_user >= 1 and at most {MOST}",
+        )
+        self._require("bands", 1 <= self.bands <= MOST, f"bands >= 1 and at most {MOST}")
         self._require("seed", 0 <= self.seed < 2**63, "seed >= 0 and below 2**63")
         self._require("base", bool(self.base), "a base model", "Use base = 'small'.")
         self._require(

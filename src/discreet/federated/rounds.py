@@ -4,8 +4,8 @@
     outcome = run_federation(config, run, task, on_round=publish)
 
 A run goes on where it stopped: `checkpoint.safetensors` holds the last average together with the
-number of its round, the ledger holds what was charged. A round that was interrupted starts again
-and is charged again, so that an owner's budget may end before the last round; that owner then sits
+number of its round, the ledger holds what was spent. A round that was interrupted starts again
+and is paid for again, so that an owner's budget may end before the last round; that owner then sits
 out.
 """
 
@@ -246,12 +246,16 @@ def released_statements(run: RunFolder) -> dict[str, PrivacyStatement]:
 
 def _settle_ledger(run: RunFolder) -> None:
     """Make the ledger of a new run before anything else; a run that began must have one."""
-    if run.config_path.exists() and not run.ledger_path.exists():
+    if not run.config_path.exists() or run.ledger_path.exists():
+        PrivacyLedger.open(run.ledger_path)
+        return
+    try:
+        PrivacyLedger(run.ledger_path).owners()
+    except ArtifactCorrupt as error:
         raise ArtifactCorrupt(
             f"Expected '{run.ledger_path.name}' in run '{run.id}', which has begun, found none: "
             "nobody would know what was spent. Restore it from a copy, or start a new run."
-        )
-    PrivacyLedger.open(run.ledger_path)
+        ) from error
 
 
 def _plan_hash(config: TrainConfig, task: LocalTask) -> str:

@@ -6,6 +6,7 @@ its two losses are averaged before its gradient is clipped.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,14 @@ def plan_of(config: TrainConfig) -> PrivacyPlan:
         steps=config.steps_total,
         expected_batch_size=config.expected_batch_size,
         max_grad_norm=config.max_grad_norm,
+        unit=config.unit,  # type: ignore[arg-type]
+        sampled=config.sampled,  # type: ignore[arg-type]
+        examples_per_user=config.examples_per_user,
+        sampler=config.sampler,  # type: ignore[arg-type]
+        bands=config.bands,
+        steps_per_call=config.local_steps,
+        clip_quantile=config.clip_quantile,
+        clip_count_noise=config.clip_count_noise,
     )
 
 
@@ -101,6 +110,24 @@ def _allowed(example: Example) -> list[Observation]:
 def _by_length(examples: list[Example]) -> list[Example]:
     """Return examples from short to long: batches are drawn in order and need less padding."""
     return sorted(examples, key=lambda e: len(e.note) + len(e.question) + len(e.answer))
+
+
+def _bounded(indices: list[int], portraits: Sequence[Portrait], config: TrainConfig) -> list[int]:
+    """Return the indices less those by which a person has more than the plan allows.
+
+    Where examples are drawn and users are hidden, the bound is part of the guarantee. Each person
+    is looked at alone, so that one person more leaves the others as they were.
+    """
+    if config.unit != "user" or config.sampled != "example" or config.examples_per_user is None:
+        return indices
+    seen: Counter[str] = Counter()
+    kept = []
+    for index in indices:
+        person = portraits[index].identity_id
+        seen[person] += 1
+        if seen[person] <= config.examples_per_user:
+            kept.append(index)
+    return kept
 
 
 def _decode_all(portraits: Sequence[Portrait]) -> None:
@@ -197,7 +224,7 @@ class AssistantTask:
                 build_examples(
                     portraits,
                     questions,
-                    indices=indices,
+                    indices=_bounded(indices, portraits, config),
                     alpha=config.dirichlet_alpha,
                     owner=owner,
                     seed=config.seed,
@@ -212,6 +239,10 @@ class AssistantTask:
     def examples_of(self, owner: OwnerId) -> list[Example]:
         """Return what an owner holds."""
         return self.owned[OWN] if OWN in self.owned else self.owned[owner]
+
+    def users_of(self, owner: OwnerId) -> list[str]:
+        """Return the person of each of the owner's examples; it never leaves the device."""
+        return [example.identity_id for example in self.examples_of(owner)]
 
     @property
     def frozen_hash(self) -> str:
@@ -263,6 +294,8 @@ class AssistantTask:
             sampling_generator=chance.sampling,
             noise_generator=chance.noise,
             max_physical_batch=self.config.max_physical_batch,
+            engine=self.config.engine,  # type: ignore[arg-type]
+            user_of=self.users_of(owner) if self.plan.unit == "user" else None,
             on_step=record,
         )
         return LocalResult(
@@ -285,7 +318,8 @@ class AssistantTask:
     def optimizer(self) -> torch.optim.Optimizer:
         """Return a fresh optimiser over the adapter.
 
-        Plain SGD: Adam's first steps would turn every coordinate that is mostly noise into a full
-        step, and the runs are a few large steps long.
+        Plain SGD by default: Adam's first steps would turn every coordinate that is mostly noise
+        into a full step, and the runs are a few large steps long.
         """
-        return torch.optim.SGD(adapter_parameters(self.vlm).values(), lr=self.config.learning_rate)
+        kind = torch.optim.Adam if self.config.optimizer == "adam" else torch.optim.SGD
+        return kind(adapter_parameters(self.vlm).values(), lr=self.config.learning_rate)

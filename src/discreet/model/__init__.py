@@ -1,7 +1,17 @@
 """Load any vision-language model, adapt it, measure its answers, let it write."""
 
 from discreet.model.base import CACHE_DIR, EMBEDDED, Vlm, load
-from discreet.model.families import FAMILIES, Family, FamilyName, build_family
+from discreet.model.families import (
+    FAMILIES,
+    PARTS,
+    Family,
+    FamilyName,
+    Part,
+    Sample,
+    build_family,
+    family_of,
+    load_family,
+)
 from discreet.model.generation import GUIDANCE, check_guidance, generate
 from discreet.model.lora import (
     LoraSpec,
@@ -38,13 +48,16 @@ __all__ = [
     "GUIDANCE",
     "IGNORED",
     "IMAGE_TOKEN",
+    "PARTS",
     "PROJECTOR_PATH",
     "Batch",
     "Family",
     "FamilyName",
     "FrozenPrefix",
     "LoraSpec",
+    "Part",
     "Row",
+    "Sample",
     "Vlm",
     "adapter_parameters",
     "adapter_state",
@@ -57,12 +70,14 @@ __all__ = [
     "check_guidance",
     "collate",
     "encode_images",
+    "family_of",
     "frozen_adapter_hash",
     "generate",
     "image_processor",
     "load",
     "load_adapter",
     "load_adapter_state",
+    "load_family",
     "load_tower",
     "person_line",
     "pixel_values",

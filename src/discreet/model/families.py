@@ -1,73 +1,130 @@
-"""A tiny random member of each family of vision-language models, and batches for it.
+"""The families of vision-language models: a tiny random member of each, and batches for any member.
 
 For checks of what training does to a model's structure: how many rows its layers see for an example
-with no, one or several pictures differs from family to family. Never for answers.
+with no, one or several pictures differs from family to family. Words and pictures are random, so
+that nothing is said about the quality of answers.
 
     >>> family = build_family("llava")
     >>> family.losses(family.draw([2, 0], seed=0)).shape
     torch.Size([2])
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 import transformers as hf
+from safetensors import SafetensorError
+from torch import nn
 from torch.nn.functional import cross_entropy
+
+from discreet.artifacts import refuse_unsafe_files
+from discreet.errors import ArtifactCorrupt, DataError, UnsafeFile
+from discreet.model.base import EMBEDDED, load
 
 FamilyName = Literal[
     "llava", "smolvlm", "idefics3", "paligemma", "qwen2_vl", "qwen2_5_vl", "gemma3"
 ]
 FAMILIES: tuple[FamilyName, ...] = get_args(FamilyName)
+Part = Literal["language", "vision", "connector"]
+PARTS: tuple[Part, ...] = get_args(Part)
 IGNORED = -100
-_PAD, _BOS, _EOS, _START, _END, _VIDEO, _IMAGE, _WORDS = 0, 1, 2, 3, 4, 5, 6, 7
+_PAD, _BOS, _EOS, _START, _END, _VIDEO, _IMAGE = 0, 1, 2, 3, 4, 5, 6
 _VOCABULARY = 160
 _TOKENS = 4
-"""Visual tokens of a picture, in every family here."""
+"""Visual tokens of a picture, in every tiny member here."""
+_SPECIAL = ("pad", "bos", "eos", "image", "video", "boi", "eoi", "vision_start", "vision_end")
+_IN_TOWER = re.compile(r"(?:^|\.)(?:vision_\w+|visual)\.(?!merger)")
+_BETWEEN = {
+    "llava": r".*multi_modal_projector\.linear_[12]",
+    "smolvlm": r".*connector\.modality_projection\.proj",
+    "idefics3": r".*connector\.modality_projection\.proj",
+    "paligemma": r".*multi_modal_projector\.linear",
+    "qwen2_vl": r".*visual\.merger\.mlp\.\d",
+    "qwen2_5_vl": r".*visual\.merger\.mlp\.\d",
+}
+"""The linear layers between the towers; Gemma 3 has none, its projection is a bare parameter."""
+_ATTENTION = r".*\.(q_proj|v_proj|qkv|attn\.proj)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One example: some pictures, then words to predict."""
 
-    ids: torch.Tensor
-    """(T,) int64; each picture is `_TOKENS` placeholders."""
+    ids: torch.Tensor = field(repr=False)
+    """(T,) int64, with a placeholder for each visual token."""
     answer: int
     """Tokens at the end that carry a label."""
-    pictures: tuple[torch.Tensor, ...]
+    pictures: tuple[torch.Tensor, ...] = field(repr=False)
     """(3, side, side) each, or (patches, width) where the family takes patches."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Family:
-    """A tiny model, with how its examples become a batch."""
+    """A model, with how its examples become a batch."""
 
-    name: FamilyName
+    name: str
+    """A `FamilyName`, or the type of a model that reads no pictures."""
     model: Any = field(repr=False)
-    side: int
+    tokens: int
+    """Visual tokens of a picture; 0 where the model reads none."""
+    side: int = 0
     """Side of a picture in pixels."""
     patches: int = 1
     """Rows of a picture in the vision tower: 1, or its patches where these are laid end to end."""
     merged: int = 1
     """Rows of a picture in the connector."""
-    connector: str = ""
-    """Pattern of the linear layers between the towers; empty where there is none."""
 
-    def draw(self, pictures: Sequence[int], *, seed: int, words: int = 8) -> list[Sample]:
-        """Return random examples with so many pictures each, of different lengths."""
+    def lora_targets(self, parts: Sequence[Part]) -> list[str]:
+        """Return the names of the layers for LoRA: attention of the towers, and the connector."""
+        between = _BETWEEN.get(self.name, "")
+        found = []
+        for name, module in self.model.named_modules():
+            if not isinstance(module, nn.Linear):
+                continue
+            if between and re.fullmatch(between, name):
+                part: Part = "connector"
+            elif not re.fullmatch(_ATTENTION, name):
+                continue
+            else:
+                part = "vision" if _IN_TOWER.search(name) else "language"
+            if part in parts:
+                found.append(name)
+        return found
+
+    def draw(
+        self, pictures: Sequence[int], *, seed: int, words: int = 8, answers: Sequence[int] = ()
+    ) -> list[Sample]:
+        """Return random examples with so many pictures each, of different lengths.
+
+        Args:
+            pictures: For each example, how many.
+            seed: Decides words and pictures.
+            words: Length of the shortest text; each further one is a token longer.
+            answers: For each example, how many tokens carry a label; all but the first by default.
+        """
         draw = torch.Generator().manual_seed(seed)
-        flat = self.patches > 1
+        config = self.model.config
+        text = config.get_text_config()
+        is_word = torch.ones(text.vocab_size, dtype=torch.bool)
+        is_word[[i for name in _SPECIAL if (i := _token(config, name)) is not None]] = False
+        allowed = is_word.nonzero().flatten()
+        first, last = _around(config)
+        picture = [*first, *[_token(config, "image")] * self.tokens, *last]
         samples = []
         for place, count in enumerate(pictures):
-            said = torch.randint(_WORDS, _VOCABULARY, (words + place,), generator=draw)
-            picture = [_START, *[_IMAGE] * _TOKENS, _END]
-            shape = (self.patches, 3 * 4 * 4) if flat else (3, self.side, self.side)
+            said = allowed[torch.randint(len(allowed), (words + place,), generator=draw)]
+            start = _token(config, "bos") or int(allowed[0])
             samples.append(
                 Sample(
-                    ids=torch.cat([torch.tensor([_BOS, *picture * count]), said]),
-                    answer=len(said) - 1,
-                    pictures=tuple(torch.randn(shape, generator=draw) for _ in range(count)),
+                    ids=torch.cat([torch.tensor([start, *picture * count]), said]),
+                    answer=answers[place] if answers else len(said) - 1,
+                    pictures=tuple(
+                        torch.randn(self._picture_shape(), generator=draw) for _ in range(count)
+                    ),
                 )
             )
         return samples
@@ -75,29 +132,44 @@ class Family:
     def losses(
         self, samples: Sequence[Sample], *, padding: Literal["left", "right"] = "right"
     ) -> torch.Tensor:
-        """Return the mean token loss of each example, (N,), from one forward pass."""
-        width = max(len(sample.ids) for sample in samples)
-        ids = torch.full((len(samples), width), _PAD)
-        labels = torch.full((len(samples), width), IGNORED)
-        for row, sample in enumerate(samples):
-            start = width - len(sample.ids) if padding == "left" else 0
-            end = start + len(sample.ids)
-            ids[row, start:end] = sample.ids
-            labels[row, end - sample.answer : end] = sample.ids[-sample.answer :]
-        mask = (ids != _PAD).long()
-        batch = {"input_ids": ids, "attention_mask": mask, **self._pictures(samples)}
-        if self.name == "paligemma":
-            batch["token_type_ids"] = (labels != IGNORED).long()
-        if self.name == "gemma3":
-            batch["token_type_ids"] = (ids == _IMAGE).long()
-        if self.patches > 1:
-            batch["mm_token_type_ids"] = (ids == _IMAGE).long()
-        logits = self.model(**batch).logits[:, :-1]
+        """Return the mean token loss of each example, (N,), from one forward pass.
+
+        An example without an answer has loss 0.
+        """
+        inputs, labels = self.collate(samples, padding=padding)
+        logits = self.model(**inputs).logits[:, :-1]
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         tokens = cross_entropy(
             logits.transpose(1, 2), labels[:, 1:], ignore_index=IGNORED, reduction="none"
         )
-        return tokens.sum(1) / (labels[:, 1:] != IGNORED).sum(1)
+        return tokens.sum(1) / (labels[:, 1:] != IGNORED).sum(1).clamp(min=1)
+
+    def collate(
+        self, samples: Sequence[Sample], *, padding: Literal["left", "right"] = "right"
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Return what the model takes, and labels (N, T), `IGNORED` where there is none."""
+        width = max(len(sample.ids) for sample in samples)
+        pad = _token(self.model.config, "pad") or 0
+        ids = torch.full((len(samples), width), pad)
+        mask = torch.zeros_like(ids)
+        labels = torch.full_like(ids, IGNORED)
+        for row, sample in enumerate(samples):
+            start = width - len(sample.ids) if padding == "left" else 0
+            end = start + len(sample.ids)
+            ids[row, start:end] = sample.ids
+            mask[row, start:end] = 1
+            labels[row, end - sample.answer : end] = sample.ids[len(sample.ids) - sample.answer :]
+        inputs = {"input_ids": ids, "attention_mask": mask, **self._pictures(samples)}
+        image = _token(self.model.config, "image")
+        is_picture = ids.eq(-1 if image is None else image)
+        if self.name == "paligemma":
+            inputs["token_type_ids"] = (labels != IGNORED).long()
+        if self.name == "gemma3":
+            inputs["token_type_ids"] = is_picture.long()
+        if self.patches > 1:
+            inputs["mm_token_type_ids"] = is_picture.long()
+        device = self.model.device
+        return {name: value.to(device) for name, value in inputs.items()}, labels.to(device)
 
     def rows(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
         """Return, for each part of the model, the example of each row."""
@@ -109,9 +181,16 @@ class Family:
             "connector": owners.repeat_interleave(counts * self.merged),
         }
 
+    def _picture_shape(self) -> tuple[int, ...]:
+        if self.patches == 1:
+            return (3, self.side, self.side)
+        vision = self.model.config.vision_config
+        return (self.patches, 3 * vision.temporal_patch_size * vision.patch_size**2)
+
     def _pictures(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
         """Return all pictures of a batch in the form that the family takes."""
-        dtype = next(self.model.parameters()).dtype
+        floats = (p.dtype for p in self.model.parameters() if p.dtype.is_floating_point)
+        dtype = next(floats)
         found = [picture.to(dtype) for sample in samples for picture in sample.pictures]
         if not found:
             return {}
@@ -131,13 +210,135 @@ class Family:
         return {"pixel_values": pixels, "pixel_attention_mask": real}
 
 
+def family_of(model: Any) -> Family:
+    """Return how examples of a Hugging Face model become batches, read from its configuration.
+
+    Args:
+        model: Of one of `FAMILIES`, or a causal language model.
+
+    Raises:
+        ValueError: if it reads pictures in a form that is not known here.
+    """
+    config = model.config
+    name = config.model_type
+    if name in ("qwen2_vl", "qwen2_5_vl"):
+        merge = config.vision_config.spatial_merge_size
+        patches = (2 * merge) ** 2
+        return Family(name=name, model=model, tokens=4, patches=patches, merged=4)
+    if name in FAMILIES:
+        side = config.vision_config.image_size
+        return Family(name=name, model=model, tokens=_visual_tokens(config), side=side)
+    if hasattr(config, "vision_config") or hasattr(config, "audio_config"):
+        raise ValueError(
+            f"Expected one of the families {', '.join(FAMILIES)} or a language model, got "
+            f"'{name}', whose batches are not known here. Call check_exactness() and "
+            "fuzz_sensitivity() of discreet.privacy with a loss_of of your own."
+        )
+    return Family(name=name, model=model, tokens=0)
+
+
+def load_family(base: str, *, cache_dir: Path | None = None) -> Family:
+    """Return a model with how its examples become batches, in float32, frozen, from local files.
+
+    Args:
+        base: `small`, `tiny`, or a folder with a safetensors checkpoint of any family or of a
+            causal language model. No code in it is run.
+        cache_dir: Folder for the converted `small`; the user's cache folder by default.
+
+    Raises:
+        ArtifactCorrupt: if weights are damaged or missing.
+        DataError: if there is no checkpoint, or transformers does not know its type.
+        UnsafeFile: if the folder holds pickled weights, or no others.
+        ValueError: if it reads pictures in a form that is not known here.
+    """
+    if base in EMBEDDED:
+        return family_of(load(base, cache_dir=cache_dir).model)
+    return family_of(_read(Path(base)).eval().requires_grad_(False))
+
+
+def _read(folder: Path) -> Any:
+    """Return the model in a folder; what could run code, and weights left to chance, are errors."""
+    if not (folder / "config.json").is_file():
+        raise DataError(
+            f"Expected {', '.join(map(repr, EMBEDDED))} or a folder with config.json and "
+            f"safetensors, got '{folder}'. Save a model there with save_pretrained()."
+        )
+    refuse_unsafe_files(folder)
+    if not list(folder.glob("*.safetensors")):
+        raise UnsafeFile(
+            f"Expected safetensors weights in '{folder.name}', found none. Save them with "
+            "save_pretrained()."
+        )
+    local = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = hf.AutoConfig.from_pretrained(folder, **local)
+        reads_pictures = hasattr(config, "vision_config")
+        kind = hf.AutoModelForImageTextToText if reads_pictures else hf.AutoModelForCausalLM
+        model, report = kind.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            **local,
+        )
+    except SafetensorError as error:
+        raise ArtifactCorrupt(
+            f"Expected safetensors weights in '{folder.name}', got a damaged file. Copy it again."
+        ) from error
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"Expected a model that transformers {hf.__version__} loads without code of its own, "
+            f"could not load '{folder.name}' ({type(error).__name__}). Call check_exactness() of "
+            "discreet.privacy on the model once you have loaded it."
+        ) from error
+    if report["missing_keys"]:
+        raise ArtifactCorrupt(
+            f"Expected every weight of the model in '{folder.name}', {len(report['missing_keys'])} "
+            "are missing. Copy the whole checkpoint again."
+        )
+    return model
+
+
 def build_family(name: FamilyName, *, seed: int = 0) -> Family:
     """Return the tiny model of a family; the same for one seed."""
     if name not in FAMILIES:
         raise ValueError(f"Expected a family among {', '.join(FAMILIES)}, got {name!r}.")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return _BUILD[name](name)
+        return family_of(_BUILD[name](name))
+
+
+def _visual_tokens(config: Any) -> int:
+    """Return how many placeholders a picture takes."""
+    vision = config.vision_config
+    patches = (vision.image_size // vision.patch_size) ** 2 if hasattr(vision, "patch_size") else 0
+    if config.model_type in ("smolvlm", "idefics3"):
+        return int(patches // config.scale_factor**2)
+    if config.model_type == "gemma3":
+        return int(config.mm_tokens_per_image)
+    if config.model_type == "paligemma":
+        return int(patches)
+    return int(config.image_seq_length)
+
+
+def _token(config: Any, name: str) -> int | None:
+    """Return the id of a special token, however a family spells it; None where there is none."""
+    for holder in (config.get_text_config(), config):
+        for spelling in (f"{name}_token_id", f"{name}_token_index"):
+            found = getattr(holder, spelling, None)
+            if found is not None:
+                return int(found[0] if isinstance(found, list) else found)
+    return None
+
+
+def _around(config: Any) -> tuple[list[int], list[int]]:
+    """Return the tokens before and after those of a picture."""
+    pairs = (("vision_start", "vision_end"), ("boi", "eoi"))
+    for first, last in pairs:
+        start, end = _token(config, first), _token(config, last)
+        if start is not None and end is not None:
+            return [start], [end]
+    return [], []
 
 
 _TEXT: dict[str, Any] = {
@@ -159,7 +360,7 @@ _TOWER: dict[str, Any] = {
 }
 
 
-def _llava(name: FamilyName) -> Family:
+def _llava(name: FamilyName) -> Any:
     config = hf.LlavaConfig(
         vision_config=hf.CLIPVisionConfig(
             **{**_TOWER, "num_hidden_layers": 3}, image_size=28, patch_size=14, projection_dim=32
@@ -170,15 +371,10 @@ def _llava(name: FamilyName) -> Family:
         vision_feature_select_strategy="default",
         image_seq_length=_TOKENS,
     )
-    return Family(
-        name=name,
-        model=hf.LlavaForConditionalGeneration(config),
-        side=28,
-        connector=r".*multi_modal_projector\.linear_[12]",
-    )
+    return hf.LlavaForConditionalGeneration(config)
 
 
-def _idefics(name: FamilyName) -> Family:
+def _idefics(name: FamilyName) -> Any:
     kind = "SmolVLM" if name == "smolvlm" else "Idefics3"
     vision = getattr(hf, f"{kind}VisionConfig")(**_TOWER, image_size=32, patch_size=8)
     config = getattr(hf, f"{kind}Config")(
@@ -189,15 +385,10 @@ def _idefics(name: FamilyName) -> Family:
         pad_token_id=_PAD,
         tie_word_embeddings=False,
     )
-    return Family(
-        name=name,
-        model=getattr(hf, f"{kind}ForConditionalGeneration")(config),
-        side=32,
-        connector=r".*connector\.modality_projection\.proj",
-    )
+    return getattr(hf, f"{kind}ForConditionalGeneration")(config)
 
 
-def _paligemma(name: FamilyName) -> Family:
+def _paligemma(name: FamilyName) -> Any:
     config = hf.PaliGemmaConfig(
         vision_config=hf.SiglipVisionConfig(
             **_TOWER, image_size=28, patch_size=14, projection_dim=32, vision_use_head=False
@@ -207,15 +398,10 @@ def _paligemma(name: FamilyName) -> Family:
         projection_dim=32,
         hidden_size=32,
     )
-    return Family(
-        name=name,
-        model=hf.PaliGemmaForConditionalGeneration(config),
-        side=28,
-        connector=r".*multi_modal_projector\.linear",
-    )
+    return hf.PaliGemmaForConditionalGeneration(config)
 
 
-def _gemma3(name: FamilyName) -> Family:
+def _gemma3(name: FamilyName) -> Any:
     config = hf.Gemma3Config(
         vision_config=hf.SiglipVisionConfig(
             **_TOWER, image_size=28, patch_size=14, vision_use_head=False
@@ -228,14 +414,13 @@ def _gemma3(name: FamilyName) -> Family:
         boi_token_index=_START,
         eoi_token_index=_END,
     )
-    return Family(
-        name=name,
-        model=hf.Gemma3ForConditionalGeneration(config),
-        side=28,
-    )
+    model = hf.Gemma3ForConditionalGeneration(config)
+    # It starts at zero, and no picture would change anything.
+    nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.2)
+    return model
 
 
-def _qwen(name: FamilyName) -> Family:
+def _qwen(name: FamilyName) -> Any:
     kind = "Qwen2VL" if name == "qwen2_vl" else "Qwen2_5_VL"
     rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
     vision: dict[str, Any] = {
@@ -264,17 +449,10 @@ def _qwen(name: FamilyName) -> Family:
         vision_start_token_id=_START,
         vision_end_token_id=_END,
     )
-    return Family(
-        name=name,
-        model=getattr(hf, f"{kind}ForConditionalGeneration")(config),
-        side=16,
-        patches=16,
-        merged=_TOKENS,
-        connector=r".*visual\.merger\.mlp\.\d",
-    )
+    return getattr(hf, f"{kind}ForConditionalGeneration")(config)
 
 
-_BUILD: dict[FamilyName, Callable[[FamilyName], Family]] = {
+_BUILD: dict[FamilyName, Callable[[FamilyName], Any]] = {
     "llava": _llava,
     "smolvlm": _idefics,
     "idefics3": _idefics,

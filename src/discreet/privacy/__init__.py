@@ -1,36 +1,58 @@
 """Plan, account for and run differentially private training."""
 
+from discreet.privacy.account import Account, Reservation
 from discreet.privacy.accounting import Event, epsilon_of
-from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, draw_poisson, run_steps
+from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, run_steps
+from discreet.privacy.exactness import ExactnessReport, check_exactness
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
-from discreet.privacy.ledger import Account, LedgerEntry, PrivacyLedger
+from discreet.privacy.ledger import PrivacyLedger, spent_together
 from discreet.privacy.noisy_sum import NoisySum
 from discreet.privacy.opacus_step import OpacusStep, OpacusWay
 from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
+from discreet.privacy.randomness import CounterGenerator
+from discreet.privacy.sampling import Draw, bins, cyclic, draw_as_planned, poisson
+from discreet.privacy.sensitivity import (
+    SensitivityReport,
+    clipped_sum_of,
+    draw_batches,
+    fuzz_sensitivity,
+)
 from discreet.privacy.training import Engine, fit_private, spend
 
 __all__ = [
     "Account",
+    "CounterGenerator",
+    "Draw",
     "Engine",
     "Event",
+    "ExactnessReport",
     "ExampleGradients",
     "ExampleLosses",
-    "LedgerEntry",
     "LossFn",
     "NoisySum",
     "OpacusStep",
     "OpacusWay",
     "PrivacyLedger",
     "PrivacyPlan",
+    "Reservation",
     "Rows",
+    "SensitivityReport",
     "StepRecord",
     "Unit",
+    "bins",
     "calibrate",
-    "draw_poisson",
+    "check_exactness",
+    "clipped_sum_of",
+    "cyclic",
+    "draw_as_planned",
+    "draw_batches",
     "epsilon_of",
     "fit_private",
+    "fuzz_sensitivity",
     "part_of",
+    "poisson",
     "rows_of_counts",
     "run_steps",
     "spend",
+    "spent_together",
 ]

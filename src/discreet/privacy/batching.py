@@ -1,4 +1,4 @@
-"""The loop that private and plain training share: draw a Poisson batch, feed it in parts, update.
+"""The loop that private and plain training share: draw a batch, feed it in parts, update.
 
 It computes no gradient, adds no noise and promises nothing. `fit_private` makes it private; a
 plain baseline passes its own `accumulate` and `update`:
@@ -14,8 +14,7 @@ plain baseline passes its own `accumulate` and `update`:
 ...     optimizer.step()
 ...     optimizer.zero_grad()
 >>> run_steps(lambda drawn: (weight - targets[list(drawn)]) ** 2, accumulate, update,
-...           num_examples=3, sample_rate=1.0, steps=50,
-...           sampling_generator=torch.Generator().manual_seed(0))
+...           draw=lambda: [0, 1, 2], steps=50)
 >>> round(weight.item(), 2)
 2.0
 """
@@ -26,6 +25,7 @@ from dataclasses import dataclass, field
 import torch
 
 from discreet.privacy.example_gradients import Rows, rows_of_counts
+from discreet.privacy.sampling import Draw
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,12 +64,11 @@ def run_steps(
     accumulate: Callable[[ExampleLosses], int],
     update: Callable[[], None],
     *,
-    num_examples: int,
-    sample_rate: float,
+    draw: Draw,
     steps: int,
-    sampling_generator: torch.Generator,
     rows_per_example: int = 1,
     max_physical_batch: int = 8,
+    before_step: Callable[[int], None] | None = None,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> None:
     """Run `steps` steps; each draws a batch, accumulates it in parts and updates once.
@@ -78,29 +77,22 @@ def run_steps(
         loss_of: Called with at most `max_physical_batch` indices; never with none.
         accumulate: Takes in the losses of one part; returns how many examples it rejected.
         update: Ends a step; called after an empty batch too.
-        num_examples: Size of the data, which is private. 0 draws empty batches.
-        sample_rate: Chance of each example to be drawn.
+        draw: Decides which examples are in a step and nothing else; called once for each.
         steps: How many updates.
-        sampling_generator: Decides which examples are drawn and nothing else.
         rows_per_example: Rows of each example, where `loss_of` does not say.
         max_physical_batch: Examples in memory at once. Changes speed, not the result.
+        before_step: Told the number of each step, from 1, before its batch is drawn.
         on_step: Told about each step after its update.
     """
     for step in range(1, steps + 1):
-        drawn = draw_poisson(num_examples, sample_rate, sampling_generator)
+        if before_step is not None:
+            before_step(step)
+        drawn = draw()
         seen: list[torch.Tensor] = []
         rejected = 0
         for start in range(0, len(drawn), max_physical_batch):
             part = drawn[start : start + max_physical_batch]
-            found = loss_of(part)
-            losses = (
-                found
-                if isinstance(found, ExampleLosses)
-                else ExampleLosses(
-                    values=found, rows=rows_of_counts([rows_per_example] * len(part))
-                )
-            )
-            _check_losses(losses.values, len(part))
+            losses = as_example_losses(loss_of(part), len(part), rows_per_example=rows_per_example)
             seen.append(losses.values.detach().float().cpu())
             rejected += accumulate(losses)
         update()
@@ -116,15 +108,18 @@ def run_steps(
             )
 
 
-def draw_poisson(num_examples: int, sample_rate: float, generator: torch.Generator) -> list[int]:
-    """Return the indices of a Poisson batch: each example joins on a coin of its own.
+def as_example_losses(
+    found: torch.Tensor | ExampleLosses, count: int, *, rows_per_example: int = 1
+) -> ExampleLosses:
+    """Return what a `LossFn` gave for `count` examples, with whose the rows are.
 
-    Drawn in float64, so that `sample_rate` is met to 2**-53 and not to 2**-24.
+    Raises:
+        ValueError: if there is not one differentiable loss for each example.
     """
-    coins = torch.rand(
-        num_examples, generator=generator, device=generator.device, dtype=torch.float64
-    )
-    return [int(index) for index in torch.nonzero(coins < sample_rate).flatten()]
+    if not isinstance(found, ExampleLosses):
+        found = ExampleLosses(values=found, rows=rows_of_counts([rows_per_example] * count))
+    _check_losses(found.values, count)
+    return found
 
 
 def _check_losses(losses: torch.Tensor, expected: int) -> None:

@@ -8,7 +8,9 @@ belongs to. A row is whatever stands in the first dimension: a text, a picture, 
 
 Exact for LoRA and rsLoRA on linear layers, of quantised bases too, and for whole linear layers,
 embeddings and normalisations (PEFT's `modules_to_save`), tied or not. What else learns is refused
-by name before anything is trained: DoRA, LoRA on embeddings or convolutions, trainable tokens.
+by name before anything is trained: DoRA and other variants of LoRA, LoRA on embeddings,
+convolutions or bare parameters, trainable tokens and prompts, and adapters that are no LoRA.
+Frozen layers that mix the examples of a batch are refused too.
 
     >>> layer, x = torch.nn.Linear(3, 2, bias=False), torch.randn(4, 3)
     >>> with ExampleGradients(layer, capacity=2) as gradients:
@@ -29,16 +31,25 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
+from peft import PromptEmbedding, PromptEncoder
 from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.nn.functional import embedding, linear
+
+from discreet.privacy.clipping import clip_and_sum
 
 Rows = torch.Tensor | Mapping[str, torch.Tensor]
 """The example of each row that a layer sees, (rows,) int64: one for all layers, or one for each
 part of the model (`part_of`)."""
 
-MARGIN = 2.0**-20
-"""Norms are in float32; each gradient is clipped this much shorter than the bound."""
+_PLAIN = {
+    ("peft.tuners.lora.layer", "Linear"),
+    ("peft.tuners.lora.bnb", "Linear8bitLt"),
+    ("peft.tuners.lora.bnb", "Linear4bit"),
+    ("peft.tuners.ln_tuning.layer", "LNTuningLayer"),
+}
+"""Layers of PEFT that call what learns in them on the rows that they are given."""
 _VISION = re.compile(r"(?:^|\.)(?:vision_\w+|visual)(?:\.|$)")
 _CONNECTOR = re.compile(r"(?:^|\.)(?:multi_modal_projector|connector|merger)(?:\.|$)")
 
@@ -63,6 +74,30 @@ def rows_of_counts(counts: Sequence[int]) -> torch.Tensor:
     tensor([0, 0, 2])
     """
     return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts, dtype=torch.long))
+
+
+def refuse_mixing(model: nn.Module) -> None:
+    """Refuse layers, frozen ones too, whose output for an example depends on the others in a batch.
+
+    LLM.int8() with a threshold takes a whole column of activations out of int8 as soon as one
+    example has an outlier in it (Dettmers et al. 2022, section 3.2, arXiv:2208.07339): the losses
+    of all others change, and clipping bounds none of that.
+
+    Raises:
+        ValueError: if there is one, by name.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+            raise ValueError(
+                f"Expected no batch normalisation in training mode, got '{name}': it mixes the "
+                "examples of a batch. Call eval() on it."
+            )
+        if getattr(getattr(module, "state", None), "threshold", 0) > 0:
+            raise ValueError(
+                f"Expected int8 layers without a threshold for outliers, got '{name}': an outlier "
+                "of one example changes how those of all others are computed. Load the base with "
+                "BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)."
+            )
 
 
 _Forward = Callable[..., torch.Tensor]
@@ -119,8 +154,10 @@ class ExampleGradients:
             grouped: Clip layer by layer.
 
         Raises:
-            ValueError: if something learns that no exact gradient is known for, by name.
+            ValueError: if something learns that no exact gradient is known for, or a layer mixes
+                examples, by name; grouped, also if two layers share what learns.
         """
+        refuse_mixing(model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         """What learns, in the order of the model."""
         if not self.parameters:
@@ -133,16 +170,21 @@ class ExampleGradients:
         """Numbers that learn, P."""
         self._grouped = grouped
         self._layers = list(self._find_layers(model))
+        if grouped:
+            self._refuse_shared()
         widest = max(sum(p.numel() for p in layer.learns) for layer in self._layers)
         self._width: int = widest if grouped else self.size
         self._capacity = capacity
         self._device = self.parameters[0].device
         self._where: dict[int, slice] = {} if grouped else self._places
         self._let_go()
-        self._bound = 0.0
+        self._max_grad_norm = 0.0
+        self.within = 0
+        """Gradients of the last pass that were no longer than the bound; flat mode only."""
 
     def __enter__(self) -> Self:
         """Let the layers emit."""
+        self._forget_grads()
         for layer in self._layers:
             layer.module.forward = self._starting(layer.forward)
         return self
@@ -156,6 +198,7 @@ class ExampleGradients:
         """Leave no trace on the layers, and keep nothing of the data."""
         for layer in self._layers:
             del layer.module.forward
+        self._forget_grads()
         self._let_go()
 
     def _let_go(self) -> None:
@@ -166,7 +209,6 @@ class ExampleGradients:
         self._owners: dict[str | None, _Owners] = {}
         self._written: set[int] = set()
         self._seen: set[int] = set()
-        self._bound = 0.0
         self._is_done = False
 
     def _starting(self, forward: _Forward) -> _Forward:
@@ -184,12 +226,13 @@ class ExampleGradients:
     ) -> int:
         """Run the backward pass of some examples and add their clipped gradients to `total`.
 
-        An example whose loss or gradient is not finite adds nothing.
+        An example whose loss or gradient is not finite adds nothing; grouped, it adds nothing
+        from the layer on in which that is seen.
 
         Args:
             losses: (N,), each of its own example only; N up to `capacity`.
             rows: The example of each row.
-            total: (P,), changed in place.
+            total: (P,), changed in place; in float64 it stays exact (see `clipping`).
             max_grad_norm: L2 bound on what one example adds.
 
         Returns:
@@ -205,14 +248,14 @@ class ExampleGradients:
         self._let_go()
         parts = rows.items() if isinstance(rows, Mapping) else [(None, rows)]
         self._owners = {part: _owners(index, count, self._device) for part, index in parts}
-        self._total, self._bound = total, max_grad_norm * (1 - MARGIN)
+        self._total, self._max_grad_norm, self.within = total, max_grad_norm, 0
         self._bad = ~losses.detach().isfinite()
         dtype = self.parameters[0].dtype
         self._buffer = torch.empty(count, self._width, dtype=dtype, device=self._device)
-        losses.sum().backward()
+        if losses.requires_grad:  # not if a batch has no picture, and only the tower learns
+            losses.sum().backward()
         if any(parameter.grad is not None for parameter in self.parameters):
-            for parameter in self.parameters:
-                parameter.grad = None
+            self._forget_grads()
             raise RuntimeError(
                 "Expected each trainable layer to be called, got one whose weights were used "
                 "directly: their gradient is a sum over examples. Let that layer not learn."
@@ -220,7 +263,7 @@ class ExampleGradients:
         if not self._grouped:
             for parameter in self.parameters:
                 self._of(parameter)  # zero where no layer wrote
-            total += self._clip(self._buffer, self._bound)
+            total += self._clip(self._buffer)
         self._is_done = True
         return int(self._bad.sum())
 
@@ -237,15 +280,28 @@ class ExampleGradients:
         """Return a vector (P,) as views of the shapes of `parameters`."""
         return [flat[self._places[id(p)]].view_as(p) for p in self.parameters]
 
-    def _clip(self, gradients: torch.Tensor, bound: float) -> torch.Tensor:
+    def _forget_grads(self) -> None:
+        """Remove sums over examples: they are neither clipped nor noisy."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def _refuse_shared(self) -> None:
+        """Refuse tied weights: clipped in two layers, they would count twice in one place."""
+        learns = [id(parameter) for layer in self._layers for parameter in layer.learns]
+        if len(set(learns)) < len(learns):
+            raise ValueError(
+                "Expected layers that share nothing that learns, got tied weights: their parts "
+                "cannot be clipped one by one. Use flat clipping, or untie them."
+            )
+
+    def _clip(self, gradients: torch.Tensor, share: float = 1.0) -> torch.Tensor:
         """Return the sum of clipped rows of (N, P); rows that are not finite are left out."""
-        norms = torch.linalg.vector_norm(gradients, dim=1)
-        bad = self._bad.logical_or_(~norms.isfinite())
-        if bool(bad.any()):
-            gradients[bad] = 0
-        shares = (bound / norms.clamp(min=bound)).masked_fill(bad, 0)
-        summed: torch.Tensor = shares @ gradients
-        return summed
+        found = clip_and_sum(
+            gradients, self._max_grad_norm, bad=self._bad, share=share, size=self.size
+        )
+        self._bad |= found.is_bad
+        self.within = found.within
+        return found.total
 
     def _of(self, parameter: torch.Tensor) -> torch.Tensor:
         """Return the parameter's gradients in the buffer, (N, *shape), zero at first."""
@@ -285,7 +341,7 @@ class ExampleGradients:
                 self._written.discard(id(parameter))
                 start += parameter.numel()
             write(*kept)
-            clipped = self._clip(self._buffer[:, :start], self._bound / len(self._layers) ** 0.5)
+            clipped = self._clip(self._buffer[:, :start], 1 / len(self._layers) ** 0.5)
             for parameter in learns:
                 self._total[self._places[id(parameter)]] += clipped[self._where[id(parameter)]]
 
@@ -298,6 +354,9 @@ class ExampleGradients:
         for name, module in model.named_modules():
             if id(module) in inside:
                 continue
+            if _is_closed(module):
+                inside.update(map(id, module.modules()))
+                continue
             layer = self._emitting(name, module)
             if layer is None:
                 continue
@@ -309,8 +368,10 @@ class ExampleGradients:
             shown = ", ".join(sorted(left.values())[:3])
             raise ValueError(
                 "Expected LoRA on linear layers, whole linear layers, embeddings or normalisations "
-                f"to learn, got {len(left)} other tensors: {shown}. DoRA, LoRA on embeddings or "
-                "convolutions and trainable tokens are not supported. Leave them out."
+                f"to learn, got {len(left)} other tensors: {shown}. Variants of LoRA such as DoRA, "
+                "LoRA on embeddings, convolutions or bare parameters, trainable tokens, prompts, "
+                "adapters that are no LoRA, and layers whose forward() was replaced are not "
+                "supported. Leave them out."
             )
 
     def _emitting(self, name: str, module: nn.Module) -> _Emitting | None:
@@ -348,8 +409,6 @@ class ExampleGradients:
         """Return how a plain LoRA layer emits as a whole; None leaves it to its parts."""
         adapters = module.active_adapters
         if module.merged or len(adapters) != 1 or adapters[0] not in module.lora_A:
-            return None
-        if module.lora_variant.get(adapters[0]) is not None:
             return None
         down, up = module.lora_A[adapters[0]], module.lora_B[adapters[0]]
         parts = (down, up)
@@ -438,6 +497,20 @@ def _is_plain(base: nn.Module) -> bool:
     watched = base._forward_hooks or base._forward_pre_hooks or base._backward_hooks
     is_called = type(base).forward is nn.Linear.forward and "forward" not in vars(base)
     return isinstance(base, nn.Linear) and is_called and not watched
+
+
+def _is_closed(module: nn.Module) -> bool:
+    """Return whether a layer's parts cannot be taken one by one: it may use them as it likes."""
+    if "forward" in vars(module):
+        return any(p.requires_grad for p in module.parameters(recurse=False))
+    if isinstance(module, PromptEmbedding | PromptEncoder):
+        return True  # called once for a whole batch
+    if not isinstance(module, BaseTunerLayer):
+        return False
+    is_plain = (type(module).__module__, type(module).__name__) in _PLAIN
+    return not is_plain or any(
+        variant is not None for variant in getattr(module, "lora_variant", {}).values()
+    )
 
 
 def _twin(module: nn.Module, weight: float) -> Callable[[torch.Tensor], torch.Tensor]:

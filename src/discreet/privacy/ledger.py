@@ -1,9 +1,9 @@
 """What was spent, on disk: an append-only account for each data owner.
 
-The file holds the steps that were taken, not epsilons to add up: epsilon is composed again over
-all of them, across rounds, processes and restarts. Steps are charged before they are taken, so
-that a crash counts too much and never too little. Deleting the file forgets what was spent; keep
-it with the data it is about.
+Steps are reserved before they are taken and settled after: what was reserved and not settled,
+because the process was killed, counts whole. The file holds the steps as events of an accountant,
+not epsilons to add up: epsilon is composed again over all of them, across plans, rounds, runs,
+processes and restarts. Deleting the file forgets what was spent; keep it with the data it is about.
 
 >>> import tempfile
 >>> from pathlib import Path
@@ -13,206 +13,313 @@ it with the data it is about.
 ...                  expected_batch_size=8)
 >>> clinic = OwnerId("owner-0")
 >>> with tempfile.TemporaryDirectory() as folder:
-...     ledger = PrivacyLedger.open(Path(folder) / "ledger.json")
+...     ledger = PrivacyLedger.open(Path(folder) / "ledger.jsonl")
 ...     ledger.open_account(clinic, plan)
-...     first, second = ledger.charge(clinic, steps=25), ledger.charge(clinic, steps=25)
->>> first < second <= 8.0
+...     reservation = ledger.reserve(clinic, steps=50)
+...     before = ledger.spent(clinic).epsilon
+...     ledger.settle(reservation, steps_started=20)
+...     ledger.spent(clinic).epsilon < before <= 8.0
 True
+
+Guarantee:
+    A step that was started after `reserve` returned is counted by `spent`, whatever happens to
+    the process later; also after a power cut, if the disk keeps what it said it had written.
 """
 
 import fcntl
-import math
-from collections.abc import Iterator
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Literal, Self
 
-from discreet.artifacts import read_json, write_json
-from discreet.errors import ArtifactCorrupt, BudgetExhausted
-from discreet.privacy.accounting import epsilon_of
-from discreet.privacy.plan import PrivacyPlan, require_count, require_keys
+from discreet.errors import ArtifactCorrupt, ArtifactError, BudgetExhausted, LedgerInUse
+from discreet.privacy.account import (
+    Account,
+    Reservation,
+    accounts_of,
+    events_of,
+    first_record,
+    open_record,
+    require_fingerprint,
+    require_started,
+    reserve_record,
+    settle_record,
+    user_level,
+)
+from discreet.privacy.accounting import Event, epsilon_of
+from discreet.privacy.chain import Record, RecordChain
+from discreet.privacy.plan import PrivacyPlan, require_count
 from discreet.types import OwnerId, PrivacyStatement
 
-VERSION = 1
 _GUARANTEE = ("target_epsilon", "delta", "unit", "neighbouring_relation")
-_MECHANISM = ("noise_multiplier", "sample_rate")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LedgerEntry:
-    """One charge; the first three names are those of Opacus' accountants."""
-
-    noise_multiplier: float
-    """Standard deviation of the noise over the clipping norm, above 0."""
-    sample_rate: float
-    """Chance of each example to be in a step, in (0, 1]."""
-    steps: int
-    """Steps charged, 1 or more."""
-    delta: float
-    """Delta at which `epsilon` holds, in (0, 1)."""
-    epsilon: float
-    """Total of the account after this entry, not the cost of this entry."""
-    charged_at: str
-    """ISO 8601 time in UTC."""
-
-    def __post_init__(self) -> None:
-        """Refuse an entry that no charge can have written."""
-        for name in ("noise_multiplier", "sample_rate", "delta", "epsilon"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                raise ValueError(f"Expected {name} >= 0, got {name}={value!r}.")
-        if self.noise_multiplier == 0 or not math.isfinite(self.noise_multiplier):
-            raise ValueError("Expected a finite noise_multiplier > 0.")
-        if not (0 < self.sample_rate <= 1 and 0 < self.delta < 1 and math.isfinite(self.epsilon)):
-            raise ValueError("Expected sample_rate in (0, 1], delta in (0, 1), finite epsilon.")
-        require_count("steps", self.steps)
-        datetime.fromisoformat(self.charged_at)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Account:
-    """The plan of an owner and all charges so far, oldest first."""
-
-    plan: PrivacyPlan
-    entries: tuple[LedgerEntry, ...] = ()
-
-    def epsilon_after(self, steps: int) -> float:
-        """Return the composed epsilon if `steps` more steps of the plan were taken."""
-        coming = [replace(self.plan, steps=steps)] if steps else []
-        return epsilon_of([*self.entries, *coming], self.plan.delta, self.plan.accountant)
 
 
 class PrivacyLedger:
-    """A file of accounts that several processes may charge.
+    """A file of accounts that several processes may spend from.
 
-    Every call reads the file again; a charge holds a lock on `<name>.lock` beside it from reading
-    to writing. The new file is complete on disk before it takes the place of the old one.
+    Every call reads the file again. What adds to it holds a lock on `<name>.lock` beside it from
+    reading to writing, and returns once the new record is on disk.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve()  # a link must not become a second ledger
+    def __init__(self, path: Path, *, run: str = "") -> None:
+        self._chain = RecordChain(path)
+        self._run = run
+
+    @property
+    def path(self) -> Path:
+        """The file, links resolved."""
+        return self._chain.path
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, run: str = "") -> Self:
         """Return the ledger at `path`; write an empty one if there is none.
 
+        Args:
+            path: The file.
+            run: Label for what this process reserves.
+
         Raises:
-            ArtifactCorrupt: if the file is not a ledger of this version.
+            ArtifactCorrupt: if the file is not a ledger as it was written.
+            ArtifactError: if there is a ledger of the older form.
         """
-        ledger = cls(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with ledger._locked():
-            if path.exists():
-                ledger._read()
+        ledger = cls(path, run=run)
+        ledger.path.parent.mkdir(parents=True, exist_ok=True)
+        with ledger._chain.locked() as file:
+            if ledger.path.exists():
+                ledger._accounts(file.read)
             else:
-                ledger._write({})
+                _refuse_older_form(ledger.path)
+                file.create(first_record(secrets.token_hex(16)))
         return ledger
 
-    def open_account(self, owner: OwnerId, plan: PrivacyPlan) -> None:
+    def open_account(
+        self, owner: OwnerId, plan: PrivacyPlan, *, fingerprint: str | None = None
+    ) -> None:
         """Store the plan of an owner; an open account may only change how, not what, it promises.
 
-        Noise, rate and steps of a later plan apply to later charges; past ones stay as they were.
+        Noise, rate and steps of a later plan apply to later steps; past ones stay as they were.
+
+        Args:
+            owner: Pseudonym of the owner.
+            plan: The public settings from here on.
+            fingerprint: Hash of the owner's data, 64 hexadecimal digits, by which what several
+                ledgers spent on the same data is found (`spent_together`). It is stored: a plain
+                hash lets whoever reads the ledger confirm a guess of the data, a keyed one does
+                not. None: as before.
 
         Raises:
             ValueError: if the account promises another epsilon, delta, unit or neighbours.
         """
         if not owner:
             raise ValueError("Expected a pseudonym for the owner, got an empty one.")
-        with self._locked():
-            accounts = self._read()
-            known = accounts.get(owner)
-            if known is None:
-                accounts[owner] = Account(plan=plan)
-            elif known.plan == plan:
-                return
-            else:
+        require_fingerprint(fingerprint)
+        with self._chain.locked() as file:
+            known = self._accounts(file.read).get(owner)
+            if known is not None:
                 _require_same(known.plan, plan, _GUARANTEE, f"the open account of {owner}")
-                accounts[owner] = replace(known, plan=plan)
-            self._write(accounts)
+                fingerprint = fingerprint or known.fingerprint
+                if (known.plan, known.fingerprint) == (plan, fingerprint):
+                    return
+            file.append(open_record(owner, plan, fingerprint, _now()))
 
-    def charge(self, owner: OwnerId, *, steps: int, plan: PrivacyPlan | None = None) -> float:
-        """Record `steps` steps of the owner's plan before they are taken; return total epsilon.
+    def reserve(
+        self, owner: OwnerId, *, steps: int, plan: PrivacyPlan | None = None
+    ) -> Reservation:
+        """Set `steps` steps of the owner's plan aside; until they are settled, all of them count.
 
         Args:
             owner: Whose account.
             steps: How many steps will follow, 1 or more.
-            plan: What will be run; if given, it must be what the account charges for.
+            plan: What will be run; if given, it must be what the account counts.
 
         Raises:
             BudgetExhausted: if the total would pass the target. Nothing is written.
             ValueError: if the owner has no account, or `plan` is not the account's.
-            OSError: if the file cannot be written. The old file stays; do not train.
+            OSError: if the file cannot be written. The file stays as it was; do not train.
         """
         require_count("steps", steps)
-        with self._locked():
-            accounts = self._read()
-            account = _of(accounts, owner)
+        with self._chain.locked() as file:
+            account = _of(self._accounts(file.read), owner)
             if plan is not None:
-                what = f"the open account of {owner}"
-                _require_same(account.plan, plan, _GUARANTEE + _MECHANISM, what)
+                _require_mechanism(account.plan, plan, steps, f"the open account of {owner}")
             epsilon = account.epsilon_after(steps)
             if epsilon > account.plan.target_epsilon:
                 raise BudgetExhausted(_refusal(owner, account, steps, epsilon))
-            entry = LedgerEntry(
-                noise_multiplier=account.plan.noise_multiplier,
-                sample_rate=account.plan.sample_rate,
+            reservation = Reservation(
+                owner=owner,
+                id=secrets.token_hex(16),
+                plan=account.plan,
                 steps=steps,
-                delta=account.plan.delta,
-                epsilon=epsilon,
-                charged_at=datetime.now(UTC).isoformat(),
+                event=account.plan.event(steps),
+                run=self._run,
+                fingerprint=account.fingerprint,
+                reserved_at=_now(),
             )
-            accounts[owner] = replace(account, entries=(*account.entries, entry))
-            self._write(accounts)
-        return epsilon
+            file.append(reserve_record(reservation))
+        return reservation
 
-    def spent(self, owner: OwnerId) -> PrivacyStatement:
-        """Return what an owner has spent, composed from all entries."""
+    def settle(self, reservation: Reservation, steps_started: int) -> None:
+        """Record how many of the reserved steps were started; from here on only they count.
+
+        Args:
+            reservation: What `reserve` returned.
+            steps_started: Steps in which a batch was drawn, also one that failed; 0 or more.
+
+        Raises:
+            ValueError: if the ledger has no such reservation, it was settled before, or more
+                steps were started than reserved.
+            OSError: if the file cannot be written. All reserved steps count.
+        """
+        with self._chain.locked() as file:
+            account = _of(self._accounts(file.read), reservation.owner)
+            known = {entry.id: entry for entry in account.entries}
+            if reservation.id not in known:
+                raise ValueError(
+                    f"Expected a reservation of {reservation.owner} in '{self.path.name}', got "
+                    f"{reservation.id}. Settle in the ledger that reserved."
+                )
+            require_started(known[reservation.id], steps_started)
+            file.append(settle_record(known[reservation.id], steps_started, _now()))
+
+    @contextmanager
+    def held_for(self, owner: OwnerId) -> Iterator[None]:
+        """Keep every other process from training on this owner's budget inside the block.
+
+        Each of two would be counted, but the second would train from an adapter that the first is
+        about to replace. Other owners of the ledger may train at the same time. The kernel lets go
+        of a process that dies.
+
+        Raises:
+            LedgerInUse: at once, if another process is inside.
+        """
+        name = hashlib.sha256(owner.encode()).hexdigest()[:16]  # a pseudonym may hold a slash
+        with self.path.with_name(f"{self.path.name}.{name}.lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LedgerInUse(
+                    f"Expected to be alone in spending for {owner} from '{self.path.name}', but "
+                    "another process trains. Wait until it ends, or end it; nothing was spent."
+                ) from error
+            yield
+
+    def spent(
+        self,
+        owner: OwnerId,
+        *,
+        unit: Literal["user"] | None = None,
+        examples_per_user: int | None = None,
+    ) -> PrivacyStatement:
+        """Return what an owner has spent, composed from all steps that count.
+
+        Args:
+            owner: Whose account.
+            unit: `user`: what the same steps promise a person; None: the unit of the plan.
+            examples_per_user: With `user`, most examples that one person has in the data.
+
+        Raises:
+            ValueError: if the owner has no account, or `unit` and `examples_per_user` do not fit
+                the plan.
+        """
         account = self.account(owner)
-        return account.plan.state(account.epsilon_after(0))
+        if unit is None and examples_per_user is None:
+            return account.spent()
+        return user_level(account.plan, account.entries, examples_per_user)
 
     def account(self, owner: OwnerId) -> Account:
-        """Return an owner's plan and entries.
+        """Return an owner's plan and reservations.
 
         Raises:
             ValueError: if the owner has no account.
         """
-        return _of(self._read(), owner)
+        return _of(self.accounts(), owner)
 
-    def entries(self, owner: OwnerId) -> tuple[LedgerEntry, ...]:
-        """Return an owner's charges, oldest first."""
+    def accounts(self) -> dict[OwnerId, Account]:
+        """Return all accounts, sorted by pseudonym."""
+        return dict(sorted(self._accounts(self._chain.read).items()))
+
+    def entries(self, owner: OwnerId) -> tuple[Reservation, ...]:
+        """Return an owner's reservations, oldest first."""
         return self.account(owner).entries
+
+    def events(self, owner: OwnerId) -> tuple[Event, ...]:
+        """Return all steps of an owner that count; with them a plan for what is left is made."""
+        return self.account(owner).events
 
     def owners(self) -> tuple[OwnerId, ...]:
         """Return the pseudonyms of all accounts, sorted."""
-        return tuple(sorted(self._read()))
+        return tuple(self.accounts())
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock file; it is never replaced, so that all processes lock the same inode."""
-        with self.path.with_name(f"{self.path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    def _read(self) -> dict[OwnerId, Account]:
+    def _accounts(self, read: Callable[[], list[Record]]) -> dict[OwnerId, Account]:
         """Return all accounts, or raise `ArtifactCorrupt`."""
-        raw = read_json(self.path)
         try:
-            require_keys("a ledger", raw, {"version", "owners"})
-            if raw["version"] != VERSION:
-                raise ValueError(f"Expected version {VERSION}, got {raw['version']!r}.")
-            return {OwnerId(owner): _account_from(one) for owner, one in raw["owners"].items()}
-        except (ValueError, TypeError, AttributeError) as error:
+            return accounts_of(read())
+        except ArtifactCorrupt:
+            _refuse_older_form(self.path)
+            raise
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise ArtifactCorrupt(
-                f"Expected a privacy ledger in '{self.path.name}', could not read it ({error}). "
+                f"Expected a privacy ledger in '{self.path.name}', could not read it ({error}) "
                 "Restore it from a backup: without it nobody knows what was spent."
             ) from error
 
-    def _write(self, accounts: dict[OwnerId, Account]) -> None:
-        """Replace the file whole; on any failure the old one stays as it was."""
-        owners = {owner: _account_to(account) for owner, account in accounts.items()}
-        write_json(self.path, {"version": VERSION, "owners": owners})
+
+def spent_together(
+    ledgers: Sequence[PrivacyLedger],
+    *,
+    owner: OwnerId | None = None,
+    fingerprint: str | None = None,
+    examples_per_user: int | None = None,
+) -> PrivacyStatement:
+    """Return what several ledgers spent on the same data, composed as one history.
+
+    A reservation that is in several of them, because one is a copy of another, counts once.
+
+    Args:
+        ledgers: One or more.
+        owner: Take the steps of this owner, whose data are the same in all of them.
+        fingerprint: Or take all steps on data with this fingerprint, whoever owns them.
+        examples_per_user: If given, what the steps promise a person with so many examples.
+
+    Returns:
+        The statement, at the smallest delta of the accounts.
+
+    Raises:
+        ValueError: if not exactly one of `owner` and `fingerprint` is given, no account has it, or
+            the accounts protect different units.
+    """
+    if (owner is None) == (fingerprint is None):
+        raise ValueError("Expected an owner or a fingerprint, got none or both. Give one.")
+    plans: list[PrivacyPlan] = []
+    found: dict[str, Reservation] = {}
+    for ledger in ledgers:
+        for name, account in ledger.accounts().items():
+            same = [e for e in account.entries if fingerprint in (None, e.fingerprint)]
+            if name == owner or (owner is None and (same or account.fingerprint == fingerprint)):
+                plans.append(account.plan)
+                found |= {e.id: e for e in same if e.is_settled or e.id not in found}
+    return _state_together(plans, list(found.values()), examples_per_user)
+
+
+def _state_together(
+    plans: Sequence[PrivacyPlan],
+    entries: Sequence[Reservation],
+    examples_per_user: int | None,
+) -> PrivacyStatement:
+    """Return the statement of steps that several plans made."""
+    if not plans:
+        raise ValueError("Expected an account with this owner or fingerprint, got none.")
+    strictest = min(plans, key=lambda plan: plan.delta)
+    for plan in plans:
+        _require_same(strictest, plan, ("unit", "neighbouring_relation"), "the other accounts")
+    if examples_per_user is not None:
+        return user_level(strictest, entries, examples_per_user)
+    return strictest.state(epsilon_of(events_of(entries), strictest.delta, strictest.accountant))
 
 
 def _of(accounts: dict[OwnerId, Account], owner: OwnerId) -> Account:
@@ -224,24 +331,7 @@ def _of(accounts: dict[OwnerId, Account], owner: OwnerId) -> Account:
     return accounts[owner]
 
 
-def _account_to(account: Account) -> dict[str, Any]:
-    """Return an account as plain values for JSON."""
-    return {"plan": account.plan.to_dict(), "entries": [asdict(e) for e in account.entries]}
-
-
-def _account_from(raw: dict[str, Any]) -> Account:
-    """Return the account that `_account_to` wrote."""
-    require_keys("an account", raw, {"plan", "entries"})
-    expected = {field.name for field in fields(LedgerEntry)}
-    for entry in raw["entries"]:
-        require_keys("a ledger entry", entry, expected)
-    entries = tuple(LedgerEntry(**entry) for entry in raw["entries"])
-    return Account(plan=PrivacyPlan.from_dict(raw["plan"]), entries=entries)
-
-
-def _require_same(
-    known: PrivacyPlan, given: PrivacyPlan, names: tuple[str, ...], what: str
-) -> None:
+def _require_same(known: PrivacyPlan, given: PrivacyPlan, names: Sequence[str], what: str) -> None:
     """Refuse a plan that differs in one of the named fields."""
     for name in names:
         expected, got = getattr(known, name), getattr(given, name)
@@ -252,13 +342,41 @@ def _require_same(
             )
 
 
+def _require_mechanism(known: PrivacyPlan, given: PrivacyPlan, steps: int, what: str) -> None:
+    """Refuse a plan with another guarantee, or whose steps are something else to an accountant."""
+    _require_same(known, given, _GUARANTEE, what)
+    if known.event(steps) != given.event(steps):
+        differing = [
+            f.name for f in fields(known) if getattr(known, f.name) != getattr(given, f.name)
+        ]
+        _require_same(known, given, differing, what)
+
+
+def _refuse_older_form(path: Path) -> None:
+    """Refuse a ledger that is one JSON object, at this path or beside it as `.json`."""
+    for file in (path, path.with_suffix(".json")):
+        try:
+            raw = json.loads(file.read_bytes())
+        except (OSError, ValueError):
+            continue
+        if isinstance(raw, dict) and "owners" in raw:
+            raise ArtifactError(
+                f"Expected a ledger of JSON lines, got '{file.name}' of an older form, which is "
+                "not read. It says what was spent on its data, so keep it: go on with the version "
+                "of discreet that wrote it, or begin a new run in another folder and count both."
+            )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
 def _refusal(owner: OwnerId, account: Account, steps: int, epsilon: float) -> str:
-    """Return why a charge was refused, with all that gives its epsilon a meaning."""
+    """Return why steps were refused, with all that gives their epsilon a meaning."""
     plan = account.plan
-    spent = account.epsilon_after(0)
     return (
         f"Expected {owner} to stay within epsilon = {plan.target_epsilon:g}, got {epsilon:.3f} "
-        f"after {steps} more steps; {spent:.3f} is spent (delta = {plan.delta:g}, unit: "
-        f"{plan.unit}, neighbours: {plan.neighbouring_relation}). Nothing was charged. Take fewer "
-        "steps, or calibrate a plan with more noise for what is left."
+        f"after {steps} more steps; {account.epsilon_after(0):.3f} is spent (delta = "
+        f"{plan.delta:g}, unit: {plan.unit}, neighbours: {plan.neighbouring_relation}). Nothing "
+        "was reserved. Take fewer steps, or calibrate a plan with more noise for what is left."
     )

@@ -6,39 +6,50 @@ clips the gradients; this file decides what is refused and that nothing else get
 
 Guarantee:
     With `spend`, all states of the trainable parameters after all steps that the ledger holds for
-    an owner are together (epsilon, delta)-differentially private for adding or removing one
-    example, with the epsilon of `PrivacyLedger.spent`. Empty batches, examples with several rows
-    and examples whose gradient is not finite are covered.
+    an owner are together (epsilon, delta)-differentially private for adding or removing one unit
+    of the plan (an example, or all examples of a user), with the epsilon of `PrivacyLedger.spent`.
+    Empty batches, examples with several rows, examples whose gradient is not finite, and rounding
+    of sums and noise are covered (see `clipping`).
 
     It rests on what code cannot see: `loss_of` gives each example a loss that depends on no other
-    example; whose the rows are that a layer sees is said truly; the optimizer's settings and the
-    number of steps do not depend on the data.
+    example; whose the rows are that a layer sees is said truly; `user_of` names users truly; the
+    optimizer's settings and the number of steps do not depend on the data; AES-256 is
+    indistinguishable from chance.
 
     It does not cover: `StepRecord` (loss, batch size and rejected count come without noise and
-    stay on the device); a person with several examples, whose epsilon is larger; time and memory
-    use; whoever knows the generators' seeds, who can remove the noise. The Gaussian is sampled in
-    floating point from a generator that is not cryptographic, so attacks on low-order bits
-    (Mironov 2012) are not excluded. Clipping is exact to float32 rounding.
+    stay on the device); under the unit "example" a person with several examples, whose epsilon is
+    larger; time and memory use; a seeded generator, whose noise anybody can draw again. The
+    gradient of an example may come out a few units in the last place different beside other
+    examples, because matrix products of other sizes round differently; on the grid, most of this
+    disappears, and what is left is about 1e-7 of the clipping norm.
 
 One step:
-    drawn = each example with chance sample_rate
+    drawn = each example with chance sample_rate, on a coin of its own
     g_i   = sum over the rows of example i of the row's gradient; 0 if not finite
     total = sum of g_i * min(1, max_grad_norm / |g_i|) + noise_multiplier * max_grad_norm * N(0, 1)
     optimizer.step with gradient total / expected_batch_size
+
+Any optimizer may follow, Adam too: what it does with the noisy gradient is post-processing.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
-from opacus.optimizers import DPOptimizer
 from torch import nn
 
+from discreet.privacy.account import Reservation
 from discreet.privacy.batching import LossFn, StepRecord, run_steps
+from discreet.privacy.example_gradients import ExampleGradients
 from discreet.privacy.ledger import PrivacyLedger
-from discreet.privacy.noisy_sum import NoisySum
-from discreet.privacy.opacus_sum import OpacusSum
+from discreet.privacy.noisy_sum import GradientSums, NoisySum
+from discreet.privacy.opacus_gradients import OpacusGradients
 from discreet.privacy.plan import PrivacyPlan, require_count
+from discreet.privacy.randomness import CounterGenerator
+from discreet.privacy.sampling import draw_as_planned
+from discreet.privacy.users import UserLosses, most_of_one_user
 from discreet.types import OwnerId, PrivacyStatement
 
 Engine = Literal["flat", "grouped", "opacus"]
@@ -57,40 +68,69 @@ def spend(
     plan: PrivacyPlan,
     steps: int,
     optimizer: torch.optim.Optimizer,
-    sampling_generator: torch.Generator,
-    noise_generator: torch.Generator,
+    sampling_generator: CounterGenerator,
+    noise_generator: CounterGenerator,
     max_physical_batch: int = 8,
     engine: Engine = "flat",
+    user_of: Sequence[Hashable] | None = None,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> PrivacyStatement:
-    """Charge `steps` steps to the owner, then train; return what the owner has spent in all.
+    """Reserve `steps` steps of the owner, train, settle; return what the owner has spent in all.
 
-    Arguments are those of `fit_private`. If training fails, the charge stays: some of the steps
-    may have been seen.
+    Arguments are those of `fit_private`. If training fails, the steps that were started count,
+    that which failed included; if the process is killed, all that were reserved.
 
     Raises:
-        BudgetExhausted: if the steps would pass the target. Nothing is charged or trained.
+        BudgetExhausted: if the steps would pass the target. Nothing is reserved or trained.
+        LedgerInUse: if another process trains for this owner. Nothing is reserved or trained.
         ValueError: if `plan` is not the account's, or the set-up is unsafe. Nothing is trained.
-        OSError: if the charge cannot be written. Nothing is trained.
+        OSError: if the reservation cannot be written. Nothing is trained.
     """
     _check(model, optimizer, plan, steps, sampling_generator, noise_generator)
-    _mechanism(model, optimizer, plan, noise_generator, max_physical_batch, engine)
-    ledger.charge(owner, steps=steps, plan=plan)
-    fit_private(
-        model,
-        loss_of,
-        num_examples=num_examples,
-        rows_per_example=rows_per_example,
-        plan=plan,
-        steps=steps,
-        optimizer=optimizer,
-        sampling_generator=sampling_generator,
-        noise_generator=noise_generator,
-        max_physical_batch=max_physical_batch,
-        engine=engine,
-        on_step=on_step,
-    )
-    return ledger.spent(owner)
+    _check_users(plan, num_examples, user_of)
+    _sums(model, max_physical_batch, plan, engine)
+    with ledger.held_for(owner):
+        with _settled(ledger, ledger.reserve(owner, steps=steps, plan=plan)) as count:
+            fit_private(
+                model,
+                loss_of,
+                num_examples=num_examples,
+                rows_per_example=rows_per_example,
+                plan=plan,
+                steps=steps,
+                optimizer=optimizer,
+                sampling_generator=sampling_generator,
+                noise_generator=noise_generator,
+                max_physical_batch=max_physical_batch,
+                engine=engine,
+                user_of=user_of,
+                before_step=count,
+                on_step=on_step,
+            )
+        return ledger.spent(owner)
+
+
+@contextmanager
+def _settled(ledger: PrivacyLedger, reservation: Reservation) -> Iterator[Callable[[int], None]]:
+    """Yield what counts the steps of the block as they start; settle however the block ends."""
+    started = 0
+
+    def count(step: int) -> None:
+        nonlocal started
+        started = step
+
+    try:
+        yield count
+    finally:
+        try:
+            ledger.settle(reservation, started)
+        except OSError as error:  # an error would hide that of the block, or lose what it trained
+            warnings.warn(
+                f"Expected to settle {started} of {reservation.steps} reserved steps, could not "
+                f"write the ledger ({error.strerror}): all of them count. Make room on the disk.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
 
 def fit_private(
@@ -102,13 +142,15 @@ def fit_private(
     plan: PrivacyPlan,
     steps: int,
     optimizer: torch.optim.Optimizer,
-    sampling_generator: torch.Generator,
-    noise_generator: torch.Generator,
+    sampling_generator: CounterGenerator,
+    noise_generator: CounterGenerator,
     max_physical_batch: int = 8,
     engine: Engine = "flat",
+    user_of: Sequence[Hashable] | None = None,
+    before_step: Callable[[int], None] | None = None,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> None:
-    """Train the parameters of `optimizer` by DP-SGD. Charges nothing; `spend` does.
+    """Train the parameters of `optimizer` by DP-SGD. Writes to no ledger; `spend` does.
 
     The model comes back without hooks, in the modes it had and without gradients, whatever
     happens.
@@ -124,9 +166,11 @@ def fit_private(
         steps: How many of the plan's steps to take now.
         optimizer: Holds exactly the trainable parameters of `model`.
         sampling_generator: Decides which examples are drawn.
-        noise_generator: Decides the noise; on the device of the parameters.
+        noise_generator: Decides the noise; another stream than that of the sampling.
         max_physical_batch: Examples in memory at once. Changes speed, not the result.
         engine: How gradients are made and clipped.
+        user_of: The user of each example, if the plan protects users; stays on the device.
+        before_step: Told the number of each step before its batch is drawn.
         on_step: Told about each step; what it is told must not leave the device.
 
     Raises:
@@ -138,7 +182,21 @@ def fit_private(
     _check(model, optimizer, plan, steps, sampling_generator, noise_generator)
     require_count("rows_per_example", rows_per_example)
     require_count("max_physical_batch", max_physical_batch)
-    mechanism = _mechanism(model, optimizer, plan, noise_generator, max_physical_batch, engine)
+    _check_users(plan, num_examples, user_of)
+    sums = _sums(model, max_physical_batch, plan, engine)
+    mechanism = NoisySum(sums, optimizer, plan, noise_generator)
+    if plan.sampled == "user":
+        assert user_of is not None
+        assert plan.examples_per_user is not None
+        most = plan.examples_per_user
+        loss_of = UserLosses(
+            loss_of,
+            user_of,
+            most=most,
+            rows_per_example=rows_per_example,
+            generator=sampling_generator,
+        )
+        num_examples, max_physical_batch = len(loss_of), max(1, max_physical_batch // most)
     update = _Moving(mechanism, optimizer)
     with mechanism:
         run_steps(
@@ -146,42 +204,57 @@ def fit_private(
             mechanism.accumulate,
             update,
             rows_per_example=rows_per_example,
-            num_examples=num_examples,
-            sample_rate=plan.sample_rate,
+            draw=draw_as_planned(plan, num_examples, sampling_generator),
             steps=steps,
-            sampling_generator=sampling_generator,
             max_physical_batch=max_physical_batch,
+            before_step=before_step,
             on_step=on_step,
         )
 
 
-def _mechanism(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    plan: PrivacyPlan,
-    noise_generator: torch.Generator,
-    max_physical_batch: int,
-    engine: Engine,
-) -> NoisySum | OpacusSum:
-    """Return what clips, sums and adds noise; the model is not touched before it is entered."""
+def _sums(
+    model: nn.Module, max_physical_batch: int, plan: PrivacyPlan, engine: Engine
+) -> GradientSums:
+    """Return what clips and sums; the model is not touched before it is entered."""
     if engine not in get_args(Engine):
         raise ValueError(f"Expected engine in {get_args(Engine)}, got {engine!r}.")
     if engine == "opacus":
-        return OpacusSum(model, optimizer, plan, noise_generator)
-    return NoisySum(
-        model,
-        optimizer,
-        plan,
-        noise_generator,
-        capacity=max_physical_batch,
-        grouped=engine == "grouped",
-    )
+        return OpacusGradients(model)
+    if engine == "grouped" and plan.clip_quantile is not None:
+        raise ValueError(
+            "Expected engine 'flat' or 'opacus' for a plan with clip_quantile, got 'grouped': its "
+            "layers are clipped one by one, so that no gradient is within or beyond the norm."
+        )
+    return ExampleGradients(model, capacity=max_physical_batch, grouped=engine == "grouped")
+
+
+def _check_users(plan: PrivacyPlan, num_examples: int, user_of: Sequence[Hashable] | None) -> None:
+    """Refuse users that the plan does not know of, and a user with more than the plan allows."""
+    if plan.unit == "example":
+        if user_of is not None:
+            raise ValueError(
+                "Expected no user_of for a plan whose unit is an example, got one: this plan "
+                "protects no users. Calibrate one with unit='user'."
+            )
+        return
+    if user_of is None or len(user_of) != num_examples:
+        got = "none" if user_of is None else str(len(user_of))
+        raise ValueError(
+            f"Expected user_of to name the user of each of {num_examples} examples, got {got}."
+        )
+    most = plan.examples_per_user
+    assert most is not None
+    if plan.sampled == "example" and most_of_one_user(user_of) > most:
+        raise ValueError(
+            f"Expected at most {most} examples of one user, as planned, got a user with more. "
+            "Keep that many of each, or calibrate a plan for more examples_per_user."
+        )
 
 
 class _Moving:
     """Update that refuses, once, to spend privacy on an adapter that does not learn."""
 
-    def __init__(self, mechanism: NoisySum | OpacusSum, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, mechanism: NoisySum, optimizer: torch.optim.Optimizer) -> None:
         self._mechanism = mechanism
         self._optimizer = optimizer
         self._has_moved = False
@@ -189,8 +262,10 @@ class _Moving:
     def __call__(self) -> None:
         parameters = self._mechanism.parameters
         before = None if self._has_moved else [p.detach().clone() for p in parameters]
-        self._mechanism.update()
-        if before is not None and any(float(g["lr"]) > 0 for g in self._optimizer.param_groups):
+        ought = self._mechanism.update() and any(
+            float(group["lr"]) > 0 for group in self._optimizer.param_groups
+        )
+        if before is not None and ought:
             _check_moved(before, parameters)
             self._has_moved = True
 
@@ -200,8 +275,8 @@ def _check(
     optimizer: torch.optim.Optimizer,
     plan: PrivacyPlan,
     steps: int,
-    sampling_generator: torch.Generator,
-    noise_generator: torch.Generator,
+    sampling_generator: CounterGenerator,
+    noise_generator: CounterGenerator,
 ) -> None:
     """Refuse a set-up that would train something else, or less privately, than it seems."""
     require_count("steps", steps)
@@ -210,12 +285,12 @@ def _check(
             f"Expected steps <= {plan.steps} as planned, got steps={steps}. Calibrate a plan for "
             "all steps of all rounds."
         )
-    if torch.equal(sampling_generator.get_state(), noise_generator.get_state()):
+    if sampling_generator.is_same_stream(noise_generator):
         raise ValueError(
-            "Expected two independent generators, got two in the same state: the noise would "
-            "repeat the coins of the sampling. Seed them differently."
+            "Expected two independent generators, got one stream twice: the noise would repeat "
+            "the coins of the sampling. Make two with CounterGenerator.from_os()."
         )
-    _check_parameters(model, optimizer, noise_generator)
+    _check_parameters(model, optimizer)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
             raise ValueError(
@@ -224,12 +299,8 @@ def _check(
             )
 
 
-def _check_parameters(
-    model: nn.Module, optimizer: torch.optim.Optimizer, noise_generator: torch.Generator
-) -> None:
+def _check_parameters(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Refuse an optimizer that does not hold exactly what learns in the model."""
-    if isinstance(optimizer, DPOptimizer):
-        raise ValueError("Expected a plain optimizer, got Opacus' DPOptimizer. Pass what it wraps.")
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     held = [p for group in optimizer.param_groups for p in group["params"]]
     if not learning or {id(p) for p in learning} != {id(p) for p in held}:
@@ -243,11 +314,6 @@ def _check_parameters(
             raise ValueError(
                 f"Expected trainable parameters of float32 or float64, got {parameter.dtype}: "
                 "norms would be off by some 0.5 %. Keep the adapter in float32."
-            )
-        if parameter.device.type != noise_generator.device.type:
-            raise ValueError(
-                f"Expected noise_generator on {parameter.device.type}, got one on "
-                f"{noise_generator.device.type}. Make it with torch.Generator(device=...)."
             )
 
 

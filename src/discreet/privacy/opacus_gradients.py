@@ -1,7 +1,7 @@
-"""The Gaussian mechanism of one step on gradients that Opacus computes by hooks.
+"""Gradients of examples that Opacus computes by hooks, clipped and summed as all others are.
 
-Slower than `NoisySum`, and for layers that see one row for each row of an example only; a second,
-independent way to the same sum (`engine="opacus"`).
+Slower than `ExampleGradients`, and for layers that see one row for each row of an example only; a
+second, independent way to the same sum (`engine="opacus"`).
 """
 
 import warnings
@@ -12,38 +12,25 @@ from typing import Self
 
 import torch
 from opacus.grad_sample import GradSampleHooks
-from opacus.optimizers import DPOptimizer
 from torch import nn
 
-from discreet.privacy.batching import ExampleLosses
+from discreet.privacy.clipping import clip_and_sum
 from discreet.privacy.example_gradients import Rows, rows_of_counts
-from discreet.privacy.plan import PrivacyPlan
 
 _ON_PARAMETERS = ("grad_sample", "summed_grad", "_forward_counter", "_current_grad_sample")
 _ON_MODULES = ("activations", "max_batch_len")
 
 
-class OpacusSum:
-    """Takes in losses, releases one noisy update; the model has hooks while it is entered."""
+class OpacusGradients:
+    """What `ExampleGradients` is, flat, by Opacus; the model has hooks while it is entered."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        plan: PrivacyPlan,
-        noise_generator: torch.Generator,
-    ) -> None:
-        # "mean" is Opacus' word for a division by expected_batch_size, a public constant; with
-        # "sum" it is ignored. The hooks get "sum", because our losses are summed.
-        self._optimizer = DPOptimizer(
-            optimizer,
-            noise_multiplier=plan.noise_multiplier,
-            max_grad_norm=plan.max_grad_norm,
-            expected_batch_size=plan.expected_batch_size,
-            loss_reduction="mean",
-            generator=noise_generator,
-        )
-        self.parameters: list[nn.Parameter] = self._optimizer.params
+    def __init__(self, model: nn.Module) -> None:
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        """What learns, in the order of the model."""
+        self.size = sum(p.numel() for p in self.parameters)
+        """Numbers that learn, P."""
+        self.within = 0
+        """Gradients of the last pass that were no longer than the bound."""
         self._model = model
         self._layers: list[nn.Module] = []
         self._hooks = ExitStack()
@@ -62,38 +49,32 @@ class OpacusSum:
         """Remove all traces."""
         self._hooks.__exit__(kind, error, trace)
 
-    def accumulate(self, losses: ExampleLosses) -> int:
-        """Add the clipped gradients of some examples to the sum; return how many were rejected.
+    def add_clipped(
+        self, losses: torch.Tensor, rows: Rows, total: torch.Tensor, max_grad_norm: float
+    ) -> int:
+        """Add the clipped gradients of some examples to `total`; return how many were rejected.
+
+        Arguments are those of `ExampleGradients.add_clipped`.
 
         Raises:
             RuntimeError: if layers see other rows than texts, the same number for each example.
         """
-        values, index = losses.values, losses.rows
-        rows = rows_per_example(index, len(values))
-        self._check_rows(len(values) * rows)
-        _backward(values.sum())
-        gradients = [self._fold(parameter, len(values), rows) for parameter in self.parameters]
-        norms = torch.stack([g.flatten(1).norm(dim=1).cpu() for g in gradients])  # (P, N)
-        keep = norms.isfinite().all(dim=0) & values.detach().isfinite().cpu()  # (N,)
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            gradient[~keep.to(gradient.device)] = 0
-            parameter.grad_sample = gradient  # type: ignore[attr-defined]
-        self._optimizer.signal_skip_step(do_skip=True)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        return int((~keep).sum())
-
-    def update(self) -> None:
-        """Add noise to the sum, move the parameters and start a new sum.
-
-        The last part of a batch is an empty one. So an empty batch needs no case of its own: its
-        sum is zero and what is released is pure noise.
-        """
+        count = len(losses)
+        each = rows_per_example(rows, count)
+        self._check_rows(count * each)
+        _backward(losses.sum())
+        gradients = torch.cat([self._fold(p, count, each).flatten(1) for p in self.parameters], 1)
         for parameter in self.parameters:
-            nothing = torch.zeros_like(parameter).unsqueeze(0)[:0]  # (0, *shape)
-            parameter.grad_sample = nothing  # type: ignore[attr-defined]
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+            parameter.grad_sample = parameter.grad = None  # type: ignore[attr-defined]
+        found = clip_and_sum(gradients, max_grad_norm, bad=~losses.detach().isfinite())
+        total += found.total
+        self.within = found.within
+        return int(found.is_bad.sum())
+
+    def split(self, flat: torch.Tensor) -> list[torch.Tensor]:
+        """Return a vector (P,) as views of the shapes of `parameters`."""
+        parts = flat.split([p.numel() for p in self.parameters])
+        return [part.view_as(p) for part, p in zip(parts, self.parameters, strict=True)]
 
     def _check_rows(self, rows: int) -> None:
         """Refuse a layer that saw another number of rows: Opacus would pad it without a word."""

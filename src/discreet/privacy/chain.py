@@ -1,0 +1,153 @@
+"""A file of JSON records that only grows, each bound by a hash to all records before it.
+
+A line holds a record and, as `sha256`, the hash of the line before it together with that record.
+A record that was changed, removed or moved is therefore found, also the last one: the lock file
+beside keeps the hash up to which the file was once complete. It finds accidents and edits, not
+somebody who writes all hashes anew: there is no key.
+
+>>> import tempfile
+>>> chain = RecordChain(Path(tempfile.mkdtemp()) / "records.jsonl")
+>>> with chain.locked() as file:
+...     file.create({"kind": "first"})
+...     file.append({"kind": "second"})
+>>> [record["kind"] for record in chain.read()]
+['first', 'second']
+
+Knows nothing of what the records say.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from discreet.artifacts import append_line, read_lines, write_bytes
+from discreet.errors import ArtifactCorrupt
+
+Record = dict[str, Any]
+"""Plain values for JSON; the key `sha256` is taken."""
+
+_HASH = "sha256"
+
+
+class RecordChain:
+    """The path of such a file; reading it needs no right to write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()  # a link must not become a second file
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock file; it is never replaced, so that all processes lock the same inode."""
+        return self.path.with_name(f"{self.path.name}.lock")
+
+    def read(self) -> list[Record]:
+        """Return all records, oldest first; what a crash tore off while it was added is left out.
+
+        Raises:
+            ArtifactCorrupt: if the file is missing, or is not as it was written.
+        """
+        try:
+            lock = self.lock_path.open("rb", buffering=0)
+        except FileNotFoundError:  # a copy that was handed on, or the only process
+            return _read(self.path, head="")[0]
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            return _read(self.path, _head_of(lock))[0]
+
+    @contextmanager
+    def locked(self) -> Iterator["LockedChain"]:
+        """Keep all other processes out, and yield what can add to the file."""
+        handle = os.open(self.lock_path, os.O_RDWR | os.O_CREAT, 0o666)
+        with os.fdopen(handle, "r+b", buffering=0) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield LockedChain(self.path, lock)
+
+
+class LockedChain:
+    """The file while its lock is held."""
+
+    def __init__(self, path: Path, lock: FileIO) -> None:
+        self._path = path
+        self._lock = lock
+        self._last: str | None = None
+
+    def read(self) -> list[Record]:
+        """Return all records, as `RecordChain.read` does."""
+        records, self._last = _read(self._path, _head_of(self._lock))
+        return records
+
+    def create(self, record: Record) -> None:
+        """Write the file with its first record; whole or not at all, folder included."""
+        line, head = _line(record, before="")
+        write_bytes(self._path, line + b"\n")
+        self._remember(head)
+
+    def append(self, record: Record) -> None:
+        """Add a record and return once it is on disk.
+
+        Raises:
+            OSError: if that fails. The file stays as it was.
+        """
+        if self._last is None:
+            self.read()
+        line, head = _line(record, self._last or "")
+        append_line(self._path, line)
+        self._remember(head)
+
+    def _remember(self, head: str) -> None:
+        """Note how far the file is complete; a note that is too old only finds less."""
+        self._last = head
+        with suppress(OSError):
+            os.pwrite(self._lock.fileno(), head.encode(), 0)
+
+
+def _line(record: Record, before: str) -> tuple[bytes, str]:
+    """Return the line of a record that follows a hash, and its own hash."""
+    head = _hash_of(record, before)
+    return json.dumps({**record, _HASH: head}, allow_nan=False).encode(), head
+
+
+def _hash_of(record: Record, before: str) -> str:
+    """Return the SHA-256 of a hash and the record after it, whatever the order of its keys."""
+    words = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(f"{before}{words}".encode()).hexdigest()
+
+
+def _head_of(lock: FileIO) -> str:
+    """Return the hash that the lock file keeps, or nothing."""
+    return os.pread(lock.fileno(), hashlib.sha256().digest_size * 2, 0).decode("ascii", "replace")
+
+
+def _read(path: Path, head: str) -> tuple[list[Record], str]:
+    """Return all records and the hash of the last; `head` has to be among the hashes."""
+    before, seen, records = "", {""}, []
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            record = json.loads(line)
+            found = record.pop(_HASH)
+            expected = _hash_of(record, before)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _damaged(path, f"line {number} is not a record") from error
+        if found != expected:
+            raise _damaged(path, f"line {number}, or one before it, was changed, moved or removed")
+        before = expected
+        seen.add(before)
+        records.append(record)
+    if not records:
+        raise _damaged(path, "there is no line in it")
+    if head not in seen:
+        raise _damaged(path, "lines at its end are missing")
+    return records, before
+
+
+def _damaged(path: Path, what: str) -> ArtifactCorrupt:
+    return ArtifactCorrupt(
+        f"Expected '{path.name}' in '{path.parent.name}' as it was written, but {what}. Restore it "
+        "from its newest backup; nothing was changed."
+    )

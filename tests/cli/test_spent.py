@@ -1,0 +1,154 @@
+"""What `discreet privacy spent` says of ledgers, against the accountant and the ledger itself."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from discreet.cli import app
+from discreet.errors import ArtifactError
+from discreet.privacy import PrivacyLedger, PrivacyPlan, epsilon_of
+from discreet.types import OwnerId
+
+WARD, SCHOOL = OwnerId("ward-7"), OwnerId("school")
+DATA = "ab" * 32
+PLAN = PrivacyPlan(
+    target_epsilon=8.0,
+    delta=1e-5,
+    max_grad_norm=1.0,
+    noise_multiplier=2.0,
+    sample_rate=1.0,
+    steps=20,
+    expected_batch_size=30,
+    accountant="rdp",
+)
+
+
+def spent(*words: object) -> Result:
+    return CliRunner().invoke(app, ["privacy", "spent", *map(str, words)])
+
+
+def words_of(*words: object) -> str:
+    """Return what is said to people, without frames and line breaks."""
+    done = spent(*words)
+    assert done.exit_code == 0, done.exception
+    assert done.stdout == "", "talk goes to stderr"
+    return " ".join(done.stderr.replace("│", " ").split())
+
+
+def run_in(folder: Path, *, unsettled: int = 0) -> Path:
+    """Spend 3 of 4 steps of the plan and 2 of a quieter one for the ward, none for the school."""
+    ledger = PrivacyLedger.open(folder / "ledger.jsonl", run=folder.name)
+    ledger.open_account(WARD, PLAN, fingerprint=DATA)
+    ledger.settle(ledger.reserve(WARD, steps=4), 3)
+    ledger.open_account(WARD, replace(PLAN, noise_multiplier=3.0))
+    ledger.settle(ledger.reserve(WARD, steps=2), 2)
+    if unsettled:
+        ledger.reserve(WARD, steps=unsettled)
+    ledger.open_account(SCHOOL, replace(PLAN, steps=3))
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return run_in(tmp_path / "first")
+
+
+def epsilon(*times: int) -> float:
+    """Return the epsilon of the run's steps of both plans, taken so many times."""
+    quiet = replace(PLAN, noise_multiplier=3.0)
+    return epsilon_of([PLAN.event(times[0]), quiet.event(times[1])], PLAN.delta, "rdp")
+
+
+def test_it_says_epsilon_with_all_that_gives_it_a_meaning(run: Path) -> None:
+    words = words_of(run, "--owner", WARD)
+    assert f"epsilon = {epsilon(3, 2):.2f} at delta = 1e-05" in words
+    assert "(unit: example, neighbours: add_or_remove_one)" in words
+    assert "3 with noise of 2 x the clipping norm, sample rate 1 " in words
+    assert "2 with noise of 3 x the clipping norm, sample rate 1 " in words
+    assert "epsilon = 8 at the same delta" in words
+    assert "not a person's guarantee" in words
+    assert "--examples-per-user" in words
+    assert "school" not in words
+    assert "not settled" not in words
+
+
+def test_what_is_left_is_what_the_ledger_would_still_reserve(run: Path) -> None:
+    ledger = PrivacyLedger(run / "ledger.jsonl")
+    left = ledger.account(WARD).steps_left()
+    assert 0 < left < 20
+    assert f"{left} steps of the plan still fit" in words_of(run, "--owner", WARD)
+    assert "3 or more steps of the plan still fit" in words_of(run, "--owner", SCHOOL)
+    ledger.reserve(WARD, steps=left)
+    assert "no further step of the plan fits" in words_of(run, "--owner", WARD)
+
+
+def test_unsettled_steps_are_counted_and_explained(tmp_path: Path) -> None:
+    words = words_of(run_in(tmp_path / "killed", unsettled=5))
+    assert f"epsilon = {epsilon(3, 7):.2f}" in words
+    assert "5 of these steps, in 1 reservation" in words
+    assert "all of them count" in words
+
+
+def test_runs_on_the_same_data_are_added_up(run: Path, tmp_path: Path) -> None:
+    """The data's fingerprint is shown by its beginning."""
+    words = words_of(run, run_in(tmp_path / "second"))
+    together = (
+        f"Together, on the data abababab…, which 2 accounts name: epsilon = {epsilon(6, 4):.2f}"
+    )
+    assert together in words
+    assert DATA not in words
+
+
+def test_without_a_fingerprint_a_named_owner_is_added_up(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        ledger = PrivacyLedger.open(tmp_path / name / "ledger.jsonl")
+        ledger.open_account(WARD, PLAN)
+        ledger.reserve(WARD, steps=2)
+    assert "nothing was added up" in words_of(tmp_path / "a", tmp_path / "b")
+    words = words_of(tmp_path / "a", tmp_path / "b", "--owner", WARD)
+    total = epsilon_of([PLAN.event(4)], PLAN.delta, "rdp")
+    assert f"if ward-7 has the same data in all of them: epsilon = {total:.2f}" in words
+
+
+def test_machines_get_the_same_numbers(run: Path) -> None:
+    done = spent(run, "--json")
+    (found,) = json.loads(done.stdout)["ledgers"]
+    school, ward = found["owners"]
+    ledger = PrivacyLedger(run / "ledger.jsonl")
+    assert (school["owner"], school["steps"], school["events"]) == (SCHOOL, 0, [])
+    assert ward["spent"]["epsilon"] == ledger.spent(WARD).epsilon
+    assert set(ward["spent"]) == {"epsilon", "delta", "unit", "neighbouring_relation"}
+    assert [event["steps"] for event in ward["events"]] == [3, 2]
+    assert ward["not_settled"] == {"reservations": 0, "steps": 0}
+    assert DATA not in done.stdout
+
+
+def test_the_shipped_ledger_is_explained_and_owners_alike_share_their_lines() -> None:
+    words = words_of("reference")
+    assert "owner-0, owner-1, owner-2, owner-3 (each of them)" in words
+    assert words.count("epsilon = 7.96 at delta = 1e-05") == 1
+
+
+def test_reading_a_ledger_writes_nothing(run: Path) -> None:
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    words_of(run / "ledger.jsonl")
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_a_run_id_is_looked_up_in_the_folder_of_runs(run: Path) -> None:
+    assert "ward-7" in words_of(run.name, "--runs", run.parent)
+
+
+def test_what_cannot_be_explained_is_named_with_a_way_out(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    for words, way_out in [
+        (("nowhere",), "adapters list"),
+        ((tmp_path / "server",), "owners' devices"),
+        ((run, "--owner", "nobody"), "'nobody'"),
+    ]:
+        done = spent(*words)
+        assert isinstance(done.exception, ArtifactError)
+        assert way_out in str(done.exception)
