@@ -451,3 +451,24 @@ def test_a_name_is_shown_as_it_is(discreet: Run, trained: Path, tmp_path: Path, 
     assert status == 0, err
     assert name in out + err
     assert discreet("adapters", "show", folder)[0] == 0
+
+
+def test_bench_performance_prints_and_writes_what_it_measured(
+    discreet: Run, tmp_path: Path
+) -> None:
+    words = ("bench", "performance", "--models", "llava", "--batch", "2,4", "--rounds", "1")
+    status, out, err = discreet(
+        *words, "--private", "--no-memory", "--json", "--out", tmp_path / "speed.json"
+    )
+    assert status == 0, err
+    found = json.loads(out)
+    assert found == json.loads((tmp_path / "speed.json").read_text())
+    assert {step["setting"]["batch"] for step in found["steps"]} == {2}, "structure, once"
+    assert found["hardware"]["torch"]
+    assert "epochs" not in found
+    status, _, err = discreet(*words)
+    assert status != 0
+    assert "--private" in err
+    status, _, err = discreet("bench", "performance", "--private", "--batch", "0")
+    assert status != 0
+    assert "whole numbers of 1 or more" in err

@@ -2,7 +2,17 @@
 
 from discreet.bench.baseline import run_without_privacy
 from discreet.bench.compare import Cell, as_markdown, compare, summarise
+from discreet.bench.epochs import Epochs, measure_epochs
 from discreet.bench.norms import gradient_norms
+from discreet.bench.performance import (
+    WAYS,
+    Measured,
+    as_table,
+    clipped_sum,
+    hardware,
+    measure,
+    peak_bytes,
+)
 from discreet.bench.tasks import (
     HeldOut,
     Scores,
@@ -12,18 +22,33 @@ from discreet.bench.tasks import (
     load_held_out,
     written_for,
 )
+from discreet.bench.workloads import MODELS, Adapter, Setting, Workload, build_workload
 
 __all__ = [
+    "MODELS",
+    "WAYS",
+    "Adapter",
     "Cell",
+    "Epochs",
     "HeldOut",
+    "Measured",
     "Scores",
+    "Setting",
+    "Workload",
     "Writing",
     "as_markdown",
+    "as_table",
     "audience_of_answer",
+    "build_workload",
+    "clipped_sum",
     "compare",
     "evaluate",
     "gradient_norms",
+    "hardware",
     "load_held_out",
+    "measure",
+    "measure_epochs",
+    "peak_bytes",
     "run_without_privacy",
     "summarise",
     "written_for",

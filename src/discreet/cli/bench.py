@@ -4,18 +4,25 @@ import statistics
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from discreet.artifacts import code_commit, write_json
 from discreet.bench import (
+    MODELS,
+    WAYS,
     Cell,
+    Setting,
     as_markdown,
+    as_table,
     compare,
     evaluate,
     gradient_norms,
+    hardware,
     load_held_out,
+    measure,
+    measure_epochs,
     summarise,
     written_for,
 )
@@ -143,6 +150,94 @@ def norms(
             "share_clipped": sum(norm > plan.max_grad_norm for norm in found) / len(found),
         }
     )
+
+
+@app.command("performance")
+def performance(
+    private: Annotated[
+        bool, typer.Option("--private", help="Measure the private training step.")
+    ] = False,
+    models: Annotated[
+        str, typer.Option(help="Comma-separated: small, and families, which show structure.")
+    ] = ",".join(MODELS),
+    batch: Annotated[str, typer.Option(help="Comma-separated examples of a step.")] = "8,32",
+    rounds: Annotated[int, typer.Option(min=1, help="Timed steps of each way.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Of PyTorch.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or cuda; on cuda the base is bfloat16.")] = "cpu",
+    memory: Annotated[bool, typer.Option(help="Measure peak memory too.")] = True,
+    epochs: Annotated[bool, typer.Option(help="Measure epochs with kept states too.")] = True,
+    out: Annotated[Path | None, typer.Option(help="JSON file for everything measured.")] = None,
+    cache: Cache = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a private step beside a plain one and Opacus': time, peak memory, agreement."""
+    if not private:
+        raise typer.BadParameter("Expected what to measure: --private.", param_hint="--private")
+    settings = _settings(models, batch, threads=threads, device=device)
+    quiet_logs()
+    record: dict[str, Any] = {
+        "commit": code_commit(),
+        "hardware": hardware(),
+        "rounds": rounds,
+        "steps": [],
+    }
+    tables = []
+    with progress() as bar:
+        each = len(WAYS) * (rounds + 1 + memory)
+        row = bar.add_task("load", total=len(settings) * each)
+
+        def told(way: str) -> None:
+            bar.update(row, advance=1, description=way)
+
+        for setting in settings:
+            found = measure(setting, rounds=rounds, memory=memory, cache_dir=cache, on_step=told)
+            record["steps"] += [asdict(measured) for measured in found]
+            tables += found
+            if out is not None:
+                write_json(out, record)
+        if epochs and device == "cpu" and any(setting.model == "small" for setting in settings):
+            bar.update(row, description="epochs")
+            record["epochs"] = asdict(measure_epochs(cache_dir=cache))
+    if out is not None:
+        write_json(out, record)
+    if as_json:
+        show_json(record)
+        return
+    typer.echo(as_table(tables))
+    if "epochs" in record:
+        show_json(record["epochs"])
+
+
+def _settings(models: str, batch: str, *, threads: int, device: str) -> list[Setting]:
+    """Return what to measure: families, which show structure only, at the first batch size."""
+    sizes = parse_counts(batch, "--batch")
+    return [
+        Setting(
+            model=model,
+            adapter=adapter,
+            batch=size,
+            threads=threads,
+            device=device,
+            dtype="float32" if device == "cpu" else "bfloat16",
+        )
+        for model in (name.strip() for name in models.split(","))
+        for size in (sizes if model == "small" else sizes[:1])
+        for adapter in (("all_linear", "shipped") if model == "small" else ("all_linear",))
+    ]
+
+
+def parse_counts(text: str, option: str) -> list[int]:
+    """Return the whole numbers of a comma-separated list, 1 or more each.
+
+    Raises:
+        typer.BadParameter: if one is not.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise typer.BadParameter(
+            "Expected whole numbers of 1 or more, as in 8,32.", param_hint=option
+        )
+    return [int(word) for word in words]
 
 
 def parse_seeds(text: str) -> list[int]:

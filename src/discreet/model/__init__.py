@@ -31,6 +31,7 @@ from discreet.model.losses import (
     pixel_values,
     vision_tokens,
 )
+from discreet.model.prefix import FrozenPrefix
 from discreet.model.prompt import IGNORED, Batch, Row, build_prompt, collate, person_line
 from discreet.model.small import (
     IMAGE_TOKEN,
@@ -52,6 +53,7 @@ __all__ = [
     "Batch",
     "Family",
     "FamilyName",
+    "FrozenPrefix",
     "LoraSpec",
     "Part",
     "Row",

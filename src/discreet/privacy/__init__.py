@@ -14,6 +14,8 @@ from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, run_ste
 from discreet.privacy.exactness import ExactnessReport, check_exactness
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import PrivacyLedger, spent_together
+from discreet.privacy.noisy_sum import NoisySum
+from discreet.privacy.opacus_step import OpacusStep, OpacusWay
 from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
 from discreet.privacy.randomness import CounterGenerator
 from discreet.privacy.sampling import Draw, bins, cyclic, draw_as_planned, poisson
@@ -37,6 +39,9 @@ __all__ = [
     "ExampleGradients",
     "ExampleLosses",
     "LossFn",
+    "NoisySum",
+    "OpacusStep",
+    "OpacusWay",
     "OutOfRange",
     "PrivacyLedger",
     "PrivacyPlan",

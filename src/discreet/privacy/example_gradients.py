@@ -116,14 +116,33 @@ class _Emitting:
     """Modules inside that are not called any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Owners:
+    """Whose the rows of a part of the model are; worked out once for all of its layers."""
+
+    index: torch.Tensor = field(repr=False)
+    """(rows,) int64 on the device."""
+    order: torch.Tensor | None = field(repr=False)
+    """(rows,), which brings rows of an example together; None where they are."""
+    counts: tuple[int, ...]
+    """Rows of each example."""
+
+    @property
+    def is_even(self) -> bool:
+        """Return whether all examples have as many rows."""
+        return len(set(self.counts)) == 1
+
+
 class ExampleGradients:
     """While entered, a backward pass leaves one gradient for each example.
 
     The parameters' own `.grad` stays None: the sum over examples is never formed.
 
     Two ways to clip. Flat: the whole gradient of an example to `max_grad_norm`, kept in a buffer
-    (capacity, P). Grouped: each layer's part to `max_grad_norm / sqrt(layers)`, at once, with no
-    buffer but that of one layer; the whole is then at most `max_grad_norm` too.
+    (N, P), which is taken when a backward pass starts and fills up while that frees activations, so
+    that it adds little to the peak of memory. Grouped: each layer's part to
+    `max_grad_norm / sqrt(layers)`, at once, with no buffer but that of one layer; the whole is then
+    at most `max_grad_norm` too.
     """
 
     def __init__(self, model: nn.Module, *, capacity: int, grouped: bool = False) -> None:
@@ -154,16 +173,11 @@ class ExampleGradients:
         if grouped:
             self._refuse_shared()
         widest = max(sum(p.numel() for p in layer.learns) for layer in self._layers)
-        first = self.parameters[0]
-        self._buffer = torch.zeros(
-            capacity, widest if grouped else self.size, dtype=first.dtype, device=first.device
-        )
-        self._examples = 0
-        self._rows: Rows = {}
+        self._width: int = widest if grouped else self.size
+        self._capacity = capacity
+        self._device = self.parameters[0].device
         self._where: dict[int, slice] = {} if grouped else self._places
-        self._seen: set[int] = set()
-        self._bad = torch.zeros(capacity, dtype=torch.bool, device=first.device)
-        self._total = torch.empty(0)
+        self._let_go()
         self._max_grad_norm = 0.0
         self.within = 0
         """Gradients of the last pass that were no longer than the bound; flat mode only."""
@@ -172,7 +186,7 @@ class ExampleGradients:
         """Let the layers emit."""
         self._forget_grads()
         for layer in self._layers:
-            layer.module.forward = layer.forward
+            layer.module.forward = self._starting(layer.forward)
         return self
 
     def __exit__(
@@ -181,12 +195,31 @@ class ExampleGradients:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave no trace: neither on the layers nor, of the data, in memory."""
+        """Leave no trace on the layers, and keep nothing of the data."""
         for layer in self._layers:
             del layer.module.forward
         self._forget_grads()
-        self._buffer.zero_()
-        self._total, self._rows = torch.empty(0), {}
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Keep nothing of the last pass."""
+        self._buffer = torch.empty(0)
+        self._total = torch.empty(0)
+        self._bad = torch.empty(0, dtype=torch.bool)
+        self._owners: dict[str | None, _Owners] = {}
+        self._written: set[int] = set()
+        self._seen: set[int] = set()
+        self._is_done = False
+
+    def _starting(self, forward: _Forward) -> _Forward:
+        """Return a layer's forward pass; the first one after a backward pass lets go of that."""
+
+        def start(*args: Any, **kwargs: Any) -> torch.Tensor:
+            if self._is_done:
+                self._let_go()
+            return forward(*args, **kwargs)
+
+        return start
 
     def add_clipped(
         self, losses: torch.Tensor, rows: Rows, total: torch.Tensor, max_grad_norm: float
@@ -210,12 +243,15 @@ class ExampleGradients:
                 another way than by calling their layer, or, grouped, if a layer was called twice.
         """
         count = len(losses)
-        self._check(count, rows)
-        self._examples, self._rows, self._seen = count, rows, set()
+        if not 0 < count <= self._capacity:
+            raise ValueError(f"Expected 1 to {self._capacity} examples, got {count}.")
+        self._let_go()
+        parts = rows.items() if isinstance(rows, Mapping) else [(None, rows)]
+        self._owners = {part: _owners(index, count, self._device) for part, index in parts}
         self._total, self._max_grad_norm, self.within = total, max_grad_norm, 0
-        self._bad[:count] = ~losses.detach().isfinite()
-        if not self._grouped:
-            self._buffer[:count].zero_()
+        self._bad = ~losses.detach().isfinite()
+        dtype = self.parameters[0].dtype
+        self._buffer = torch.empty(count, self._width, dtype=dtype, device=self._device)
         if losses.requires_grad:  # not if a batch has no picture, and only the tower learns
             losses.sum().backward()
         if any(parameter.grad is not None for parameter in self.parameters):
@@ -225,14 +261,20 @@ class ExampleGradients:
                 "directly: their gradient is a sum over examples. Let that layer not learn."
             )
         if not self._grouped:
-            total += self._clip(self._buffer[:count])
-        return int(self._bad[:count].sum())
+            for parameter in self.parameters:
+                self._of(parameter)  # zero where no layer wrote
+            total += self._clip(self._buffer)
+        self._is_done = True
+        return int(self._bad.sum())
 
     def by_example(self) -> torch.Tensor:
-        """Return the gradients of the last pass, (N, P), zero where rejected; flat mode only."""
+        """Return the gradients of the last pass, (N, P), zero where rejected; flat mode only.
+
+        They are there until the next forward pass.
+        """
         if self._grouped:
             raise ValueError("Expected flat clipping, got grouped, which keeps no gradients.")
-        return self._buffer[: self._examples]
+        return self._buffer
 
     def split(self, flat: torch.Tensor) -> list[torch.Tensor]:
         """Return a vector (P,) as views of the shapes of `parameters`."""
@@ -254,41 +296,32 @@ class ExampleGradients:
 
     def _clip(self, gradients: torch.Tensor, share: float = 1.0) -> torch.Tensor:
         """Return the sum of clipped rows of (N, P); rows that are not finite are left out."""
-        bad = self._bad[: len(gradients)]
-        found = clip_and_sum(gradients, self._max_grad_norm, bad=bad, share=share, size=self.size)
-        bad |= found.is_bad
+        found = clip_and_sum(
+            gradients, self._max_grad_norm, bad=self._bad, share=share, size=self.size
+        )
+        self._bad |= found.is_bad
         self.within = found.within
         return found.total
 
-    def _check(self, examples: int, rows: Rows) -> None:
-        """Refuse examples that do not fit, and rows of no example."""
-        if not 0 < examples <= len(self._buffer):
-            raise ValueError(f"Expected 1 to {len(self._buffer)} examples, got {examples}.")
-        for index in rows.values() if isinstance(rows, Mapping) else [rows]:
-            if index.dim() != 1 or index.dtype != torch.long:
-                raise ValueError(
-                    f"Expected the example of each row as (rows,) int64, got {index.dtype} of "
-                    f"shape {tuple(index.shape)}."
-                )
-            if len(index) and not 0 <= int(index.min()) <= int(index.max()) < examples:
-                raise ValueError(f"Expected rows of examples 0 to {examples - 1}, got others.")
-
     def _of(self, parameter: torch.Tensor) -> torch.Tensor:
-        """Return the parameter's gradients in the buffer, (examples, *shape)."""
-        own = self._buffer[: self._examples, self._where[id(parameter)]]
-        return own.view(self._examples, *parameter.shape)
+        """Return the parameter's gradients in the buffer, (N, *shape), zero at first."""
+        own = self._buffer[:, self._where[id(parameter)]]
+        if id(parameter) not in self._written:
+            self._written.add(id(parameter))
+            own.zero_()
+        return own.view(len(own), *parameter.shape)
 
-    def _index(self, name: str, rows: int) -> torch.Tensor:
-        """Return the example of each of a layer's rows."""
+    def _rows_of(self, name: str, rows: int) -> _Owners:
+        """Return whose a layer's rows are."""
         part = part_of(name)
-        found = self._rows.get(part) if isinstance(self._rows, Mapping) else self._rows
-        if found is None or len(found) != rows:
-            got = "none" if found is None else str(len(found))
+        found = self._owners.get(part, self._owners.get(None))
+        if found is None or len(found.index) != rows:
+            got = "none" if found is None else str(len(found.index))
             raise RuntimeError(
                 f"Expected to know the example of each of the {rows} rows that a trainable layer "
                 f"of the part '{part}' sees, got {got}. Let loss_of return ExampleLosses with rows."
             )
-        return found.to(self._buffer.device)
+        return found
 
     def _emitter(self, module: nn.Module, learns: Sequence[torch.Tensor], write: _Emit) -> _Emit:
         """Return what a layer calls in its backward pass; grouped, it also clips."""
@@ -305,11 +338,10 @@ class ExampleGradients:
             start = 0
             for parameter in learns:
                 self._where[id(parameter)] = slice(start, start + parameter.numel())
+                self._written.discard(id(parameter))
                 start += parameter.numel()
-            own = self._buffer[: self._examples, :start]
-            own.zero_()
             write(*kept)
-            clipped = self._clip(own, 1 / len(self._layers) ** 0.5)
+            clipped = self._clip(self._buffer[:, :start], 1 / len(self._layers) ** 0.5)
             for parameter in learns:
                 self._total[self._places[id(parameter)]] += clipped[self._where[id(parameter)]]
 
@@ -359,11 +391,11 @@ class ExampleGradients:
 
     def _linear(self, name: str, module: nn.Linear, learns: Sequence[torch.Tensor]) -> _Emitting:
         def write(grad: torch.Tensor, inputs: torch.Tensor) -> None:
-            index = self._index(name, len(grad))
+            owners = self._rows_of(name, len(grad))
             if module.weight.requires_grad:
-                _add_products(self._of(module.weight), grad, inputs, index)
+                _add_products(self._of(module.weight), grad, inputs, owners)
             if module.bias is not None and module.bias.requires_grad:
-                _add_rows(self._of(module.bias), grad, index)
+                _add_rows(self._of(module.bias), grad, owners)
 
         emit = self._emitter(module, learns, write)
 
@@ -397,15 +429,22 @@ class ExampleGradients:
             inner: torch.Tensor,
             inner_grad: torch.Tensor | None,
         ) -> None:
-            index = self._index(name, len(grad))
+            owners = self._rows_of(name, len(grad))
             if b.requires_grad:
-                _add_products(self._of(b), grad, inner, index)
+                _add_products(self._of(b), grad, inner, owners)
             if inputs is not None and inner_grad is not None:
-                _add_products(self._of(a), inner_grad, inputs, index)
+                _add_products(self._of(a), inner_grad, inputs, owners)
 
         emit = self._emitter(module, learns, write)
+        is_plain = _is_plain(base) and isinstance(dropout, nn.Identity)
 
         def forward(inputs: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+            autocast = torch.is_autocast_enabled(inputs.device.type)
+            if is_plain and not autocast and inputs.dtype == a.dtype == base.weight.dtype:
+                fused: torch.Tensor = _LoraLinear.apply(
+                    inputs, base.weight, base.bias, a, b, scale, emit
+                )
+                return fused
             result: torch.Tensor = base(inputs, *args, **kwargs)
             with torch.autocast(inputs.device.type, enabled=False):
                 change = _Lora.apply(dropout(inputs.to(a.dtype)), a, b, scale, emit)
@@ -416,9 +455,9 @@ class ExampleGradients:
 
     def _embedding(self, name: str, module: nn.Embedding) -> _Emitting:
         def write(grad: torch.Tensor, ids: torch.Tensor) -> None:
-            index = self._index(name, len(grad))
+            owners = self._rows_of(name, len(grad))
             own = self._of(module.weight)
-            rows = index.view(-1, *[1] * (ids.dim() - 1)).expand_as(ids)
+            rows = owners.index.view(-1, *[1] * (ids.dim() - 1)).expand_as(ids)
             keep = ids != (-1 if module.padding_idx is None else module.padding_idx)
             own.index_put_((rows[keep], ids[keep]), grad[keep].to(own.dtype), accumulate=True)
 
@@ -436,11 +475,11 @@ class ExampleGradients:
         at_zero, at_one = _twin(module, 0.0), _twin(module, 1.0)
 
         def write(grad: torch.Tensor, slope: torch.Tensor) -> None:
-            index = self._index(name, len(grad))
+            owners = self._rows_of(name, len(grad))
             for key, parameter in own.items():
                 if parameter.requires_grad:
                     moved = grad * slope if key == "weight" else grad
-                    _add_rows(self._of(parameter), moved, index)
+                    _add_rows(self._of(parameter), moved, owners)
 
         emit = self._emitter(module, learns, write)
 
@@ -451,6 +490,13 @@ class ExampleGradients:
             return found
 
         return _Emitting(module, forward, learns)
+
+
+def _is_plain(base: nn.Module) -> bool:
+    """Return whether a layer is a matrix product that nobody watches."""
+    watched = base._forward_hooks or base._forward_pre_hooks or base._backward_hooks
+    is_called = type(base).forward is nn.Linear.forward and "forward" not in vars(base)
+    return isinstance(base, nn.Linear) and is_called and not watched
 
 
 def _is_closed(module: nn.Module) -> bool:
@@ -501,8 +547,26 @@ def _is_affine(module: nn.Module) -> bool:
     return torch.allclose(whole, real, rtol=1e-3, atol=1e-3)
 
 
+def _owners(index: torch.Tensor, examples: int, device: torch.device) -> _Owners:
+    """Return how rows are shared out; refuse rows of no example."""
+    if index.dim() != 1 or index.dtype != torch.long:
+        raise ValueError(
+            f"Expected the example of each row as (rows,) int64, got {index.dtype} of shape "
+            f"{tuple(index.shape)}."
+        )
+    here = index.cpu()
+    if len(here) and not 0 <= int(here.min()) <= int(here.max()) < examples:
+        raise ValueError(f"Expected rows of examples 0 to {examples - 1}, got others.")
+    apart = bool((here[1:] < here[:-1]).any())
+    return _Owners(
+        index.to(device),
+        here.argsort(stable=True).to(device) if apart else None,
+        tuple(here.bincount(minlength=examples).tolist()),
+    )
+
+
 def _add_products(
-    own: torch.Tensor, grad: torch.Tensor, inputs: torch.Tensor, index: torch.Tensor
+    own: torch.Tensor, grad: torch.Tensor, inputs: torch.Tensor, owners: _Owners
 ) -> None:
     """Add grad^T inputs of the rows of each example to (examples, out, in).
 
@@ -510,24 +574,24 @@ def _add_products(
         own: Changed in place.
         grad: (rows, ..., out).
         inputs: (rows, ..., in).
-        index: (rows,), the example of each row.
+        owners: Whose the rows are.
     """
     if not len(grad):
         return
     grad = grad.reshape(len(grad), -1, grad.shape[-1]).to(own.dtype)
     inputs = inputs.reshape(len(inputs), -1, inputs.shape[-1]).to(own.dtype)
-    if bool((index[1:] < index[:-1]).any()):
-        order = index.argsort(stable=True)
-        grad, inputs, index = grad[order], inputs[order], index[order]
-    counts = torch.bincount(index, minlength=len(own)).tolist()
-    if len(set(counts)) == 1:
-        own.baddbmm_(
-            grad.reshape(len(own), -1, grad.shape[-1]).transpose(1, 2),
-            inputs.reshape(len(own), -1, inputs.shape[-1]),
-        )
+    if owners.order is not None:
+        grad, inputs = grad[owners.order], inputs[owners.order]
+    if owners.is_even:
+        grad = grad.reshape(len(own), -1, grad.shape[-1])
+        inputs = inputs.reshape(len(own), -1, inputs.shape[-1])
+        if own.shape[1] > own.shape[2]:  # of B: a wide product takes half the time of a tall one
+            own += torch.bmm(inputs.transpose(1, 2), grad).transpose(1, 2)
+        else:
+            own.baddbmm_(grad.transpose(1, 2), inputs)
         return
     start = 0
-    for example, count in enumerate(counts):
+    for example, count in enumerate(owners.counts):
         if count:
             part = slice(start, start + count)
             own[example].addmm_(
@@ -537,9 +601,10 @@ def _add_products(
             start += count
 
 
-def _add_rows(own: torch.Tensor, grad: torch.Tensor, index: torch.Tensor) -> None:
+def _add_rows(own: torch.Tensor, grad: torch.Tensor, owners: _Owners) -> None:
     """Add each row's gradient, summed over positions, to its example's, (examples, width)."""
-    own.index_add_(0, index, grad.reshape(len(grad), -1, grad.shape[-1]).sum(1).to(own.dtype))
+    by_row = grad.reshape(len(grad), -1, grad.shape[-1]).sum(1)
+    own.index_add_(0, owners.index, by_row.to(own.dtype))
 
 
 class _Linear(torch.autograd.Function):
@@ -583,6 +648,42 @@ class _Lora(torch.autograd.Function):
         ctx.emit(grad, inputs, inner, inner_grad)
         onwards = inner_grad @ a if inner_grad is not None and ctx.needs_input_grad[0] else None
         return onwards, None, None, None, None
+
+
+class _LoraLinear(torch.autograd.Function):
+    """`W x + bias + scale * B A x` with W frozen; each product is added to the one before it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        scale: float,
+        emit: _Emit,
+    ) -> torch.Tensor:
+        inner = linear(inputs, a).mul_(scale)
+        ctx.save_for_backward(inputs if a.requires_grad else None, inner, weight, a, b)
+        ctx.scale, ctx.emit = scale, emit
+        whole = linear(inputs, weight, bias)
+        whole.view(-1, whole.shape[-1]).addmm_(inner.view(-1, inner.shape[-1]), b.T)
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (grad,) = grads
+        inputs, inner, weight, a, b = ctx.saved_tensors
+        inner_grad = None
+        if inputs is not None or ctx.needs_input_grad[0]:
+            inner_grad = (grad @ b).mul_(ctx.scale)
+        ctx.emit(grad, inputs, inner, inner_grad)
+        onwards = None
+        if inner_grad is not None and ctx.needs_input_grad[0]:
+            onwards = grad @ weight
+            onwards.view(-1, onwards.shape[-1]).addmm_(inner_grad.view(-1, len(a)), a)
+        return onwards, None, None, None, None, None, None
 
 
 class _Embedding(torch.autograd.Function):

@@ -1,0 +1,145 @@
+"""Steps as Opacus takes them, from gradients to noise: what the private step is compared with.
+
+`hooks`: gradients of examples by hooks, one backward pass. `fast_gradient` and `ghost`: the first
+backward pass finds norms, the second sums losses with weights that clip. With ghost clipping the
+norms come from products of activations and no gradient of an example is formed; with fast gradient
+clipping each layer's is formed and dropped.
+
+For comparison only: an example that is not finite makes a step non-finite, and each layer that
+learns has to see one row an example.
+
+Source: Li et al. 2022, ghost clipping (arXiv:2110.05679); Lee and Kifer 2021, fast gradient
+clipping (arXiv:2009.03106).
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Literal, Self, get_args
+
+import torch
+from opacus.grad_sample import GradSampleHooks, GradSampleHooksFastGradientClipping
+from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
+from opacus.utils.fast_gradient_clipping_utils import DPTensorFastGradientClipping
+from torch import nn
+
+from discreet.privacy.batching import ExampleLosses
+from discreet.privacy.plan import PrivacyPlan
+
+OpacusWay = Literal["hooks", "fast_gradient", "ghost"]
+_TRACES = (
+    "activations",
+    "max_batch_len",
+    "grad_sample",
+    "summed_grad",
+    "_forward_counter",
+    "_current_grad_sample",
+    "_norm_sample",
+)
+"""What Opacus hangs on layers and parameters."""
+
+
+class OpacusStep:
+    """Takes in losses, releases one noisy update; the model has hooks while it is entered."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        plan: PrivacyPlan,
+        *,
+        way: OpacusWay,
+        noise_generator: torch.Generator | None = None,
+    ) -> None:
+        """Wrap an optimizer.
+
+        Args:
+            model: Each layer that learns is called once for a batch, with one row an example.
+            optimizer: Of what learns.
+            plan: Norm, noise and divisor.
+            way: How gradients are clipped.
+            noise_generator: Decides the noise; PyTorch's own by default.
+        """
+        if way not in get_args(OpacusWay):
+            raise ValueError(f"Expected a way of {get_args(OpacusWay)}, got {way!r}.")
+        self._model = model
+        self._way = way
+        self._max_grad_norm = plan.max_grad_norm
+        kind = DPOptimizer if way == "hooks" else DPOptimizerFastGradientClipping
+        self._optimizer = kind(
+            optimizer,
+            noise_multiplier=plan.noise_multiplier,
+            max_grad_norm=plan.max_grad_norm,
+            expected_batch_size=plan.expected_batch_size,
+            loss_reduction="mean",  # divides by expected_batch_size; the losses are summed
+            generator=noise_generator,
+        )
+        self._entered = ExitStack()
+        self._hooks: GradSampleHooks | None = None
+
+    def __enter__(self) -> Self:
+        """Put hooks on the model."""
+        self._entered.enter_context(_prepared(self._model))
+        if self._way == "hooks":
+            self._hooks = GradSampleHooks(self._model, loss_reduction="sum")
+        else:
+            self._hooks = GradSampleHooksFastGradientClipping(
+                self._model,
+                loss_reduction="sum",
+                max_grad_norm=self._max_grad_norm,
+                use_ghost_clipping=self._way == "ghost",
+            )
+        self._entered.callback(self._hooks.remove_hooks)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove all traces."""
+        self._entered.__exit__(kind, error, trace)
+
+    def accumulate(self, losses: ExampleLosses) -> int:
+        """Run the backward pass or passes of a batch; return 0, as no example is rejected."""
+        with warnings.catch_warnings():
+            # The first adapted layer reads frozen activations. Opacus multiplies gradients of
+            # outputs with the activations it kept, so that it needs none of inputs.
+            warnings.filterwarnings("ignore", message="Full backward hook is firing when gradients")
+            if self._way == "hooks":
+                losses.values.sum().backward()
+            else:
+                DPTensorFastGradientClipping(
+                    self._hooks, self._optimizer, losses.values, "sum"
+                ).backward()
+        return 0
+
+    def update(self) -> None:
+        """Add noise to the clipped sum and move the parameters."""
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+
+@contextmanager
+def _prepared(model: nn.Module) -> Iterator[None]:
+    """Switch layers that learn to training mode, as Opacus needs; leave nothing of it behind."""
+    layers = [
+        module
+        for module in model.modules()
+        if any(parameter.requires_grad for parameter in module.parameters(recurse=False))
+    ]
+    modes = [layer.training for layer in layers]
+    try:
+        for layer in layers:
+            layer.training = True
+        yield
+    finally:
+        for layer, mode in zip(layers, modes, strict=True):
+            layer.training = mode
+        for holder in (*layers, *model.parameters()):
+            for name in _TRACES:
+                vars(holder).pop(name, None)
+        for parameter in model.parameters():
+            parameter.grad = None
