@@ -1,7 +1,7 @@
 """Plan, account for and run differentially private training."""
 
 from discreet.privacy.account import Account, Reservation
-from discreet.privacy.accounting import Event, epsilon_of
+from discreet.privacy.accounting import Event, OutOfRange, epsilon_of
 from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, draw_poisson, run_steps
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import PrivacyLedger, spent_together
@@ -15,6 +15,7 @@ __all__ = [
     "ExampleGradients",
     "ExampleLosses",
     "LossFn",
+    "OutOfRange",
     "PrivacyLedger",
     "PrivacyPlan",
     "Reservation",
