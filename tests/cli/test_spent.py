@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 from discreet.cli import app
 from discreet.errors import ArtifactError
 from discreet.privacy import PrivacyLedger, PrivacyPlan, epsilon_of
+from discreet.privacy.accounting import Accountant
 from discreet.types import OwnerId
 
 WARD, SCHOOL = OwnerId("ward-7"), OwnerId("school")
@@ -124,6 +126,19 @@ def test_machines_get_the_same_numbers(run: Path) -> None:
     assert [event["steps"] for event in ward["events"]] == [3, 2]
     assert ward["not_settled"] == {"reservations": 0, "steps": 0}
     assert DATA not in done.stdout
+
+
+@pytest.mark.skipif("pld" not in get_args(Accountant), reason="no accountant for users")
+def test_a_person_is_told_apart_from_an_example(run: Path, tmp_path: Path) -> None:
+    ledger = PrivacyLedger(run / "ledger.jsonl")
+    words = words_of(run, run_in(tmp_path / "second"), "--examples-per-user", 3)
+    of_a_person = ledger.spent(WARD, unit="user", examples_per_user=3)
+    assert of_a_person.epsilon > ledger.spent(WARD).epsilon
+    assert f"with up to 3 examples: epsilon = {of_a_person.epsilon:.2f} at delta" in words
+    assert "accounts name, a person with up to 3 examples: epsilon =" in words
+    assert "unit: user" in words
+    assert "not a person's guarantee" in words
+    assert "beyond what can be computed" in words_of(run, "--examples-per-user", 500)
 
 
 def test_the_shipped_ledger_is_explained_and_owners_alike_share_their_lines() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -19,6 +20,7 @@ from discreet.privacy import (
     epsilon_of,
     spent_together,
 )
+from discreet.privacy.accounting import Accountant
 from discreet.privacy.chain import RecordChain
 from discreet.types import OwnerId
 
@@ -331,6 +333,63 @@ def test_one_of_owner_and_fingerprint_is_needed(
         spent_together(two, **given)
     with pytest.raises(ValueError, match="got none"):
         spent_together(two, fingerprint=OTHER_HASH)
+
+
+# A person instead of an example
+
+needs_pld = pytest.mark.skipif("pld" not in get_args(Accountant), reason="no accountant for users")
+
+
+@needs_pld
+@pytest.mark.parametrize(("examples", "epsilon"), [(1, 3.05), (2, 6.93), (8, 41.5)])
+def test_the_same_steps_cost_a_person_with_several_examples_more(
+    ledger: PrivacyLedger, make_plan: Callable[..., PrivacyPlan], examples: int, epsilon: float
+) -> None:
+    """Ten rounds of 31 steps at noise 1 and rate 0.032; by dp-accounting's mixture of Gaussians."""
+    run = make_plan(noise_multiplier=1.0, sample_rate=0.032, delta=1e-4, target_epsilon=8.0)
+    ledger.open_account(SCHOOL, run)
+    for _ in range(10):
+        ledger.settle(ledger.reserve(SCHOOL, steps=31), 31)
+    spent = ledger.spent(SCHOOL, unit="user", examples_per_user=examples)
+    assert spent.epsilon == pytest.approx(epsilon, rel=0.01)
+    assert (spent.unit, spent.delta, ledger.spent(SCHOOL).unit) == ("user", 1e-4, "example")
+    assert spent == spent_together([ledger], owner=SCHOOL, examples_per_user=examples)
+
+
+@needs_pld
+def test_no_figure_is_made_up_for_a_person(
+    ledger: PrivacyLedger, make_plan: Callable[..., PrivacyPlan]
+) -> None:
+    users = {"unit": "user", "examples_per_user": 4, "accountant": "pld"}
+    ledger.open_account(SCHOOL, make_plan(noise_multiplier=50.0, **users))
+    ledger.reserve(SCHOOL, steps=1)
+    with pytest.raises(ValueError, match="accounted for as it is"):
+        ledger.spent(SCHOOL, unit="user", examples_per_user=4)
+    assert ledger.spent(SCHOOL).unit == "user"
+    banded = {"sampler": "cyclic", "bands": 4, "sample_rate": 0.1, "accountant": "pld"}
+    ledger.open_account(OwnerId("banded"), make_plan(noise_multiplier=5.0, **banded))
+    ledger.reserve(OwnerId("banded"), steps=8)
+    with pytest.raises(ValueError, match="noise that several steps share"):
+        ledger.spent(OwnerId("banded"), unit="user", examples_per_user=2)
+
+
+@needs_pld
+def test_a_part_of_a_call_with_shared_noise_is_counted_as_such_a_call(
+    ledger: PrivacyLedger, make_plan: Callable[..., PrivacyPlan]
+) -> None:
+    """Nobody is in more than one of four steps: 9 of 40 are 3 compositions and not 9."""
+    banded = {"sampler": "cyclic", "bands": 4, "sample_rate": 0.1, "accountant": "pld"}
+    plan = make_plan(noise_multiplier=5.0, **banded)
+    ledger.open_account(SCHOOL, plan)
+    ledger.settle(ledger.reserve(SCHOOL, steps=40), 9)
+    (event,) = ledger.events(SCHOOL)
+    assert (event.steps, event) == (3, plan.event(9))
+
+
+@pytest.mark.parametrize("examples", [None, 0, 1.5])
+def test_a_person_has_a_number_of_examples(ledger: PrivacyLedger, examples: int | None) -> None:
+    with pytest.raises(ValueError, match="examples_per_user >= 1"):
+        ledger.spent(CLINIC, unit="user", examples_per_user=examples)
 
 
 # A damaged file

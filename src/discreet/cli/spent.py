@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from math import exp
@@ -15,7 +16,7 @@ from rich.table import Table
 from discreet.artifacts import RunFolder
 from discreet.cli.options import RUNS, Json, Runs, show_json, talk
 from discreet.errors import ArtifactError
-from discreet.privacy import Account, PrivacyLedger, spent_together
+from discreet.privacy import Account, OutOfRange, PrivacyLedger, spent_together
 from discreet.registry import REFERENCE, REFERENCE_DIR
 from discreet.types import OwnerId, PrivacyStatement
 
@@ -23,6 +24,7 @@ _NOT_A_PERSON = (
     "The epsilon of an example is not a person's guarantee: whoever has several examples in the "
     "data is protected less."
 )
+_BEYOND = "epsilon is beyond what can be computed, and nothing is promised"
 _HOW_MUCH = " --examples-per-user K shows how much less."
 _NOT_SETTLED = (
     "Not settled: whoever reserved these steps still trains or was killed. Nobody knows how many "
@@ -37,7 +39,9 @@ class _Spending:
     owner: OwnerId
     account: Account
     spent: PrivacyStatement
+    examples_per_user: int | None
     of_a_person: PrivacyStatement | None
+    """None also where it is beyond what can be computed."""
     steps_left: int
 
     @property
@@ -82,7 +86,8 @@ def spent(
     found = {ref: _spendings(one, owner, examples_per_user) for ref, one in ledgers.items()}
     if owner is not None and not any(found.values()):
         raise ArtifactError(f"Expected an account of '{owner}' in {', '.join(refs)}, found none.")
-    together = list(_together(ledgers, found, owner, examples_per_user))
+    every = [one for spendings in found.values() for one in spendings]
+    together = list(_together(list(ledgers.values()), every, owner, examples_per_user))
     if as_json:
         show_json(
             {
@@ -94,13 +99,13 @@ def spent(
     for ref, spendings in found.items():
         _show(ref, spendings)
     for who, statement in together:
-        talk().print(f"\nTogether, {escape(who)}: {statement}", style="bold")
+        talk().print(f"\nTogether, {escape(who)}: {statement or _BEYOND}", style="bold")
     if len(ledgers) > 1 and not together:
         talk().print(
             "\nNo two accounts name the same data, so nothing was added up. If an owner has the "
             "same data in several runs, name the owner with --owner."
         )
-    _explain([s for spendings in found.values() for s in spendings])
+    _explain(every)
 
 
 def _ledger(ref: str, runs: Path) -> PrivacyLedger:
@@ -130,44 +135,56 @@ def _spendings(
 ) -> list[_Spending]:
     """Return what each owner, or one of them, has spent."""
     return [
-        _Spending(
-            owner=name,
-            account=account,
-            spent=account.spent(),
-            of_a_person=None
-            if examples_per_user is None or account.plan.unit != "example"
-            else ledger.spent(name, unit="user", examples_per_user=examples_per_user),
-            steps_left=account.steps_left(),
-        )
+        _spending(ledger, name, account, examples_per_user)
         for name, account in ledger.accounts().items()
         if owner in (None, name)
     ]
 
 
+def _spending(
+    ledger: PrivacyLedger, owner: OwnerId, account: Account, examples_per_user: int | None
+) -> _Spending:
+    of_a_person = None
+    if account.plan.unit != "example":
+        examples_per_user = None  # its epsilon is a person's
+    if examples_per_user is not None:
+        with suppress(OutOfRange):
+            of_a_person = ledger.spent(owner, unit="user", examples_per_user=examples_per_user)
+    return _Spending(
+        owner=owner,
+        account=account,
+        spent=account.spent(),
+        examples_per_user=examples_per_user,
+        of_a_person=of_a_person,
+        steps_left=account.steps_left(),
+    )
+
+
 def _together(
-    ledgers: dict[str, PrivacyLedger],
-    found: dict[str, list[_Spending]],
+    ledgers: Sequence[PrivacyLedger],
+    spendings: Sequence[_Spending],
     owner: str | None,
     examples_per_user: int | None,
-) -> Iterator[tuple[str, PrivacyStatement]]:
-    """Yield whose steps compose over several accounts, and to what."""
-    every = list({ledger.path: ledger for ledger in ledgers.values()}.values())
+) -> Iterator[tuple[str, PrivacyStatement | None]]:
+    """Yield whose steps compose over several accounts, and to what; None: beyond computing."""
     same: list[tuple[str, OwnerId | None, str | None]] = []
-    if len(every) > 1 and owner is not None:
+    if len({ledger.path for ledger in ledgers}) > 1 and owner is not None:
         same.append((f"if {owner} has the same data in all of them", OwnerId(owner), None))
-    accounts = Counter(
-        data for own in found.values() for one in own for data in _fingerprints(one.account)
-    )
+    accounts = Counter(data for one in spendings for data in _fingerprints(one.account))
     for data, count in accounts.items():
         if count > 1:
             same.append((f"on the data {data[:8]}…, which {count} accounts name", None, data))
-    for whose, name, data_of_all in same:
-        yield whose, spent_together(every, owner=name, fingerprint=data_of_all)
-        if examples_per_user is not None:
-            of_a_person = spent_together(
-                every, owner=name, fingerprint=data_of_all, examples_per_user=examples_per_user
-            )
-            yield f"{whose}, for a person", of_a_person
+    units = {one.account.plan.unit for one in spendings}
+    levels = {None, examples_per_user if units == {"example"} else None}
+    for whose, name, fingerprint in same:
+        for examples in sorted(levels, key=lambda level: level or 0):
+            statement = None
+            with suppress(OutOfRange):
+                statement = spent_together(
+                    ledgers, owner=name, fingerprint=fingerprint, examples_per_user=examples
+                )
+            person = "" if examples is None else f", a person with up to {examples} examples"
+            yield f"{whose}{person}", statement
 
 
 def _fingerprints(account: Account) -> set[str]:
@@ -203,8 +220,8 @@ def _lines(one: _Spending) -> Iterator[tuple[str, str]]:
     plan, entries = one.account.plan, one.account.entries
     yield "spent", str(one.spent)
     yield "that is", _meaning(plan.unit, one.spent)
-    if one.of_a_person is not None:
-        yield "a person", f"{one.of_a_person}; {_meaning('person', one.of_a_person)}"
+    if one.examples_per_user is not None:
+        yield "a person", f"with up to {one.examples_per_user} examples: {_of_a_person(one)}"
     yield "target", f"epsilon = {plan.target_epsilon:g} at the same delta; {_room(one)}"
     label = "steps"
     for noise, rate, contributions, steps in one.mechanisms:
@@ -226,6 +243,13 @@ def _lines(one: _Spending) -> Iterator[tuple[str, str]]:
         yield "when", " to ".join(str(day) for day in sorted({days[0], days[-1]}))
     if data := sorted(_fingerprints(one.account)):
         yield "data", ", ".join(f"{fingerprint[:8]}…" for fingerprint in data)
+
+
+def _of_a_person(one: _Spending) -> str:
+    """Return what a person is promised."""
+    if one.of_a_person is None:
+        return _BEYOND
+    return f"{one.of_a_person}; {_meaning('person', one.of_a_person)}"
 
 
 def _room(one: _Spending) -> str:
