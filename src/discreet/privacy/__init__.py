@@ -10,7 +10,7 @@ from discreet.privacy.accounting import (
     epsilon_of,
 )
 from discreet.privacy.banded import BandedNoise, banded_coefficients, prefix_sum_error
-from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, draw_poisson, run_steps
+from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, run_steps
 from discreet.privacy.exactness import ExactnessReport, check_exactness
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import PrivacyLedger, spent_together
