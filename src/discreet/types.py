@@ -3,6 +3,7 @@
 They hold plain values, know nothing of files or models, and never change once made.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, NewType
 
@@ -76,8 +77,8 @@ class PrivacyStatement:
     neighbouring_relation: str
 
     def __str__(self) -> str:
-        """Return the statement as one line."""
+        """Return the statement as one line; epsilon is rounded up, never to less than was spent."""
         return (
-            f"epsilon = {self.epsilon:.2f} at delta = {self.delta:g} "
+            f"epsilon = {math.ceil(self.epsilon * 100 - 1e-9) / 100:.2f} at delta = {self.delta:g} "
             f"(unit: {self.unit}, neighbours: {self.neighbouring_relation})"
         )

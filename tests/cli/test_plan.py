@@ -3,12 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from discreet.cli import main
 from discreet.cli.plan import as_table, report_on
-from discreet.privacy import Event, PrivacyPlan, best_tpr, calibrate, epsilon_of
+from discreet.privacy import Event, PrivacyLedger, PrivacyPlan, best_tpr, calibrate, epsilon_of
+from discreet.types import OwnerId
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -117,3 +119,34 @@ def test_an_epsilon_that_means_nothing_is_not_dressed_up() -> None:
     cells = [str(cell) for column in as_table(report).columns for cell in column.cells]
     assert any("means nothing" in cell for cell in cells)
     assert any("8 examples above 200" in cell for cell in cells)
+
+
+@pytest.fixture
+def half_spent(tmp_path: Path) -> PrivacyLedger:
+    ledger = PrivacyLedger.open(tmp_path / "ledger.jsonl")
+    settings = {"delta": 1e-5, "sample_rate": 0.05, "steps": 40, "expected_batch_size": 30}
+    ledger.open_account(OwnerId("clinic"), calibrate(target_epsilon=4.0, **settings))  # type: ignore[arg-type]
+    ledger.settle(ledger.reserve(OwnerId("clinic"), steps=20), steps_started=20)
+    return ledger
+
+
+def test_a_plan_for_a_spent_account_uses_what_is_left(plan: Run, half_spent: PrivacyLedger) -> None:
+    """Both together spend the target; taken for new, the same noise would pass it."""
+    account = ("--ledger", half_spent.path, "--owner", "clinic", "--steps", 40, "--json")
+    status, out, err = plan(*account)
+    assert status == 0, err
+    found = json.loads(out)
+    assert found["already"] == half_spent.spent(OwnerId("clinic")).epsilon
+    assert 0.98 * 4 <= found["epsilon"]["pld"] <= 4
+    fresh = json.loads(plan("--epsilon", 4, "--steps", 40, "--json")[1])
+    assert found["plan"]["noise_multiplier"] > 1.1 * fresh["plan"]["noise_multiplier"]
+    assert found["plan"]["target_epsilon"] == 4
+
+
+def test_an_account_keeps_its_promise(plan: Run, half_spent: PrivacyLedger) -> None:
+    account = ("--ledger", half_spent.path, "--owner", "clinic")
+    for change in (("--epsilon", 9), ("--delta", 1e-3), ("--unit", "user")):
+        status, _, err = plan(*account, *change)
+        assert status != 0
+        assert "account" in err
+    assert plan("--ledger", half_spent.path)[0] != 0

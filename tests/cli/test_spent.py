@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,7 +10,6 @@ from click.testing import CliRunner, Result
 from discreet.cli import app
 from discreet.errors import ArtifactError
 from discreet.privacy import PrivacyLedger, PrivacyPlan, epsilon_of
-from discreet.privacy.accounting import Accountant
 from discreet.types import OwnerId
 
 WARD, SCHOOL = OwnerId("ward-7"), OwnerId("school")
@@ -128,7 +126,6 @@ def test_machines_get_the_same_numbers(run: Path) -> None:
     assert DATA not in done.stdout
 
 
-@pytest.mark.skipif("pld" not in get_args(Accountant), reason="no accountant for users")
 def test_a_person_is_told_apart_from_an_example(run: Path, tmp_path: Path) -> None:
     ledger = PrivacyLedger(run / "ledger.jsonl")
     words = words_of(run, run_in(tmp_path / "second"), "--examples-per-user", 3)

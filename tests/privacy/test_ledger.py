@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
@@ -20,7 +19,6 @@ from discreet.privacy import (
     epsilon_of,
     spent_together,
 )
-from discreet.privacy.accounting import Accountant
 from discreet.privacy.chain import RecordChain
 from discreet.types import OwnerId
 
@@ -337,10 +335,7 @@ def test_one_of_owner_and_fingerprint_is_needed(
 
 # A person instead of an example
 
-needs_pld = pytest.mark.skipif("pld" not in get_args(Accountant), reason="no accountant for users")
 
-
-@needs_pld
 @pytest.mark.parametrize(("examples", "epsilon"), [(1, 3.05), (2, 6.93), (8, 41.5)])
 def test_the_same_steps_cost_a_person_with_several_examples_more(
     ledger: PrivacyLedger, make_plan: Callable[..., PrivacyPlan], examples: int, epsilon: float
@@ -356,7 +351,6 @@ def test_the_same_steps_cost_a_person_with_several_examples_more(
     assert spent == spent_together([ledger], owner=SCHOOL, examples_per_user=examples)
 
 
-@needs_pld
 def test_no_figure_is_made_up_for_a_person(
     ledger: PrivacyLedger, make_plan: Callable[..., PrivacyPlan]
 ) -> None:
@@ -373,7 +367,6 @@ def test_no_figure_is_made_up_for_a_person(
         ledger.spent(OwnerId("banded"), unit="user", examples_per_user=2)
 
 
-@needs_pld
 def test_a_part_of_a_call_with_shared_noise_is_counted_as_such_a_call(
     ledger: PrivacyLedger, make_plan: Callable[..., PrivacyPlan]
 ) -> None:

@@ -1,15 +1,19 @@
 """`discreet privacy plan`: what a guarantee costs, and what it is worth, before it is given."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from discreet.cli.options import Json, show_json, talk
+from discreet.cli.options import RUNS, Json, Runs, show_json, talk
+from discreet.cli.spent import ledger_of
 from discreet.federated import TrainConfig
 from discreet.privacy import (
+    Account,
     CrossCheck,
     Event,
     OutOfRange,
@@ -21,6 +25,7 @@ from discreet.privacy import (
     epsilon_of,
     prefix_sum_error,
 )
+from discreet.types import OwnerId
 
 QUICKSTART = TrainConfig()
 FPR = 0.01
@@ -33,8 +38,10 @@ class Report:
     """Everything that `plan` tells."""
 
     plan: PrivacyPlan
+    already: float
+    """Epsilon of what the account has spent before; 0 for a new one."""
     epsilon: CrossCheck
-    """Of all planned steps, by accountant."""
+    """Of that and all planned steps together, by accountant."""
     shuffled_epsilon: float | None
     """With the same noise, if nothing may be claimed for the secrecy of who was drawn: every
     started pass over the data counts in full. None: beyond what can be computed."""
@@ -48,8 +55,12 @@ class Report:
 
 
 def plan_(
-    epsilon: Annotated[float, typer.Option(help="Budget.")] = QUICKSTART.target_epsilon,
-    delta: Annotated[float, typer.Option(help="Chance that the budget fails.")] = QUICKSTART.delta,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Budget: 8, or the target of --ledger.")
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="Chance that it fails: 1e-5, or that of --ledger.")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Private steps in all.")] = QUICKSTART.steps_total,
     expected_batch_size: Annotated[
         int, typer.Option(help="Examples, or users, a step on average: the public divisor.")
@@ -61,7 +72,9 @@ def plan_(
     sample_rate: Annotated[
         float | None, typer.Option(help="Chance to be in a step, instead of --examples-expected.")
     ] = None,
-    unit: Annotated[str, typer.Option(help="What is hidden: example or user.")] = "example",
+    unit: Annotated[
+        str | None, typer.Option(help="What is hidden: example (default) or user.")
+    ] = None,
     sampled: Annotated[str, typer.Option(help="What is drawn: example or user.")] = "example",
     examples_per_user: Annotated[
         int | None, typer.Option(help="Most examples of one user, for --unit user.")
@@ -75,6 +88,12 @@ def plan_(
     clip_quantile: Annotated[
         float | None, typer.Option(help="Let the clipping norm follow this quantile.")
     ] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option(help="Run, run folder or ledger: plan for what is left of its target."),
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="Whose account in --ledger.")] = None,
+    runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
     """Find the noise for a budget, and say in words what that budget is worth."""
@@ -88,13 +107,12 @@ def plan_(
                 param_hint="--examples-expected",
             )
         sample_rate = expected_batch_size / examples_expected
+    account = _account(ledger, owner, runs)
     settings: dict[str, Any] = {
-        "target_epsilon": epsilon,
-        "delta": delta,
+        **_promise(account, target_epsilon=epsilon, delta=delta, unit=unit),
         "sample_rate": QUICKSTART.sample_rate if sample_rate is None else sample_rate,
         "steps": steps,
         "expected_batch_size": expected_batch_size,
-        "unit": unit,
         "sampled": sampled,
         "examples_per_user": examples_per_user,
         "sampler": sampler,
@@ -104,22 +122,51 @@ def plan_(
         "clip_quantile": clip_quantile,
         "clip_count_noise": 0.0 if clip_quantile is None else expected_batch_size / 20,
     }
-    report = report_on(calibrate(**settings))
+    already = () if account is None else account.events
+    report = report_on(calibrate(**settings, already=already), already)
     if as_json:
         show_json(as_mapping(report))
     else:
         talk().print(as_table(report))
 
 
-def report_on(plan: PrivacyPlan) -> Report:
-    """Return what a plan promises, and what it does not."""
-    events = plan.events()
+def _account(ref: str | None, owner: str | None, runs: Path) -> Account | None:
+    """Return the account that is to be spent from; None for a new one."""
+    if (ref is None) != (owner is None):
+        raise typer.BadParameter("Expected --ledger and --owner together, got one of them.")
+    return None if ref is None else ledger_of(ref, runs).account(OwnerId(str(owner)))
+
+
+def _promise(account: Account | None, **given: object) -> dict[str, object]:
+    """Return target, delta and unit: as given, or as the account promises already.
+
+    Raises:
+        typer.BadParameter: if what is given is not what the account promises.
+    """
+    usual = {"target_epsilon": QUICKSTART.target_epsilon, "delta": QUICKSTART.delta}
+    promised = {**usual, "unit": "example"}
+    if account is not None:
+        promised = {name: getattr(account.plan, name) for name in promised}
+    for name, value in given.items():
+        if account is not None and value not in (None, promised[name]):
+            raise typer.BadParameter(
+                f"Expected {name}={promised[name]} as the account promises, got {value}. Leave it "
+                "out; another guarantee needs another ledger and new data.",
+                param_hint="--ledger",
+            )
+    return {name: promised[name] if given[name] is None else given[name] for name in promised}
+
+
+def report_on(plan: PrivacyPlan, already: Sequence[Event] = ()) -> Report:
+    """Return what a plan promises on top of what is spent already, and what it does not."""
+    events = [*already, *plan.events()]
     shuffled = replace(plan, sampler="bins", bands=1)
     users = EXAMPLES_OF_A_USER if plan.unit == "example" and plan.bands == 1 else ()
     return Report(
         plan=plan,
+        already=epsilon_of(already, plan.delta, plan.accountant),
         epsilon=cross_check(events, plan.delta),
-        shuffled_epsilon=_epsilon(shuffled.events(), plan.delta),
+        shuffled_epsilon=_epsilon([*already, *shuffled.events()], plan.delta),
         best_tpr=best_tpr(events, fpr=FPR),
         user_epsilon={
             count: _epsilon([replace(e, contributions=count) for e in events], plan.delta)
@@ -139,6 +186,7 @@ def as_mapping(report: Report) -> dict[str, Any]:
         "delta": plan.delta,
         "unit": plan.unit,
         "neighbouring_relation": plan.neighbouring_relation,
+        "already": report.already,
         "epsilon": report.epsilon,
         "shuffled_epsilon": report.shuffled_epsilon,
         "best_attack": {"fpr": FPR, "tpr": report.best_tpr},
@@ -156,6 +204,8 @@ def as_table(report: Report) -> Table:
     table.add_column()
     table.add_row("promise", str(plan.state(spent)))
     table.add_row("that is", _meaning(plan, spent))
+    if report.already:
+        table.add_row("of which", f"{plan.state(report.already)} was spent before")
     table.add_section()
     table.add_row("steps", _steps(plan))
     table.add_row("noise", _noise(plan))

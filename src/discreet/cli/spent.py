@@ -82,7 +82,7 @@ def spent(
 
     RUN is a run folder, a run id, the file of a ledger, or 'reference', which ships.
     """
-    ledgers = {ref: _ledger(ref, runs) for ref in refs}
+    ledgers = {ref: ledger_of(ref, runs) for ref in refs}
     found = {ref: _spendings(one, owner, examples_per_user) for ref, one in ledgers.items()}
     if owner is not None and not any(found.values()):
         raise ArtifactError(f"Expected an account of '{owner}' in {', '.join(refs)}, found none.")
@@ -108,7 +108,7 @@ def spent(
     _explain(every)
 
 
-def _ledger(ref: str, runs: Path) -> PrivacyLedger:
+def ledger_of(ref: str, runs: Path) -> PrivacyLedger:
     """Return the ledger that a reference names; nothing is written beside it."""
     path = Path(ref)
     if ref == REFERENCE and not path.exists():
