@@ -110,6 +110,20 @@ def test_every_mechanism_of_a_plan_trains_the_assistant(
     assert 0 < ledger.spent(OWNER).epsilon <= 8
 
 
+def test_kept_activations_change_the_time_and_not_the_adapter(tmp_path: Path) -> None:
+    """Every example is drawn in both steps; in the second nothing is computed below layer 1."""
+    steps = {"sample_rate": 1.0, "num_owners": 200, "lora_modules": "q_proj,v_proj"}
+    plain, cached = task_of(**steps), task_of(**steps, activations_mib=64)
+    assert cached.prefix is not None
+    results = []
+    for name, task in (("plain", plain), ("cached", cached)):
+        (tmp_path / name).mkdir()
+        results.append(train(task, tmp_path / name)[0].state)  # type: ignore[attr-defined]
+    assert cached.prefix.size_bytes > 0
+    for name, value in results[0].items():
+        torch.testing.assert_close(results[1][name], value, rtol=1e-3, atol=1e-4)
+
+
 def test_words_that_no_plan_knows_are_refused_by_name() -> None:
     for name in ("unit", "sampled", "sampler", "optimizer", "engine"):
         with pytest.raises(ValueError, match=f"{name} to be one of .*got {name}='magic'"):

@@ -87,6 +87,9 @@ class TrainConfig:
     """How gradients of examples are made: `flat`, `grouped` or `opacus`."""
     max_physical_batch: int = 8
     """Examples in memory at once, 1 or more; changes speed and memory, not the guarantee."""
+    activations_mib: int = 0
+    """Memory for what frozen lower layers say of each example, 0 or more; from its second use on,
+    an example skips them. Pays once examples are drawn several times."""
     learning_rate: float = 80.0
     """Of the local SGD, above 0; a step is at most `learning_rate * max_grad_norm` long, noise
     aside."""
@@ -151,6 +154,8 @@ class TrainConfig:
             per_user is None or 1 <= per_user <= MOST,
             f"examples_per_user >= 1 and at most {MOST}",
         )
+        room = self.activations_mib
+        self._require("activations_mib", 0 <= room <= MOST, f"activations_mib from 0 to {MOST}")
         self._require("bands", 1 <= self.bands <= MOST, f"bands >= 1 and at most {MOST}")
         self._require("seed", 0 <= self.seed < 2**63, "seed >= 0 and below 2**63")
         self._require("base", bool(self.base), "a base model", "Use base = 'small'.")

@@ -27,6 +27,7 @@ from discreet.federated.client import LocalResult, draw_generators
 from discreet.federated.config import TrainConfig
 from discreet.model import (
     IMAGE_TOKEN,
+    FrozenPrefix,
     LoraSpec,
     Row,
     Vlm,
@@ -160,13 +161,23 @@ class VisualTokens:
 
 
 def example_losses(
-    vlm: Vlm, visual: VisualTokens, examples: Sequence[Example]
+    vlm: Vlm,
+    visual: VisualTokens,
+    examples: Sequence[Example],
+    *,
+    prefix: FrozenPrefix | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the losses of the gated and of the native presentation, (N,) each."""
-    rows = [row for example in examples for row in presentations(example)]
-    losses = answer_losses(
-        vlm, collate(vlm, rows), visual.of([example.portrait for example in examples])
-    )
+    """Return the losses of the gated and of the native presentation, (N,) each.
+
+    With a `prefix`, rows that were seen before start at the lowest layer that learns.
+    """
+    batch = collate(vlm, [row for example in examples for row in presentations(example)])
+    features = visual.of([example.portrait for example in examples])
+    if prefix is None:
+        losses = answer_losses(vlm, batch, features)
+    else:
+        keys = [(example.portrait, way) for example in examples for way in range(ROWS_PER_EXAMPLE)]
+        losses = prefix.answer_losses(batch, features, keys=keys)
     gated, native = losses.view(-1, ROWS_PER_EXAMPLE).unbind(1)
     return gated, native
 
@@ -181,6 +192,7 @@ class AssistantTask:
     owned: dict[OwnerId, list[Example]] = field(repr=False)
     visual: VisualTokens = field(repr=False)
     data_licence: str = NOT_STATED
+    prefix: FrozenPrefix | None = field(default=None, repr=False)
 
     @classmethod
     def without_data(cls, config: TrainConfig, *, cache_dir: Path | None = None) -> "AssistantTask":
@@ -234,7 +246,9 @@ class AssistantTask:
         }
         licence = PACKAGED_LICENCE if data is None and shared_data is None else NOT_STATED
         visual = VisualTokens(vlm, portraits)
-        return cls(vlm, config, plan_of(config), owned, visual, licence)
+        room = config.activations_mib * 2**20
+        prefix = FrozenPrefix(vlm, limit_bytes=room) if room else None
+        return cls(vlm, config, plan_of(config), owned, visual, licence, prefix)
 
     def examples_of(self, owner: OwnerId) -> list[Example]:
         """Return what an owner holds."""
@@ -310,7 +324,9 @@ class AssistantTask:
         examples = self.examples_of(owner)
 
         def losses(indices: Sequence[int]) -> torch.Tensor:
-            gated, native = example_losses(self.vlm, self.visual, [examples[i] for i in indices])
+            gated, native = example_losses(
+                self.vlm, self.visual, [examples[i] for i in indices], prefix=self.prefix
+            )
             return (gated + native) / 2
 
         return losses
