@@ -62,7 +62,7 @@ def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -
         ValueError: if placeholders and features do not match in number.
     """
     logits, labels = answer_logits(vlm, batch, image_features)
-    # Rows laid end to end: along a stride, so wide a softmax is off by 1e-4 and takes twice as long.
+    # Laid end to end: along a stride, so wide a softmax is off by 1e-4 and takes twice as long.
     tokens = cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
     )
