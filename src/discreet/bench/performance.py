@@ -15,6 +15,7 @@ import os
 import platform
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from discreet.bench.workloads import Setting, Workload, build_workload
 from discreet.privacy import (
@@ -314,8 +316,14 @@ def peak_bytes(setting: Setting, way: str, *, cache_dir: Path | None = None) -> 
     if setting.device == "cpu" and not Path("/proc/self/clear_refs").exists():
         return None
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_quiet) as pool:
         return pool.submit(_peak_here, setting, way, cache_dir).result()
+
+
+def _quiet() -> None:
+    """Keep a process that only measures from writing between the lines of a progress bar."""
+    warnings.simplefilter("ignore")
+    transformers_logging.disable_progress_bar()
 
 
 def _peak_here(setting: Setting, way: str, cache_dir: Path | None) -> int:
