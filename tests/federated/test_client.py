@@ -112,6 +112,15 @@ def test_the_defaults_are_accepted() -> None:
     OwnerSite.of_node(context(**OWN_DATA)).check(TrainConfig())
 
 
+def test_an_owner_may_insist_that_persons_are_hidden() -> None:
+    site = OwnerSite.of_node(context(**OWN_DATA, unit="user"))
+    with pytest.raises(PolicyError, match="hides users"):
+        site.check(TrainConfig())
+    site.check(TrainConfig(unit="user", examples_per_user=4))
+    with pytest.raises(ValueError, match="unit"):
+        OwnerSite.of_node(context(**OWN_DATA, unit="magic"))
+
+
 def test_a_server_cannot_talk_a_node_into_a_weak_plan(tmp_path: Path) -> None:
     node = {**OWN_DATA, "ledger": str(tmp_path / "ledger.jsonl")}
     config = tiny_config(reproducible=True)

@@ -102,6 +102,7 @@ class TinyTask:
             optimizer=torch.optim.SGD(self.model.parameters(), lr=self.config.learning_rate),
             sampling_generator=chance.sampling,
             noise_generator=chance.noise,
+            reproducible=self.config.reproducible,
             on_step=record,
         )
         trained = {n: p.detach().clone() for n, p in self.model.named_parameters()}

@@ -30,7 +30,14 @@ from safetensors.torch import load_file, save
 from torch.nn.functional import cross_entropy
 
 from discreet.artifacts import write_bytes
-from discreet.privacy import PrivacyLedger, PrivacyPlan, StepRecord, fit_private, spend
+from discreet.privacy import (
+    CounterGenerator,
+    PrivacyLedger,
+    PrivacyPlan,
+    StepRecord,
+    fit_private,
+    spend,
+)
 from discreet.types import OwnerId
 
 from .conftest import tiny_llama
@@ -92,11 +99,9 @@ class Session:
             "plan": PLAN,
             "steps": STEPS,
             "optimizer": self.optimizer,
-            "sampling_generator": torch.Generator(),
-            "noise_generator": torch.Generator(),
+            "sampling_generator": CounterGenerator.from_os(),
+            "noise_generator": CounterGenerator.from_os(),
         }
-        for name in ("sampling_generator", "noise_generator"):
-            self.settings[name].seed()
 
     def testify(self, words: str) -> None:
         os.write(self.witness, f"{words}\n".encode())

@@ -223,7 +223,7 @@ def test_a_layer_whose_forward_was_replaced_is_refused() -> None:
 def test_batch_normalisation_is_refused(learns: bool) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     model[1].requires_grad_(learns)
-    with pytest.raises(ValueError, match="batch normalisation in training mode, got '1'"):
+    with pytest.raises(ValueError, match="batch normalisation in training mode.*got '1'"):
         ExampleGradients(model, capacity=2)
     model.eval()
     if not learns:
@@ -378,3 +378,19 @@ def test_the_model_comes_back_as_it_was() -> None:
         assert all(p.grad is None for p in model.parameters())
     assert {name: set(vars(module)) for name, module in model.named_modules()} == names
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+class OverRows(nn.Module):
+    """A normalisation over the first dimension, affine in what learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return (inputs - inputs.mean(0)) * self.weight
+
+
+def test_a_normalisation_over_rows_is_refused() -> None:
+    with pytest.raises(ValueError, match="got 1 other tensors"):
+        ExampleGradients(nn.Sequential(nn.Linear(4, 4), OverRows()), capacity=2)

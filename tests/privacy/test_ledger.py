@@ -55,6 +55,67 @@ def counted(ledger: PrivacyLedger, owner: OwnerId = CLINIC) -> list[int]:
 # Reserving and settling
 
 
+@pytest.mark.parametrize(
+    ("account", "run"),
+    [
+        (
+            {"sampler": "cyclic", "bands": 3, "sample_rate": 0.25},
+            {"bands": 2, "sample_rate": 0.375},
+        ),
+        ({"sampler": "bins", "sample_rate": 1 / 3}, {"sample_rate": 0.5}),
+    ],
+    ids=["cyclic", "bins"],
+)
+def test_a_plan_that_agrees_on_the_reserved_steps_only_is_refused(
+    tmp_path: Path, account: dict[str, object], run: dict[str, object]
+) -> None:
+    """Of four steps both are two compositions or one; of three they differ, and one is settled."""
+    common = {
+        "target_epsilon": 50.0,
+        "delta": 1e-5,
+        "max_grad_norm": 1.0,
+        "noise_multiplier": 1.0,
+        "steps": 40,
+        "expected_batch_size": 8,
+    }
+    known = PrivacyPlan(**{**common, **account})  # type: ignore[arg-type]
+    other = replace(known, **run)  # type: ignore[arg-type]
+    ledger = PrivacyLedger.open(tmp_path / "ledger.jsonl")
+    ledger.open_account(CLINIC, known)
+    with pytest.raises(ValueError, match="as in the open account"):
+        ledger.reserve(CLINIC, steps=4, plan=other)
+    assert counted(ledger) == []
+
+
+def test_an_owner_may_insist_on_the_plan_that_was_begun(tmp_path: Path, plan: PrivacyPlan) -> None:
+    """Who sees what was released must not choose by it what comes next."""
+    path = tmp_path / "ledger.jsonl"
+    ledger = PrivacyLedger.open(path, keeps_plans=True)
+    ledger.open_account(CLINIC, plan)
+    ledger.open_account(CLINIC, replace(plan, noise_multiplier=9.0))  # nothing is released yet
+    ledger.open_account(CLINIC, plan)
+    ledger.reserve(CLINIC, steps=1)
+    with pytest.raises(ValueError, match="noise_multiplier"):
+        ledger.open_account(CLINIC, replace(plan, noise_multiplier=9.0))
+    PrivacyLedger.open(path).open_account(CLINIC, replace(plan, noise_multiplier=9.0))
+
+
+def test_a_ledger_that_vanished_beside_its_lock_is_not_begun_anew(ledger: PrivacyLedger) -> None:
+    ledger.path.unlink()
+    with pytest.raises(ArtifactCorrupt, match="it is gone"):
+        PrivacyLedger.open(ledger.path)
+    assert not ledger.path.exists()
+
+
+def test_steps_before_a_fingerprint_was_named_count_for_it(
+    ledger: PrivacyLedger, plan: PrivacyPlan
+) -> None:
+    ledger.reserve(CLINIC, steps=10)
+    ledger.open_account(CLINIC, plan, fingerprint=HASH)
+    ledger.reserve(CLINIC, steps=10)
+    assert spent_together([ledger], fingerprint=HASH) == ledger.spent(CLINIC)
+
+
 def test_what_is_reserved_counts_whole_until_it_is_settled(
     ledger: PrivacyLedger, plan: PrivacyPlan
 ) -> None:

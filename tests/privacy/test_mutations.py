@@ -75,7 +75,7 @@ MUTATIONS = [
     Mutation(
         "a batch-mean loss let through",
         "batching.py",
-        "if losses.shape != (expected,):",
+        "if values.shape != (expected,):",
         "if False:",
         "test_training.py -k not_one_for_each",
     ),
@@ -142,6 +142,20 @@ MUTATIONS = [
         "self._past.appendleft(total)",
         "pass",
         "test_noisy_sum.py test_banded.py",
+    ),
+    Mutation(
+        "groups by place instead of by chance",
+        "sampling.py",
+        "groups = generator.integers_below(bands, count)",
+        "groups = torch.arange(count) % bands",
+        "test_sampling.py",
+    ),
+    Mutation(
+        "noise on another grid than the sum",
+        "noisy_sum.py",
+        "grid = grid_of(self.max_grad_norm, self._sums.size)",
+        "grid = grid_of(self._plan.max_grad_norm, self._sums.size)",
+        "test_noisy_sum.py",
     ),
     Mutation(
         "accountant reset for each reservation",

@@ -93,7 +93,8 @@ def test_the_clipping_norm_moves_as_published() -> None:
         setting.step([0.5, 0.9, 7.0])
     noise = CounterGenerator.seeded("noise")
     noise.normal(SIZE)
-    share = (2 - 3 / 2 + 1e-3 * float(noise.normal(1))) / 4 + 0.5
+    count_noise = round(1e-3 * float(noise.normal(1)) * 2**20) / 2**20
+    share = (2 - 3 / 2 + count_noise) / 4 + 0.5
     assert setting.noisy.max_grad_norm == pytest.approx(math.exp(-CLIP_RATE * (share - 0.5)))
 
 
@@ -103,6 +104,29 @@ def test_the_clipping_norm_finds_the_quantile() -> None:
         for _ in range(60):
             setting.step([3.0, 6.0, 9.0, 12.0])
     assert 6.0 <= setting.noisy.max_grad_norm <= 9.0
+
+
+def test_sum_and_noise_stay_on_one_grid_while_the_clipping_norm_moves() -> None:
+    setting = Setting(plan_of(noise_multiplier=0.5, clip_quantile=0.9, clip_count_noise=2.0))
+    grids = set()
+    with setting.noisy:
+        for _ in range(30):
+            grid = grid_of(setting.noisy.max_grad_norm, SIZE)
+            in_steps = setting.step([50.0, 60.0, 70.0]) * 4 / grid
+            torch.testing.assert_close(in_steps, in_steps.round(), rtol=0, atol=1e-3)
+            grids.add(grid)
+    assert len(grids) > 2
+
+
+def test_nothing_of_a_step_that_failed_is_left_for_the_next() -> None:
+    setting = Setting(plan_of(clip_quantile=0.5, clip_count_noise=2.0))
+    with setting.noisy:  # a step that never comes to its update
+        losses = setting.model(torch.ones(3, SIZE).double()).squeeze(1)
+        setting.noisy.accumulate(ExampleLosses(values=losses, rows=torch.arange(3)))
+    fresh = Setting(plan_of(clip_quantile=0.5, clip_count_noise=2.0))
+    with setting.noisy, fresh.noisy:
+        torch.testing.assert_close(setting.step([1.0]), fresh.step([1.0]))
+    assert setting.noisy.max_grad_norm == fresh.noisy.max_grad_norm
 
 
 def test_sum_and_count_together_cost_what_the_plan_says() -> None:

@@ -73,6 +73,16 @@ def test_in_cycles_everybody_comes_as_often_as_without() -> None:
     assert stats.binomtest(total, 100 * 1000 // 5, 0.5).pvalue > ALARM
 
 
+def test_groups_are_drawn_one_by_one() -> None:
+    """Whether two neighbours share a group is chance, a quarter of the time with four groups."""
+    together = 0
+    for seed in range(400):
+        draw = cyclic(2, 0.25, 4, stream(str(seed)))  # the whole group joins
+        turns = [draw() for _ in range(4)]
+        together += sum(len(batch) == 2 for batch in turns)
+    assert stats.binomtest(together, 400, 0.25).pvalue > ALARM
+
+
 def test_bins_hold_everybody_once_in_each_epoch() -> None:
     draw = bins(30, 0.1, stream())
     epochs = [[draw() for _ in range(10)] for _ in range(5)]

@@ -506,7 +506,7 @@ def test_a_model_without_an_adapter_is_refused(
     tiny = build_tiny(MIXED)
     optimizer = torch.optim.SGD(tiny.learning, lr=1.0)
     tiny.model.requires_grad_(False)
-    with pytest.raises(ValueError, match="the 0 trainable parameters"):
+    with pytest.raises(ValueError, match="Attach an adapter first"):
         fit_private(
             tiny.model,
             tiny.loss_of,
@@ -563,6 +563,7 @@ def spend_on(
         "optimizer": torch.optim.SGD(tiny.learning, lr=1e-3),
         "sampling_generator": seeded(1),
         "noise_generator": seeded(2),
+        "reproducible": True,
         **changes,
     }
     return spend(ledger, CLINIC, tiny.model, **arguments)
@@ -600,6 +601,30 @@ def test_rounds_are_reserved_before_they_run_and_add_up(
     assert seen == [10] * 10 + [20] * 10
     assert first.epsilon < second.epsilon == ledger.spent(CLINIC).epsilon
     assert (second.delta, second.unit) == (plan.delta, plan.unit)
+
+
+def test_a_seeded_run_is_refused_or_marked_not_private(
+    build_tiny: Build, ledger: PrivacyLedger, plan: PrivacyPlan, seeded: Seeded
+) -> None:
+    tiny = build_tiny(MIXED)
+    with pytest.raises(ValueError, match="nothing is private"):
+        spend_on(tiny, ledger, plan, seeded, reproducible=False)
+    assert ledger.entries(CLINIC) == ()
+    spend_on(tiny, ledger, plan, seeded)
+    secret = {
+        "sampling_generator": CounterGenerator.from_os(),
+        "noise_generator": CounterGenerator.from_os(),
+        "reproducible": False,
+    }
+    spend_on(tiny, ledger, plan, seeded, **secret)
+    assert [entry.is_private for entry in ledger.entries(CLINIC)] == [False, True]
+
+
+def test_a_generator_of_another_kind_is_refused(
+    build_tiny: Build, make_plan: Plan, seeded: Seeded
+) -> None:
+    with pytest.raises(TypeError, match="CounterGenerator, got Generator"):
+        released(build_tiny(MIXED), make_plan(), seeded, noise_generator=torch.Generator())
 
 
 def test_an_exhausted_budget_trains_nothing(

@@ -174,3 +174,32 @@ def test_users_that_do_not_fit_the_plan_are_refused(
     with pytest.raises(ValueError, match=complaint) as caught:
         moved(torch.ones(5, 1).double(), user_of, **changes)  # type: ignore[arg-type]
     assert "zoe" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "user_of",
+    [torch.zeros(5), [math.nan] * 5, [("zoe",)] * 5, torch.zeros(5).numpy()],
+    ids=["tensor", "nan", "tuples", "numpy"],
+)
+@pytest.mark.parametrize("sampled", ["example", "user"])
+def test_users_that_equality_cannot_tell_apart_are_refused(user_of: object, sampled: str) -> None:
+    """Elements of a tensor are all different: nobody would have two examples."""
+    with pytest.raises(ValueError, match="tolist"):
+        moved(torch.ones(5, 1).double(), user_of, sampled=sampled)  # type: ignore[arg-type]
+
+
+def test_drawing_users_needs_an_engine_that_knows_rows() -> None:
+    model, loss_of = linear(torch.ones(5, 1).double())
+    with pytest.raises(ValueError, match="'flat' or 'grouped'"):
+        fit_private(
+            model,
+            loss_of,  # type: ignore[arg-type]
+            num_examples=5,
+            plan=settings(),
+            steps=1,
+            optimizer=torch.optim.SGD(model.parameters(), lr=1.0),
+            sampling_generator=CounterGenerator.seeded("s"),
+            noise_generator=CounterGenerator.seeded("n"),
+            user_of=USERS,
+            engine="opacus",
+        )

@@ -18,7 +18,7 @@ from flwr.clientapp import ClientApp
 
 from discreet.errors import IncompatibleBase, PolicyError
 from discreet.federated import messages
-from discreet.federated.config import TrainConfig
+from discreet.federated.config import CHOICES, TrainConfig
 from discreet.federated.messages import State
 from discreet.model import EMBEDDED
 from discreet.privacy import CounterGenerator, PrivacyLedger, StepRecord
@@ -90,11 +90,18 @@ class OwnerSite:
     """Largest `target_epsilon` the owner accepts."""
     max_delta: float = 1e-5
     """Largest `delta` the owner accepts."""
+    unit: str = "example"
+    """`user`: only plans that hide persons are accepted."""
     base: str | None = None
     """A folder with a base that the owner accepts besides the embedded ones."""
 
     def __post_init__(self) -> None:
         """Refuse limits that limit nothing."""
+        if self.unit not in CHOICES["unit"]:
+            raise ValueError(
+                f"Expected unit as one of {', '.join(CHOICES['unit'])}, got another. Correct it in "
+                "--node-config."
+            )
         for name in ("max_epsilon", "max_delta"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(
@@ -107,8 +114,8 @@ class OwnerSite:
         """Return the site that a SuperNode's `--node-config` describes.
 
         Args:
-            context: With the keys `owner`, `ledger`, `data`, `max_epsilon`, `max_delta`
-                and `base`, or with Flower's own `partition-id` for a simulated owner.
+            context: With the keys `owner`, `ledger`, `data`, `max_epsilon`, `max_delta`,
+                `unit` and `base`, or with Flower's own `partition-id` for a simulated owner.
             ledger: Where simulated owners keep their accounts; default: one file for each run.
 
         Raises:
@@ -128,8 +135,14 @@ class OwnerSite:
             )
         limits = {k: float(node[k]) for k in ("max_epsilon", "max_delta") if k in node}
         owner, path, data = (str(node[key]) for key in ("owner", "ledger", "data"))
-        base = str(node["base"]) if "base" in node else None
-        return cls(owner=OwnerId(owner), ledger=Path(path), data=Path(data), base=base, **limits)
+        return cls(
+            owner=OwnerId(owner),
+            ledger=Path(path),
+            data=Path(data),
+            unit=str(node.get("unit", "example")),
+            base=str(node["base"]) if "base" in node else None,
+            **limits,
+        )
 
     def check(self, config: TrainConfig) -> None:
         """Refuse a plan that a server sent and that protects the owner's data too little.
@@ -148,6 +161,11 @@ class OwnerSite:
             raise PolicyError(
                 "Expected reproducible = false for real data, got true: the server could remove "
                 "the noise. Only packaged people may be used with it."
+            )
+        if self.unit == "user" and config.unit != "user":
+            raise PolicyError(
+                f"Expected a plan that hides users, got one for an {config.unit}: whoever has "
+                "several examples would be hidden less. Ask for a plan with unit = 'user'."
             )
         if not (config.target_epsilon <= self.max_epsilon and config.delta <= self.max_delta):
             raise PolicyError(
@@ -191,7 +209,11 @@ def local_update(
             request.state,
             owner=site.owner,
             server_round=request.server_round,
-            ledger=PrivacyLedger.open(site.ledger, run=str(message.metadata.run_id)),
+            ledger=PrivacyLedger.open(
+                site.ledger,
+                run=str(message.metadata.run_id),
+                keeps_plans=site.data is not None,
+            ),
             on_step=watch.on_step
             and functools.partial(watch.on_step, site.owner, request.server_round),
         )

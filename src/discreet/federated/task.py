@@ -310,6 +310,7 @@ class AssistantTask:
             max_physical_batch=self.config.max_physical_batch,
             engine=self.config.engine,  # type: ignore[arg-type]
             user_of=self.users_of(owner) if self.plan.unit == "user" else None,
+            reproducible=self.config.reproducible,
             on_step=record,
         )
         return LocalResult(

@@ -27,7 +27,7 @@ VERSION = 2
 _KEYS = {
     "ledger": {"kind", "version", "id"},
     "open": {"kind", "owner", "plan", "fingerprint", "at"},
-    "reserve": {"kind", "owner", "id", "run", "steps", "event", "at"},
+    "reserve": {"kind", "owner", "id", "run", "steps", "event", "is_private", "at"},
     "settle": {"kind", "id", "steps", "event", "at"},
 }
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -53,6 +53,8 @@ class Reservation:
     """Fingerprint of the data, if the account has one."""
     reserved_at: str
     """ISO 8601 time in UTC."""
+    is_private: bool = True
+    """Whether nobody can draw the noise again; False: it came from a public seed."""
     steps_started: int | None = None
     """Steps that were started; None: not settled, so that all may have been."""
     event_started: Event | None = None
@@ -178,6 +180,7 @@ def reserve_record(reservation: Reservation) -> Record:
         "run": reservation.run,
         "steps": reservation.steps,
         "event": asdict(reservation.event),
+        "is_private": reservation.is_private,
         "at": reservation.reserved_at,
     }
 
@@ -223,6 +226,8 @@ def accounts_of(records: Sequence[Record]) -> dict[OwnerId, Account]:
         kind = record.get("kind")
         if kind not in _KEYS or kind == "ledger":
             raise ValueError(f"Expected open, reserve or settle, got {kind!r}.")
+        if kind == "reserve":  # before it was written, every ledger of this form was private
+            record = {"is_private": True, **record}
         require_keys(f"a record of kind {kind}", record, _KEYS[kind])
         datetime.fromisoformat(record["at"])
         if kind == "open":
@@ -252,6 +257,8 @@ def _reserved(record: Record, accounts: dict[OwnerId, Account]) -> Reservation:
     require_count("steps", record["steps"])
     if not isinstance(record["id"], str) or not isinstance(record["run"], str):
         raise TypeError("Expected id and run as text.")
+    if not isinstance(record["is_private"], bool):
+        raise TypeError("Expected is_private as true or false.")
     return Reservation(
         owner=owner,
         id=record["id"],
@@ -261,6 +268,7 @@ def _reserved(record: Record, accounts: dict[OwnerId, Account]) -> Reservation:
         run=record["run"],
         fingerprint=accounts[owner].fingerprint,
         reserved_at=record["at"],
+        is_private=record["is_private"],
     )
 
 

@@ -82,6 +82,15 @@ class LockedChain:
         records, self._last = _read(self._path, _head_of(self._lock))
         return records
 
+    def refuse_vanished(self) -> None:
+        """Refuse to begin anew where the lock file knows of a line.
+
+        Raises:
+            ArtifactCorrupt: if it does.
+        """
+        if _head_of(self._lock):
+            raise _damaged(self._path, "it is gone, and its lock file is still there")
+
     def create(self, record: Record) -> None:
         """Write the file with its first record; whole or not at all, folder included."""
         line, head = _line(record, before="")

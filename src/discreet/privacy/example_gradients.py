@@ -50,6 +50,8 @@ _PLAIN = {
     ("peft.tuners.ln_tuning.layer", "LNTuningLayer"),
 }
 """Layers of PEFT that call what learns in them on the rows that they are given."""
+_GROWS_WITH_LENGTH = ("dynamic", "longrope")
+"""Rotary embeddings whose angles depend on the longest row of a batch."""
 _VISION = re.compile(r"(?:^|\.)(?:vision_\w+|visual)(?:\.|$)")
 _CONNECTOR = re.compile(r"(?:^|\.)(?:multi_modal_projector|connector|merger)(?:\.|$)")
 
@@ -87,10 +89,18 @@ def refuse_mixing(model: nn.Module) -> None:
         ValueError: if there is one, by name.
     """
     for name, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and (
+            module.training or module.running_mean is None
+        ):
             raise ValueError(
-                f"Expected no batch normalisation in training mode, got '{name}': it mixes the "
-                "examples of a batch. Call eval() on it."
+                f"Expected no batch normalisation in training mode, or without statistics of its "
+                f"own, got '{name}': it mixes the examples of a batch. Call eval() on it."
+            )
+        if getattr(module, "rope_type", None) in _GROWS_WITH_LENGTH:
+            raise ValueError(
+                f"Expected rotary embeddings that do not depend on the longest row, got '{name}' "
+                f"of type '{module.rope_type}': the length of one example changes all others. Use "
+                "a base with another rope_type."
             )
         if getattr(getattr(module, "state", None), "threshold", 0) > 0:
             raise ValueError(
@@ -259,6 +269,12 @@ class ExampleGradients:
             raise RuntimeError(
                 "Expected each trainable layer to be called, got one whose weights were used "
                 "directly: their gradient is a sum over examples. Let that layer not learn."
+            )
+        has_empty_part = not all(len(owners.index) for owners in self._owners.values())
+        if losses.requires_grad and not self._written and not has_empty_part:
+            raise RuntimeError(
+                "Expected loss_of to call the model that is trained, got losses to which no layer "
+                "of it that learns gave anything. Build loss_of from the same model object."
             )
         if not self._grouped:
             for parameter in self.parameters:
@@ -544,11 +560,19 @@ def _is_affine(module: nn.Module) -> bool:
     if real.shape != inputs.shape:
         return False
     whole = start + slope * weight + own.get("bias", 0)
-    return torch.allclose(whole, real, rtol=1e-3, atol=1e-3)
+    alone = type(module).forward(module, inputs[:1])
+    return torch.allclose(whole, real, rtol=1e-3, atol=1e-3) and torch.allclose(
+        alone, real[:1], rtol=1e-3, atol=1e-3
+    )
 
 
 def _owners(index: torch.Tensor, examples: int, device: torch.device) -> _Owners:
     """Return how rows are shared out; refuse rows of no example."""
+    if not isinstance(index, torch.Tensor):
+        raise TypeError(
+            f"Expected the example of each row as a tensor, got {type(index).__name__}. Use "
+            "rows_of_counts, or torch.tensor."
+        )
     if index.dim() != 1 or index.dtype != torch.long:
         raise ValueError(
             f"Expected the example of each row as (rows,) int64, got {index.dtype} of shape "
@@ -556,7 +580,10 @@ def _owners(index: torch.Tensor, examples: int, device: torch.device) -> _Owners
         )
     here = index.cpu()
     if len(here) and not 0 <= int(here.min()) <= int(here.max()) < examples:
-        raise ValueError(f"Expected rows of examples 0 to {examples - 1}, got others.")
+        raise ValueError(
+            f"Expected rows of examples 0 to {examples - 1}, got others. Number examples from 0, "
+            "in the order of the indices that loss_of was given."
+        )
     apart = bool((here[1:] < here[:-1]).any())
     return _Owners(
         index.to(device),

@@ -32,7 +32,6 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
@@ -57,6 +56,11 @@ from discreet.privacy.plan import PrivacyPlan, require_count
 from discreet.types import OwnerId, PrivacyStatement
 
 _GUARANTEE = ("target_epsilon", "delta", "unit", "neighbouring_relation")
+_MECHANISM = (
+    *("noise_multiplier", "sample_rate", "sampler", "bands", "sampled", "examples_per_user"),
+    *("clip_quantile", "clip_count_noise"),
+)
+"""Fields that decide what steps are to an accountant, or what is run for them."""
 
 
 class PrivacyLedger:
@@ -66,9 +70,10 @@ class PrivacyLedger:
     reading to writing, and returns once the new record is on disk.
     """
 
-    def __init__(self, path: Path, *, run: str = "") -> None:
+    def __init__(self, path: Path, *, run: str = "", keeps_plans: bool = False) -> None:
         self._chain = RecordChain(path)
         self._run = run
+        self._keeps_plans = keeps_plans
 
     @property
     def path(self) -> Path:
@@ -76,24 +81,27 @@ class PrivacyLedger:
         return self._chain.path
 
     @classmethod
-    def open(cls, path: Path, *, run: str = "") -> Self:
+    def open(cls, path: Path, *, run: str = "", keeps_plans: bool = False) -> Self:
         """Return the ledger at `path`; write an empty one if there is none.
 
         Args:
             path: The file.
             run: Label for what this process reserves.
+            keeps_plans: Refuse another mechanism for an account that has spent: for owners whose
+                plans come from somebody who sees what they released.
 
         Raises:
-            ArtifactCorrupt: if the file is not a ledger as it was written.
+            ArtifactCorrupt: if the file is not a ledger as it was written, or vanished.
             ArtifactError: if there is a ledger of the older form.
         """
-        ledger = cls(path, run=run)
+        ledger = cls(path, run=run, keeps_plans=keeps_plans)
         ledger.path.parent.mkdir(parents=True, exist_ok=True)
         with ledger._chain.locked() as file:
             if ledger.path.exists():
                 ledger._accounts(file.read)
             else:
                 _refuse_older_form(ledger.path)
+                file.refuse_vanished()
                 file.create(first_record(secrets.token_hex(16)))
         return ledger
 
@@ -103,6 +111,8 @@ class PrivacyLedger:
         """Store the plan of an owner; an open account may only change how, not what, it promises.
 
         Noise, rate and steps of a later plan apply to later steps; past ones stay as they were.
+        Choose them without a look at what was released: accountants compose mechanisms that were
+        fixed beforehand, and adaptive choices can cost more than they say.
 
         Args:
             owner: Pseudonym of the owner.
@@ -121,14 +131,20 @@ class PrivacyLedger:
         with self._chain.locked() as file:
             known = self._accounts(file.read).get(owner)
             if known is not None:
-                _require_same(known.plan, plan, _GUARANTEE, f"the open account of {owner}")
+                promised = _GUARANTEE + (_MECHANISM if self._keeps_plans and known.entries else ())
+                _require_same(known.plan, plan, promised, f"the open account of {owner}")
                 fingerprint = fingerprint or known.fingerprint
                 if (known.plan, known.fingerprint) == (plan, fingerprint):
                     return
             file.append(open_record(owner, plan, fingerprint, _now()))
 
     def reserve(
-        self, owner: OwnerId, *, steps: int, plan: PrivacyPlan | None = None
+        self,
+        owner: OwnerId,
+        *,
+        steps: int,
+        plan: PrivacyPlan | None = None,
+        is_private: bool = True,
     ) -> Reservation:
         """Set `steps` steps of the owner's plan aside; until they are settled, all of them count.
 
@@ -136,6 +152,7 @@ class PrivacyLedger:
             owner: Whose account.
             steps: How many steps will follow, 1 or more.
             plan: What will be run; if given, it must be what the account counts.
+            is_private: False if the noise comes from a public seed; it is recorded.
 
         Raises:
             BudgetExhausted: if the total would pass the target. Nothing is written.
@@ -146,7 +163,7 @@ class PrivacyLedger:
         with self._chain.locked() as file:
             account = _of(self._accounts(file.read), owner)
             if plan is not None:
-                _require_mechanism(account.plan, plan, steps, f"the open account of {owner}")
+                _require_mechanism(account.plan, plan, f"the open account of {owner}")
             epsilon = account.epsilon_after(steps)
             if epsilon > account.plan.target_epsilon:
                 raise BudgetExhausted(_refusal(owner, account, steps, epsilon))
@@ -159,6 +176,7 @@ class PrivacyLedger:
                 run=self._run,
                 fingerprint=account.fingerprint,
                 reserved_at=_now(),
+                is_private=is_private,
             )
             file.append(reserve_record(reservation))
         return reservation
@@ -299,8 +317,13 @@ def spent_together(
     found: dict[str, Reservation] = {}
     for ledger in ledgers:
         for name, account in ledger.accounts().items():
-            same = [e for e in account.entries if fingerprint in (None, e.fingerprint)]
-            if name == owner or (owner is None and (same or account.fingerprint == fingerprint)):
+            ours = owner is None and account.fingerprint == fingerprint  # named later, or not yet
+            same = [
+                e
+                for e in account.entries
+                if fingerprint in (None, e.fingerprint) or (ours and e.fingerprint is None)
+            ]
+            if name == owner or ours or (owner is None and same):
                 plans.append(account.plan)
                 found |= {e.id: e for e in same if e.is_settled or e.id not in found}
     return _state_together(plans, list(found.values()), examples_per_user)
@@ -342,14 +365,12 @@ def _require_same(known: PrivacyPlan, given: PrivacyPlan, names: Sequence[str], 
             )
 
 
-def _require_mechanism(known: PrivacyPlan, given: PrivacyPlan, steps: int, what: str) -> None:
-    """Refuse a plan with another guarantee, or whose steps are something else to an accountant."""
-    _require_same(known, given, _GUARANTEE, what)
-    if known.event(steps) != given.event(steps):
-        differing = [
-            f.name for f in fields(known) if getattr(known, f.name) != getattr(given, f.name)
-        ]
-        _require_same(known, given, differing, what)
+def _require_mechanism(known: PrivacyPlan, given: PrivacyPlan, what: str) -> None:
+    """Refuse a plan with another guarantee, or whose steps are something else to an accountant.
+
+    Each field is compared, because plans may agree on some number of steps and differ on fewer.
+    """
+    _require_same(known, given, _GUARANTEE + _MECHANISM, what)
 
 
 def _refuse_older_form(path: Path) -> None:

@@ -17,6 +17,8 @@ from discreet.privacy.randomness import CounterGenerator
 
 CLIP_RATE = 0.2
 """How fast an adaptive clipping norm follows; that of Andrew et al. 2021, section 3."""
+_COUNT_GRID = 2**20
+"""Parts of 1 to which the noise of a count is rounded; the count is a multiple of 1/2."""
 _ALARM = 8.0
 """Standard errors that the noise's variance may be off; beyond lies a chance below 1e-12."""
 _ENOUGH = 1000
@@ -99,6 +101,7 @@ class NoisySum(AbstractContextManager["NoisySum"]):
         """Leave no gradient behind; after an exception it would be one without noise."""
         self._sums.__exit__(kind, error, trace)
         self._total.zero_()
+        self._drawn = self._within = 0
         for parameter in self.parameters:
             parameter.grad = None
 
@@ -143,6 +146,7 @@ class NoisySum(AbstractContextManager["NoisySum"]):
         if quantile is None:
             return
         noise = self._plan.clip_count_noise * float(self._generator.normal(1))
+        noise = round(noise * _COUNT_GRID) / _COUNT_GRID
         half = self._within - self._drawn / 2  # one example moves it by 1/2
         share = (half + noise) / self._plan.expected_batch_size + 0.5
         self.max_grad_norm *= math.exp(-CLIP_RATE * (share - quantile))

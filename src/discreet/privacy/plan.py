@@ -51,6 +51,7 @@ NeighbouringRelation = Literal["add_or_remove_one"]
 """Two data sets are neighbours if one has one unit more."""
 
 _LARGEST_NOISE = 1e6
+_SMALLEST_NORM = 1e-30
 _TIGHTNESS = 0.98
 
 
@@ -65,7 +66,8 @@ class PrivacyPlan:
     target_epsilon: float
     """Budget that may never be passed, above 0."""
     delta: float
-    """Chance of a worse loss than epsilon, in (0, 1); well below 1 / number of people."""
+    """What is added to the bound by epsilon, a probability in (0, 1); well below 1 / people. The
+    chance that the loss exceeds epsilon can be several times larger."""
     max_grad_norm: float
     """L2 norm to which the gradient of what is sampled (an example's, or the mean of a user's) is
     clipped, above 0; with `clip_quantile` the norm of the first step."""
@@ -116,6 +118,11 @@ class PrivacyPlan:
         """Refuse values out of range, each on its own."""
         for name in ("target_epsilon", "max_grad_norm", "noise_multiplier"):
             _require_positive(name, getattr(self, name))
+        if not _SMALLEST_NORM <= self.max_grad_norm <= 1 / _SMALLEST_NORM:
+            raise ValueError(
+                f"Expected max_grad_norm from {_SMALLEST_NORM:g} to {1 / _SMALLEST_NORM:g}, got "
+                f"max_grad_norm={self.max_grad_norm:g}: gradients in float32 are not that long."
+            )
         _require_number("delta", self.delta)
         if not 0 < self.delta < 1:
             raise ValueError(
@@ -165,6 +172,12 @@ class PrivacyPlan:
                 f"Expected sampler='cyclic' together with bands > 1, got sampler="
                 f"{self.sampler!r} and bands={self.bands}. Correlated noise needs groups that keep "
                 "everyone's steps apart, and groups are of no use without it."
+            )
+        if self.bands > min(self.steps, self.steps_per_call or self.steps):
+            raise ValueError(
+                f"Expected bands <= steps of a call "
+                f"({min(self.steps, self.steps_per_call or self.steps)}), got bands={self.bands}: "
+                "some groups would never have a turn. Lower bands, or take more steps at once."
             )
         if self.bands * self.sample_rate > 1 + 1e-9:
             raise ValueError(

@@ -18,8 +18,26 @@ from discreet.privacy.example_gradients import Rows
 from discreet.privacy.randomness import CounterGenerator
 
 
+def require_names(user_of: Sequence[Hashable]) -> None:
+    """Refuse users that cannot be told apart by equality, such as elements of a tensor.
+
+    Raises:
+        ValueError: if one is not a plain text or whole number.
+    """
+    if not all(type(user) in (str, int) for user in user_of):
+        raise ValueError(
+            "Expected each user as a text or a whole number, got others: elements of tensors and "
+            "not-a-numbers are all different, so that nobody would have two examples. Use tolist()."
+        )
+
+
 def most_of_one_user(user_of: Sequence[Hashable]) -> int:
-    """Return how many examples the user with the most has; 0 for none."""
+    """Return how many examples the user with the most has; 0 for none.
+
+    Raises:
+        ValueError: if a user is not a plain text or whole number.
+    """
+    require_names(user_of)
     return max(Counter(user_of).values(), default=0)
 
 
@@ -42,6 +60,7 @@ class UserLosses:
         self._most = most
         self._rows_per_example = rows_per_example
         self._generator = generator
+        require_names(user_of)
         own: dict[Hashable, list[int]] = {}
         for example, user in enumerate(user_of):
             own.setdefault(user, []).append(example)
