@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+from transformers import LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from discreet.errors import BudgetExhausted, LedgerInUse
 from discreet.privacy import (
@@ -548,6 +550,65 @@ def test_batch_normalisation_in_training_mode_is_refused(make_plan: Plan, seeded
 
 
 # Spending
+
+
+class Remembering(nn.Module):
+    """A layer that keeps something of each batch for the next one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 1)
+        self.register_buffer("largest", torch.zeros(()))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.largest.fill_(float(inputs.max()))
+        return self.linear(inputs)
+
+
+def test_a_model_that_remembers_examples_is_refused(make_plan: Plan, seeded: Seeded) -> None:
+    model = Remembering().double()
+    tiny = Tiny(model, [[[]]] * 3)
+    with pytest.raises(RuntimeError, match="buffers changed"):
+        released(
+            tiny,
+            make_plan(),
+            seeded,
+            loss_of=lambda drawn: model(torch.ones(len(drawn), 2).double()).squeeze(1),
+        )
+
+
+DYNAMIC = LlamaConfig(
+    hidden_size=16,
+    num_attention_heads=2,
+    rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0},
+)
+
+
+@pytest.mark.parametrize(
+    ("layer", "complaint"),
+    [
+        (nn.BatchNorm1d(2, affine=False, track_running_stats=False).eval(), "batch normalisation"),
+        (LlamaRotaryEmbedding(DYNAMIC), "longest row"),
+    ],
+    ids=["batch statistics in evaluation", "rotary angles of the longest row"],
+)
+def test_frozen_layers_that_mix_examples_are_refused(
+    make_plan: Plan, seeded: Seeded, layer: nn.Module, complaint: str
+) -> None:
+    """One example moved the sum by 14 and by 49 times the bound."""
+    model = nn.Sequential(nn.Linear(2, 2), layer.requires_grad_(False)).double()
+    with pytest.raises(ValueError, match=complaint):
+        released(Tiny(model, [[[]]] * 3), make_plan(), seeded, loss_of=lambda drawn: 1 / 0)
+
+
+def test_losses_of_another_model_are_refused(
+    build_tiny: Build, make_plan: Plan, seeded: Seeded
+) -> None:
+    """A stale closure would spend the budget on pure noise, and leave raw gradients elsewhere."""
+    trained, other = build_tiny(MIXED), build_tiny(MIXED, seed=1)
+    with pytest.raises(RuntimeError, match="the model that is trained|rows of the examples"):
+        released(trained, make_plan(), seeded, loss_of=other.loss_of)
+    assert all(p.grad is None for p in trained.learning)
 
 
 def spend_on(
