@@ -9,8 +9,10 @@ import pytest
 import torch
 import transformers as hf
 
-from discreet.cli import main
-from discreet.model import FAMILIES, Family, FamilyName, Sample, build_family
+from discreet.cli import main, private_check
+from discreet.model import FAMILIES, Family, FamilyName, Part, Sample, build_family
+from discreet.model.families import _ATTENTION
+from discreet.privacy import exactness
 
 Doctor = Callable[..., tuple[int, str, str]]
 ALL = "language,vision,connector"
@@ -20,8 +22,9 @@ ALL = "language,vision,connector"
 def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Doctor:
     """Run the command in this process; return its exit status, stdout and stderr."""
 
-    def run(*words: object) -> tuple[int, str, str]:
-        command = ["discreet", "doctor", "--private", "--trials", "3", *map(str, words)]
+    def run(*words: object, private: bool = True) -> tuple[int, str, str]:
+        check = ["--private", "--trials", "3"] if private else []
+        command = ["discreet", "doctor", *check, *map(str, words)]
         monkeypatch.setattr(sys, "argv", command)
         monkeypatch.setenv("COLUMNS", "200")
         try:
@@ -64,6 +67,8 @@ def test_a_saved_member_of_every_family_passes(
     moves = found["sensitivity"]
     assert moves.keys() == {"flat", "grouped"}
     assert all(0.1 < move["largest"] <= 1.0001 and not move["crashes"] for move in moves.values())
+    assert all(move["reached"] >= 1 for move in moves.values())
+    assert moves["flat"]["largest"] > 0.99
 
 
 def test_the_packaged_model_passes_in_words(doctor: Doctor) -> None:
@@ -73,6 +78,68 @@ def test_the_packaged_model_passes_in_words(doctor: Doctor) -> None:
     assert "2, 1, 0" in err
     assert err.count("ok  clipping") == 2
     assert "FAIL" not in err
+    assert "checked in float32" in err
+    assert "up to 1e-04 is ok" in err
+    assert err.splitlines()[-1].startswith("Verdict: ok.")
+
+
+@pytest.mark.parametrize("part", ["language", "vision", "connector"])
+def test_clipping_is_tried_on_each_part_alone(part: Part, doctor: Doctor) -> None:
+    """Where only towers learn, examples without pictures have no gradient to clip."""
+    status, out, err = doctor("--model", "tiny", "--parts", part, "--json")
+    assert status == 0, err
+    moves = json.loads(out)["sensitivity"]
+    assert all(move["reached"] >= 1 for move in moves.values())
+    assert moves["flat"]["largest"] > 0.99
+
+
+def test_a_bound_that_no_example_reaches_fails(
+    monkeypatch: pytest.MonkeyPatch, doctor: Doctor
+) -> None:
+    """The bound is far above all gradients that are then left out."""
+    told = private_check._lengths
+
+    def far_off(family: Family, losses: private_check._Losses) -> torch.Tensor:
+        found = told(family, losses)
+        return found.sum().expand(len(found))
+
+    monkeypatch.setattr(private_check, "_lengths", far_off)
+    status, _, err = doctor("--model", "tiny", "--parts", "vision")
+    assert status == 1
+    for engine in ("flat", "grouped"):
+        words = f"Clipping '{engine}': no example reached the bound, so clipping was not tried."
+        assert words in err
+    assert "Verdict: FAIL. 2 things" in err
+
+
+def test_limits_and_layers_that_are_named_are_those_that_decide() -> None:
+    assert exactness.IN_ONE_PASS == private_check.IN_ONE_PASS
+    assert exactness.ALONE[torch.float32] == private_check.ALONE
+    found = "|".join(name.replace(".", r"\.") for name in private_check.LAYERS)
+    assert rf".*\.({found})" == _ATTENTION
+
+
+@pytest.mark.parametrize(
+    "words", [("--model", "tiny"), ("--parts", "vision"), ("--trials", "3", "--json")]
+)
+def test_options_of_the_private_check_are_refused_without_it(
+    words: tuple[str, ...], doctor: Doctor
+) -> None:
+    status, _, err = doctor(*words, private=False)
+    assert status == 1
+    assert f"Expected {words[0]} together with --private" in err
+
+
+def test_a_model_without_layers_that_are_known_is_refused_with_the_way_out(
+    tmp_path: Path, doctor: Doctor
+) -> None:
+    size = {"vocab_size": 40, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    config = hf.GPT2Config(**size, bos_token_id=1, eos_token_id=2)
+    hf.GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    status, _, err = doctor("--model", tmp_path)
+    assert status == 1
+    assert "knows layers q_proj, v_proj, qkv, attn.proj; 'gpt2' has none" in err
+    assert "docs/your_model.md" in err
 
 
 def test_a_model_without_pictures_passes(tmp_path: Path, doctor: Doctor) -> None:
@@ -169,6 +236,7 @@ def test_damaged_and_missing_weights_are_refused(
     ("words", "named"),
     [
         (("--model", "nowhere"), "folder with config.json"),
+        (("--model", "Qwen/Qwen2-VL-2B-Instruct"), "models are not downloaded; name a folder"),
         (("--model", "tiny", "--parts", "hands"), "language, vision, connector"),
         (("--model", "tiny", "--parts", ""), "language, vision, connector"),
         (("--model", "tiny", "--trials", "0"), "trials >= 1"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from click.core import ParameterSource
 
 from discreet import __version__
 from discreet.cli.options import Cache, Json, show_json, talk
@@ -15,15 +16,21 @@ Private = Annotated[
     typer.Option("--private", help="Check that private training of a model keeps its promise."),
 ]
 Model = Annotated[
-    str, typer.Option(help="With --private: small, tiny, or a folder with a local checkpoint.")
+    str,
+    typer.Option(
+        help="With --private: small, tiny, or a folder with a local checkpoint; nothing is "
+        "downloaded."
+    ),
 ]
 Parts = Annotated[
     str,
-    typer.Option(help="With --private: what is adapted, of language, vision and connector."),
+    typer.Option(help="With --private: where LoRA is put, of language, vision and connector."),
 ]
 Trials = Annotated[
     int, typer.Option(help="With --private: neighbouring batches for each way of clipping.")
 ]
+_OF_PRIVATE = ("model", "parts", "trials")
+"""Options that mean something with --private only."""
 
 
 def version() -> None:
@@ -32,6 +39,7 @@ def version() -> None:
 
 
 def doctor(
+    context: typer.Context,
     cache: Cache = None,
     as_json: Json = False,
     private: Private = False,
@@ -42,14 +50,17 @@ def doctor(
     """Check that the packaged people, notes, model and perceiver load and belong together.
 
     With --private: that gradients of examples are exact on a model, for no, one and several
-    pictures, and that one record moves their clipped sum by no more than the clipping norm. Words
-    and pictures are random; no data is read.
+    pictures, and that one record moves their clipped sum by no more than the clipping norm. It puts
+    LoRA of its own, with random values, on attention layers (q_proj, v_proj, qkv, attn.proj) and
+    the connector, in float32: your own adapter is not read. Words and pictures are random; no data
+    is read. docs/your_model.md says how to check an adapter and data of your own from Python.
     """
     if private:
         from discreet.cli.private_check import check_private
 
         check_private(model, parts=parts, trials=trials, cache=cache, as_json=as_json)
         return
+    _refuse_of_private(context)
     checks: dict[str, Callable[[], str]] = {
         "people": _people,
         "notes": _notes,
@@ -65,6 +76,20 @@ def doctor(
             talk().print(line, markup=False)
     if as_json:
         show_json(results)
+
+
+def _refuse_of_private(context: typer.Context) -> None:
+    """Refuse options that nothing would come of."""
+    given = [
+        f"--{name}"
+        for name in _OF_PRIVATE
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise ValueError(
+            f"Expected {', '.join(given)} together with --private, got no --private. Add it to "
+            "check a model; doctor alone checks what is packaged."
+        )
 
 
 def _people() -> str:

@@ -2,9 +2,11 @@
 
 LoRA with random values is put on a model, and random words and pictures through it, in the shapes
 that its configuration asks for. Then `check_exactness` and `fuzz_sensitivity` say what they find.
+
+It reads no adapter and no data: docs/your_model.md says how to check those of your own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,7 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from discreet.cli.options import quiet_logs, show_json, talk
-from discreet.model import PARTS, Family, Part, Sample, load_family
+from discreet.errors import DataError
+from discreet.model import EMBEDDED, PARTS, Family, Part, Sample, load_family
 from discreet.privacy import (
     ExactnessReport,
     ExampleGradients,
@@ -29,6 +32,12 @@ from discreet.privacy import (
 
 PATTERNS: tuple[tuple[int, ...], ...] = ((1, 1, 1), (2, 1, 3), (2, 1, 0), (0, 0, 0))
 """Pictures of the examples of a batch; padded on the right and on the left in turn."""
+LAYERS = ("q_proj", "v_proj", "qkv", "attn.proj")
+"""Names of the attention layers that `Family.lora_targets` finds."""
+IN_ONE_PASS = 1e-4
+"""Largest relative error of a gradient that `check_exactness` lets pass."""
+ALONE = 1e-3
+"""Largest relative difference of a gradient alone and in a batch; for float32."""
 _SPREAD = 10.0
 """Losses are weighted from one part in this to this much, so that some examples are clipped."""
 _CRASHES = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -47,27 +56,38 @@ class _Pattern:
     problems: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Moves:
+    """What came of taking examples out of batches, for one way of clipping."""
+
+    report: SensitivityReport
+    reached: int
+    """Examples whose gradient is longer than the bound, of those that were left out."""
+    left_out: int
+    """Examples that were left out of some batch."""
+
+
 def check_private(
     model: str, *, parts: str, trials: int, cache: Path | None, as_json: bool
 ) -> None:
     """Print what was found; exit with status 1 if something is wrong."""
     chosen = _parts(parts)
     quiet_logs()
-    family = load_family(model, cache_dir=cache)
-    targets = family.lora_targets(chosen)
-    if not targets:
-        raise ValueError(
-            f"Expected layers for LoRA in {', '.join(chosen)} of '{family.name}', found none. "
-            f"Choose other parts of {', '.join(PARTS)}."
+    if model not in EMBEDDED and not Path(model).is_dir():
+        raise DataError(
+            f"Expected {', '.join(EMBEDDED)} or a folder with config.json and safetensors, got "
+            f"'{model}', which is no folder: models are not downloaded; name a folder."
         )
+    family = load_family(model, cache_dir=cache)
+    targets = _targets(family, chosen)
     adapted = _adapt(family, targets)
     patterns = PATTERNS if family.tokens else PATTERNS[-1:]
     if "language" not in chosen:
         patterns = PATTERNS[:-1]  # without a picture nothing of the rest would be used
     found = [_check_pattern(adapted, pictures, place) for place, pictures in enumerate(patterns)]
-    moves = {engine: _fuzz(adapted, engine, trials) for engine in get_args(Engines)}
+    moves = _fuzz(adapted, trials)
     problems = list(dict.fromkeys(words for pattern in found for words in pattern.problems))
-    problems += [_words(engine, moved) for engine, moved in moves.items() if not moved.is_bounded]
+    problems += [words for engine, moved in moves.items() if (words := _words(engine, moved))]
     if as_json:
         show_json(
             {
@@ -76,8 +96,9 @@ def check_private(
                 "parts": chosen,
                 "layers": len(targets),
                 "ok": not problems,
+                "dtype": "float32",
                 "patterns": [_plain(pattern) for pattern in found],
-                "sensitivity": {engine: asdict(report) for engine, report in moves.items()},
+                "sensitivity": {engine: _plain_moves(moved) for engine, moved in moves.items()},
                 "problems": problems,
             }
         )
@@ -95,6 +116,22 @@ def _parts(words: str) -> list[Part]:
             f"Expected parts among {', '.join(PARTS)}, separated by commas, got '{words}'."
         )
     return [part for part in PARTS if part in named]
+
+
+def _targets(family: Family, parts: Sequence[Part]) -> list[str]:
+    """Return the layers to put LoRA on; refuse a model in which none is known."""
+    if targets := family.lora_targets(parts):
+        return targets
+    if not family.lora_targets(PARTS):
+        raise ValueError(
+            f"Expected linear layers that this command knows, got '{family.name}': it knows layers "
+            f"{', '.join(LAYERS)}; '{family.name}' has none. Put your own adapter on it and call "
+            "check_exactness() from Python (docs/your_model.md)."
+        )
+    raise ValueError(
+        f"Expected layers for LoRA in {', '.join(parts)} of '{family.name}', found none. "
+        f"Choose other parts of {', '.join(PARTS)}."
+    )
 
 
 def _adapt(family: Family, targets: list[str]) -> Family:
@@ -135,42 +172,76 @@ def _check_pattern(family: Family, pictures: tuple[int, ...], place: int) -> _Pa
     return _Pattern(pictures=pictures, padding=padding, report=report, problems=report.problems)
 
 
-def _fuzz(family: Family, engine: Engines, trials: int) -> SensitivityReport:
-    """Return how far one of some examples of all patterns moves the sum."""
+def _fuzz(family: Family, trials: int) -> dict[Engines, _Moves]:
+    """Return how far one of some examples of all patterns moves the sum, for each clipping."""
     counts = [count for pattern in PATTERNS for count in (pattern if family.tokens else (0, 0, 0))]
-    samples = family.draw(counts, seed=1)
-    bound = _length(family, samples[0])
-    weights = _SPREAD ** torch.linspace(-1, 1, len(counts))
-    losses = _Losses(family, samples, weights=weights)
-    return fuzz_sensitivity(
-        clipped_sum_of(family.model, losses, max_grad_norm=bound, engine=engine),
-        draw_batches(len(counts), most=4),
-        max_grad_norm=bound,
-        trials=trials,
-        seed=0,
-        describe=lambda batch: "pictures " + (", ".join(str(counts[i]) for i in batch) or "none"),
-    )
+    order = torch.randperm(len(counts), generator=torch.Generator().manual_seed(0))
+    weights = (_SPREAD ** torch.linspace(-1, 1, len(counts)))[order]
+    losses = _Losses(family, family.draw(counts, seed=1), weights=weights)
+    lengths = _lengths(family, losses)
+    bound = float(lengths[lengths > 0].median()) if lengths.any() else 1.0
+    draw, chance = draw_batches(len(counts), most=4), torch.Generator().manual_seed(0)
+    pairs = [draw(chance) for _ in range(trials)]
+    left_out = {batch[place] for batch, place in pairs}
+    # Whatever is longer than the bound is clipped in some layer too, to bound / sqrt(layers).
+    reached = sum(float(lengths[index]) > bound for index in left_out)
+    moves: dict[Engines, _Moves] = {}
+    for engine in get_args(Engines):
+        report = fuzz_sensitivity(
+            clipped_sum_of(family.model, losses, max_grad_norm=bound, engine=engine),
+            _replay(pairs),
+            max_grad_norm=bound,
+            trials=trials,
+            seed=0,
+            describe=lambda batch: (
+                "pictures " + (", ".join(str(counts[i]) for i in batch) or "none")
+            ),
+        )
+        moves[engine] = _Moves(report=report, reached=reached, left_out=len(left_out))
+    return moves
 
 
-def _length(family: Family, sample: Sample) -> float:
-    """Return the length of an example's gradient, a bound that clips about half of the others."""
-    with ExampleGradients(family.model, capacity=1) as gradients:
-        losses = _Losses(family, [sample])([0])
-        total = torch.zeros(gradients.size, dtype=torch.float64, device=losses.values.device)
-        gradients.add_clipped(losses.values, losses.rows, total, 1.0)
-        return float(gradients.by_example().norm()) or 1.0
+def _replay(
+    pairs: Sequence[tuple[Sequence[int], int]],
+) -> Callable[[torch.Generator], tuple[Sequence[int], int]]:
+    """Return a source of these batches, one after the other."""
+    following = iter(pairs)
+    return lambda _: next(following)
 
 
-def _words(engine: str, report: SensitivityReport) -> str:
-    """Return what is wrong with a mechanism."""
-    if not report.largest and not report.crashes:
-        return f"Clipping '{engine}': nothing moved the sum, so that nothing was measured."
+def _lengths(family: Family, losses: "_Losses") -> torch.Tensor:
+    """Return the length of each example's gradient, (N,); 0 where it cannot be computed."""
+    found = torch.zeros(len(losses.samples), dtype=torch.float64)
+    for index in range(len(found)):
+        try:
+            with ExampleGradients(family.model, capacity=1) as gradients:
+                alone = losses([index])
+                total = torch.zeros(gradients.size, dtype=torch.float64, device=alone.values.device)
+                gradients.add_clipped(alone.values, alone.rows, total, 1.0)
+                found[index] = float(gradients.by_example().norm())
+        except _CRASHES:  # the same happens again where it is counted
+            continue
+    return found
+
+
+def _words(engine: str, moved: _Moves) -> str:
+    """Return what is wrong with a mechanism; nothing if nothing is."""
+    report = moved.report
     if report.crashes:
         return f"Clipping '{engine}' stops with {report.crashes[0]}. Let loss_of take such a batch."
-    return (
-        f"Clipping '{engine}' lets one record move the sum by {report.largest:.3g} times "
-        f"max_grad_norm ({report.largest_batch}): epsilon would not hold. Do not train with it."
-    )
+    if not report.largest:
+        return f"Clipping '{engine}': nothing moved the sum, so that nothing was measured."
+    if not report.is_bounded:
+        return (
+            f"Clipping '{engine}' lets one record move the sum by {report.largest:.3g} times "
+            f"max_grad_norm ({report.largest_batch}): epsilon would not hold. Do not train with it."
+        )
+    if not moved.reached:
+        return (
+            f"Clipping '{engine}': no example reached the bound, so clipping was not tried. Ask "
+            "for more --trials, or for other --parts."
+        )
+    return ""
 
 
 def _plain(pattern: _Pattern) -> dict[str, object]:
@@ -185,17 +256,27 @@ def _plain(pattern: _Pattern) -> dict[str, object]:
     }
 
 
+def _plain_moves(moved: _Moves) -> dict[str, object]:
+    """Return what came of taking examples out, for JSON."""
+    return {**asdict(moved.report), "reached": moved.reached, "left_out": moved.left_out}
+
+
 def _show(
     name: str,
     parts: Sequence[Part],
     layers: int,
     found: Sequence[_Pattern],
-    moves: dict[Engines, SensitivityReport],
+    moves: dict[Engines, _Moves],
     problems: Sequence[str],
 ) -> None:
     """Print a table for people, and what to do."""
     console = talk()
-    console.print(escape(f"{name}: LoRA on {layers} layers of {', '.join(parts)}, random words"))
+    lines = (
+        f"{name}: LoRA of this check's own on {layers} layers of {', '.join(parts)}, random words",
+        "checked in float32 (bf16 bases round more; see docs/sharp_edges.md)",
+    )
+    for line in lines:
+        console.print(escape(line), soft_wrap=True)
     table = Table("pictures", "padding", *parts, "alone and in a batch")
     for pattern in found:
         counts = ", ".join(map(str, pattern.pictures))
@@ -205,18 +286,39 @@ def _show(
         verdict = "FAIL" if pattern.problems else "ok"
         table.add_row(counts, pattern.padding, *cells, f"{verdict} {apart}".strip())
     console.print(table)
+    console.print(escape(_NUMBERS), soft_wrap=True)
     for engine, moved in moves.items():
-        verdict = "ok" if moved.is_bounded else "FAIL"
+        verdict = "FAIL" if _words(engine, moved) else "ok"
         line = (
             f"{verdict}  clipping '{engine}': one record moves the sum by at most "
-            f"{moved.largest:.4f} of max_grad_norm in {moved.trials} pairs of batches"
+            f"{moved.report.largest:.4f} of max_grad_norm in {moved.report.trials} pairs of "
+            f"batches; {moved.reached} of the {moved.left_out} examples left out reached the bound"
         )
-        console.print(escape(line))
+        console.print(escape(line), soft_wrap=True)
     reports = [pattern.report for pattern in found if pattern.report]
     if unused := sorted(set.intersection(*[set(report.unused) for report in reports] or [set()])):
         console.print(escape(_unused(unused)))
     for words in problems:
         console.print(escape(words), style="bold red", soft_wrap=True)
+    console.print(escape(_verdict(len(problems))), soft_wrap=True)
+
+
+_NUMBERS = (
+    "Numbers are relative errors. Of parts: how far an example's gradient is from that of one "
+    f"backward pass of its own; up to {IN_ONE_PASS:.0e} is ok. In the last column: how far it is "
+    f"from that of the example alone; up to {ALONE:.0e} is ok."
+)
+
+
+def _verdict(problems: int) -> str:
+    """Return what all of it comes to."""
+    if problems:
+        found = "1 thing" if problems == 1 else f"{problems} things"
+        return f"Verdict: FAIL. {found} to mend before private training of this model."
+    return (
+        "Verdict: ok. Private steps were exact and bounded in all that was tried, which is a "
+        "measurement and no proof. Check your own adapter and data too (docs/your_model.md)."
+    )
 
 
 def _cell(report: ExactnessReport | None, part: Part) -> str:
