@@ -472,3 +472,17 @@ def test_bench_performance_prints_and_writes_what_it_measured(
     status, _, err = discreet("bench", "performance", "--private", "--batch", "0")
     assert status != 0
     assert "whole numbers of 1 or more" in err
+
+
+def test_a_plan_whose_parts_do_not_go_together_makes_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text('base = "tiny"\nunit = "user"\n')
+    out = tmp_path / "run"
+    monkeypatch.setattr("sys.argv", ["discreet", "train", str(plan), "--out", str(out)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code
+    assert "examples_per_user" in capsys.readouterr().err
+    assert not out.exists()

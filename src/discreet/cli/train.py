@@ -16,7 +16,7 @@ from discreet.assistant import Assistant, Turn
 from discreet.cli.chat import build_assistant, why
 from discreet.cli.options import RUNS, Cache, Json, Runs, progress, quiet_logs, show_json, talk
 from discreet.data import load_portraits
-from discreet.federated import AssistantTask, Outcome, TrainConfig, publish, run_federation
+from discreet.federated import AssistantTask, Outcome, TrainConfig, plan_of, publish, run_federation
 from discreet.privacy import PrivacyLedger, StepRecord
 from discreet.types import AgeBand, OwnerId, PrivacyStatement
 
@@ -42,7 +42,13 @@ def train(
     rounds: Annotated[int | None, typer.Option(help="Rounds of training and averaging.")] = None,
     steps: Annotated[int | None, typer.Option(help="Private steps of an owner a round.")] = None,
     epsilon: Annotated[float | None, typer.Option(help="Budget of each owner.")] = None,
-    delta: Annotated[float | None, typer.Option(help="Chance that the budget fails.")] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="What is added to its bound, a probability.")
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="What is hidden: example or user.")] = None,
+    examples_per_user: Annotated[
+        int | None, typer.Option(help="Most examples of one person, for --unit user.")
+    ] = None,
     alpha: Annotated[float | None, typer.Option(help="Dirichlet skew between owners.")] = None,
     seed: Annotated[int | None, typer.Option(help="Public seed of adapter and split.")] = None,
     reproducible: Annotated[
@@ -55,7 +61,11 @@ def train(
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
-    """Train an adapter over several owners with example-level differential privacy."""
+    """Train an adapter over several owners with differential privacy.
+
+    CONFIG holds what no option says: sampler, bands, clipping, optimizer, engine, adapter; every
+    field is in `discreet.federated.TrainConfig`, and a run folder's config.toml is an example.
+    """
     if resume is not None:
         given: dict[str, object] = {
             "CONFIG": config,
@@ -66,6 +76,8 @@ def train(
             "--steps": steps,
             "--epsilon": epsilon,
             "--delta": delta,
+            "--unit": unit,
+            "--examples-per-user": examples_per_user,
             "--alpha": alpha,
             "--seed": seed,
             "--reproducible": reproducible or None,
@@ -83,10 +95,13 @@ def train(
             local_steps=steps,
             target_epsilon=epsilon,
             delta=delta,
+            unit=unit,
+            examples_per_user=examples_per_user,
             dirichlet_alpha=alpha,
             seed=seed,
             reproducible=reproducible or None,
         )
+        plan_of(plan)  # what does not go together is refused before a folder is made
         run = RunFolder.create(out or _new_folder(runs))
     outcome = train_run(plan, run, data=data, cache=cache)
     _show(run, outcome, as_json)

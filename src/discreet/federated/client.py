@@ -211,7 +211,7 @@ def local_update(
             server_round=request.server_round,
             ledger=PrivacyLedger.open(
                 site.ledger,
-                run=str(message.metadata.run_id),
+                run=str(message.metadata.run_id) if site.data else site.ledger.parent.name,
                 keeps_plans=site.data is not None,
             ),
             on_step=watch.on_step

@@ -26,6 +26,7 @@ from discreet.privacy.sensitivity import (
     fuzz_sensitivity,
 )
 from discreet.privacy.training import Engine, fit_private, spend
+from discreet.privacy.users import UserLosses
 
 __all__ = [
     "Account",
@@ -50,6 +51,7 @@ __all__ = [
     "SensitivityReport",
     "StepRecord",
     "Unit",
+    "UserLosses",
     "banded_coefficients",
     "best_tpr",
     "bins",
