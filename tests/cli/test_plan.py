@@ -1,6 +1,8 @@
 """`discreet privacy plan` as a person types it."""
 
 import json
+import math
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,17 @@ import pytest
 
 from discreet.cli import main
 from discreet.cli.plan import as_table, report_on
-from discreet.privacy import Event, PrivacyLedger, PrivacyPlan, best_tpr, calibrate, epsilon_of
+from discreet.federated import TrainConfig, plan_of
+from discreet.privacy import (
+    Event,
+    PrivacyLedger,
+    PrivacyPlan,
+    banded_coefficients,
+    best_tpr,
+    calibrate,
+    epsilon_of,
+    prefix_sum_error,
+)
 from discreet.types import OwnerId
 
 Run = Callable[..., tuple[int, str, str]]
@@ -61,8 +73,9 @@ def test_the_report_says_what_is_promised_and_what_is_not(plan: Run) -> None:
         "at delta = 1e-05 (unit: example, neighbours: add_or_remove_one)",
         "100, each with 40 examples on average",
         "This is not a user's guarantee",
-        "in one step of every 50",
+        "shuffled batches (each once in every 50 steps, nothing claimed for who is drawn): epsilon",
         "a guess finds 1%",
+        "times as likely with any one example in the data as without it (or without as with), plus",
     ):
         assert words in err
 
@@ -70,7 +83,7 @@ def test_the_report_says_what_is_promised_and_what_is_not(plan: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("--sampler", "bins"), "this is the epsilon without amplification"),
+        (("--sampler", "bins"), "claims nothing for who is drawn"),
         (("--sampler", "cyclic", "--bands", 4), "times the noise that independent noise leaves"),
         (("--unit", "user", "--examples-per-user", 3), "at most 3 are used"),
         (
@@ -78,6 +91,16 @@ def test_the_report_says_what_is_promised_and_what_is_not(plan: Run) -> None:
             "mean gradient of a user",
         ),
         (("--clip-quantile", 0.5), "follows the 50% quantile"),
+        (("--clip-quantile", 0.5, "--clip-count-noise", 7), "by counts with noise 7"),
+        (
+            ("--sampler", "cyclic", "--bands", 4, "--steps-per-call", 10),
+            "running sum of all steps within a call has",
+        ),
+        (
+            ("--unit", "user", "--examples-per-user", 2),
+            "prv cannot count several examples of a user",
+        ),
+        (("--delta", 5e-4), "beware"),
     ],
 )
 def test_every_mechanism_is_named(plan: Run, words: tuple[object, ...], expected: str) -> None:
@@ -91,7 +114,9 @@ def test_every_mechanism_is_named(plan: Run, words: tuple[object, ...], expected
     [
         (("--examples-expected", 10), "at least 30 examples"),
         (("--examples-expected", 100, "--sample-rate", 0.1), "got both"),
-        (("--unit", "user"), "examples_per_user"),
+        (("--unit", "user"), "--examples-per-user"),
+        (("--clip-count-noise", 2), "--clip-quantile"),
+        (("--clip-quantile", 0.5, "--expected-batch-size", 1), "Give --clip-count-noise"),
         (("--sampler", "shuffled"), "sampler='shuffled'"),
         (("--epsilon", 0), "target_epsilon > 0"),
     ],
@@ -117,8 +142,37 @@ def test_an_epsilon_that_means_nothing_is_not_dressed_up() -> None:
     report = report_on(weak)
     assert report.user_epsilon[8] is None
     cells = [str(cell) for column in as_table(report).columns for cell in column.cells]
-    assert any("means nothing" in cell for cell in cells)
-    assert any("8 examples above 200" in cell for cell in cells)
+    assert any("promises nothing to an example" in cell for cell in cells)
+    assert not any("as likely" in cell for cell in cells)
+    assert any("8 examples too large to compute" in cell for cell in cells)
+
+
+def test_a_tiny_epsilon_is_not_zero(plan: Run) -> None:
+    _, _, err = plan("--epsilon", 0.0009, "--steps", 1)
+    found = re.findall(r"epsilon = (\S+) at delta|at most (\S+) times|pld (\S+),", err)
+    shown, times, pld = (next(filter(None, each)) for each in found)
+    assert shown == pld
+    assert 0.98 * 0.0009 <= float(shown) <= 0.0009
+    assert 1 + float(shown) <= float(times) < 1.001
+
+
+def test_a_delta_that_lets_one_of_them_be_published_is_told(plan: Run) -> None:
+    assert json.loads(plan(*COMMON, "--delta", 4.9e-4, "--json")[1])["beware"] == []
+    (told,) = json.loads(plan(*COMMON, "--delta", 5e-4, "--json")[1])["beware"]
+    assert "1 / 2000" in told
+
+
+def test_the_plan_of_a_training_is_told_from_its_file(plan: Run, tmp_path: Path) -> None:
+    config = TrainConfig(num_rounds=3, sampler="bins", target_epsilon=5.0, reproducible=True)
+    config.save(tmp_path / "plan.toml")
+    status, out, err = plan(tmp_path / "plan.toml", "--json")
+    assert status == 0, err
+    found = json.loads(out)
+    assert PrivacyPlan.from_dict(found["plan"]) == plan_of(config)
+    assert "public seed" in found["beware"][0]
+    status, _, err = plan(tmp_path / "plan.toml", "--epsilon", 3, "--steps", 2)
+    assert status != 0
+    assert "got --epsilon, --steps" in err
 
 
 @pytest.fixture
@@ -141,6 +195,26 @@ def test_a_plan_for_a_spent_account_uses_what_is_left(plan: Run, half_spent: Pri
     fresh = json.loads(plan("--epsilon", 4, "--steps", 40, "--json")[1])
     assert found["plan"]["noise_multiplier"] > 1.1 * fresh["plan"]["noise_multiplier"]
     assert found["plan"]["target_epsilon"] == 4
+    assert found["shuffled_epsilon"] is None, "the past was drawn as it was"
+
+
+def test_correlated_noise_is_compared_at_the_same_total(
+    plan: Run, half_spent: PrivacyLedger
+) -> None:
+    """Against noise that also pays for what was spent."""
+    account = ("--ledger", half_spent.path, "--owner", "clinic", "--steps", 40)
+    ours = json.loads(plan(*account, "--sampler", "cyclic", "--bands", 4, "--json")[1])
+    theirs = json.loads(plan(*account, "--json")[1])
+    ratio = ours["plan"]["noise_multiplier"] / theirs["plan"]["noise_multiplier"]
+    error = [prefix_sum_error(banded_coefficients(bands), 40) for bands in (4, 1)]
+    assert ours["noise_in_the_sum"] == pytest.approx(ratio * math.sqrt(error[0] / error[1]))
+    assert "if shuffled" not in plan(*account)[2]
+
+
+def test_an_unknown_owner_is_told_the_known_ones(plan: Run, half_spent: PrivacyLedger) -> None:
+    status, _, err = plan("--ledger", half_spent.path, "--owner", "school")
+    assert status != 0
+    assert "which are clinic; got school" in err
 
 
 def test_an_account_keeps_its_promise(plan: Run, half_spent: PrivacyLedger) -> None:

@@ -4,13 +4,15 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from discreet.cli import app
+from discreet.cli.spent import in_words, ledger_of, meaning, rounded_up
 from discreet.errors import ArtifactError
-from discreet.privacy import PrivacyLedger, PrivacyPlan, epsilon_of
+from discreet.privacy import PrivacyLedger, PrivacyPlan, best_tpr, cross_check, epsilon_of
 from discreet.types import OwnerId
 
 WARD, SCHOOL = OwnerId("ward-7"), OwnerId("school")
@@ -72,8 +74,8 @@ def test_it_says_epsilon_with_all_that_gives_it_a_meaning(run: Path) -> None:
     words = words_of(run, "--owner", WARD)
     assert f"epsilon = {up(epsilon(3, 2))} at delta = 1e-05" in words
     assert "(unit: example, neighbours: add_or_remove_one)" in words
-    assert "3 with noise of 2 x the clipping norm, sample rate 1 " in words
-    assert "2 with noise of 3 x the clipping norm, sample rate 1 " in words
+    assert "3 steps, sample rate 1, noise 2.000 x the clipping norm " in words
+    assert "2 steps, sample rate 1, noise 3.000 x the clipping norm " in words
     assert "epsilon = 8 at the same delta" in words
     assert "not a person's guarantee" in words
     assert "--examples-per-user" in words
@@ -147,7 +149,88 @@ def test_a_person_is_told_apart_from_an_example(run: Path, tmp_path: Path) -> No
 def test_the_shipped_ledger_is_explained_and_owners_alike_share_their_lines() -> None:
     words = words_of("reference")
     assert "owner-0, owner-1, owner-2, owner-3 (each of them)" in words
-    assert words.count("epsilon = 7.96 at delta = 1e-05") == 1
+    account = ledger_of("reference", Path()).account(OwnerId("owner-0"))
+    assert words.count(f"epsilon = {up(account.spent().epsilon)} at delta = 1e-05") == 1
+    found = cross_check(account.events, 1e-5)
+    assert found.prv is not None
+    assert f"pld {up(found.pld)}, prv {up(found.prv)}, rdp {up(found.rdp)} (a check)" in words
+    percent = math.ceil(1000 * best_tpr(account.events, fpr=0.01)) / 10
+    assert f"finds {percent:.1f}% of the examples" in words
+
+
+def test_epsilon_and_delta_are_said_as_the_bound_that_they_are() -> None:
+    """Against the definition: P(with) <= exp(epsilon) P(without) + delta; rounded up."""
+    words = meaning("example", PLAN.state(1.5))
+    assert "is at most 4.49 times as likely" in words, "exp(1.5) is 4.4817"
+    assert words.endswith("as without it (or without as with), plus 1e-05")
+    assert "at most 2,824 times" in meaning("user", PLAN.state(math.log(2823.1)))
+    assert meaning("user", PLAN.state(20.0)) == "so large an epsilon promises nothing to a user"
+
+
+def test_a_tiny_number_keeps_two_digits_and_is_never_less_than_it_is() -> None:
+    shown = [rounded_up(number) for number in (0.0, 7.941, 0.1, 0.0991, 0.00091, 1.01e-7)]
+    assert shown == ["0.00", "7.95", "0.10", "0.10", "0.00091", "1.1e-07"]
+    assert in_words(PLAN.state(0.0009)).startswith("epsilon = 0.00090 at delta = 1e-05 (unit: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "steps", "person"),
+    [
+        (
+            {"sampler": "bins"},
+            "4 steps in bins (each example in one step of every 20), noise 2.000 x",
+            "with up to 3 examples: epsilon =",
+        ),
+        (
+            {"sampler": "cyclic", "bands": 2},
+            "4 steps, sample rate 0.05, in 2 groups that take turns, noise 2.000 x the clipping "
+            "norm, correlated over 2 steps",
+            "no figure is known for several examples that share noise",
+        ),
+        (
+            {"unit": "user", "sampled": "user", "examples_per_user": 5},
+            "4 steps, sample rate 0.05, users are drawn, at most 5 examples of a user, noise",
+            "hidden with all their examples; --examples-per-user changes nothing",
+        ),
+        (
+            {"clip_quantile": 0.5, "clip_count_noise": 1.5},
+            "noise 2.683 x the clipping norm; the norm follows the 50% quantile by counts with "
+            "noise 1.5",
+            "with up to 3 examples: epsilon =",
+        ),
+    ],
+)
+def test_steps_are_told_as_they_were_trained(
+    tmp_path: Path, change: dict[str, Any], steps: str, person: str
+) -> None:
+    """Not as their events, whose rates and counts are the accountant's."""
+    for name in ("a", "b"):
+        ledger = PrivacyLedger.open(tmp_path / name / "ledger.jsonl")
+        ledger.open_account(WARD, replace(PLAN, sample_rate=0.05, **change), fingerprint=DATA)
+        ledger.reserve(WARD, steps=4)
+    words = words_of(tmp_path / "a", tmp_path / "b", "--examples-per-user", 3)
+    assert steps in words
+    assert person in words
+
+
+def test_other_units_on_the_same_data_are_not_added_up(tmp_path: Path) -> None:
+    users = {"unit": "user", "sampled": "user", "examples_per_user": 5}
+    for name, change in {"a": {}, "b": users}.items():
+        ledger = PrivacyLedger.open(tmp_path / name / "ledger.jsonl")
+        ledger.open_account(WARD, replace(PLAN, **change), fingerprint=DATA)  # type: ignore[arg-type]
+        ledger.reserve(WARD, steps=1)
+    assert "these accounts hide different units" in words_of(tmp_path / "a", tmp_path / "b")
+
+
+def test_noise_from_a_public_seed_promises_nothing(tmp_path: Path) -> None:
+    ledger = PrivacyLedger.open(tmp_path / "ledger.jsonl")
+    ledger.open_account(WARD, PLAN)
+    ledger.reserve(WARD, steps=2, is_private=False)
+    words = words_of(ledger.path)
+    assert "not private noise from a public seed in 2 steps" in words
+    assert "as likely" not in words
+    (owner,) = json.loads(spent(ledger.path, "--json").stdout)["ledgers"][0]["owners"]
+    assert owner["is_private"] is False
 
 
 def test_reading_a_ledger_writes_nothing(run: Path) -> None:

@@ -1,7 +1,7 @@
 """`discreet privacy plan`: what a guarantee costs, and what it is worth, before it is given."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +10,18 @@ import typer
 from rich.table import Table
 
 from discreet.cli.options import RUNS, Json, Runs, show_json, talk
-from discreet.cli.spent import ledger_of
-from discreet.federated import TrainConfig
+from discreet.cli.spent import (
+    FPR,
+    SEEDED,
+    attack,
+    by_accountant,
+    in_words,
+    ledger_of,
+    meaning,
+    rounded_up,
+    seeded_steps,
+)
+from discreet.federated import TrainConfig, plan_of
 from discreet.privacy import (
     Account,
     CrossCheck,
@@ -28,8 +38,6 @@ from discreet.privacy import (
 from discreet.types import OwnerId
 
 QUICKSTART = TrainConfig()
-FPR = 0.01
-"""False-positive rate at which an attacker's best true-positive rate is told."""
 EXAMPLES_OF_A_USER = (2, 4, 8)
 
 
@@ -38,13 +46,16 @@ class Report:
     """Everything that `plan` tells."""
 
     plan: PrivacyPlan
+    past: tuple[Event, ...]
+    """What the account has spent before; nothing for a new one."""
     already: float
     """Epsilon of what the account has spent before; 0 for a new one."""
     epsilon: CrossCheck
     """Of that and all planned steps together, by accountant."""
     shuffled_epsilon: float | None
     """With the same noise, if nothing may be claimed for the secrecy of who was drawn: every
-    started pass over the data counts in full. None: beyond what can be computed."""
+    started pass over the data counts in full. None: beyond what can be computed, or something was
+    spent before, which was drawn as it was."""
     best_tpr: float
     user_epsilon: dict[int, float | None]
     """By examples of a user, where single examples are hidden. None: beyond what can be computed;
@@ -52,14 +63,25 @@ class Report:
     noise_in_the_sum: float | None
     """Noise in the sum of the steps so far, relative to independent noise at the same epsilon; None
     where noise is independent."""
+    beware: tuple[str, ...] = ()
+    """What makes the plan weaker than it looks."""
 
 
 def plan_(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="TOML file of a training."),
+    ] = None,
     epsilon: Annotated[
         float | None, typer.Option(help="Budget: 8, or the target of --ledger.")
     ] = None,
     delta: Annotated[
-        float | None, typer.Option(help="Chance that it fails: 1e-5, or that of --ledger.")
+        float | None,
+        typer.Option(
+            help="What is added to the bound, a probability: well below 1 / people. 1e-5, or that "
+            "of --ledger."
+        ),
     ] = None,
     steps: Annotated[int, typer.Option(help="Private steps in all.")] = QUICKSTART.steps_total,
     expected_batch_size: Annotated[
@@ -88,6 +110,10 @@ def plan_(
     clip_quantile: Annotated[
         float | None, typer.Option(help="Let the clipping norm follow this quantile.")
     ] = None,
+    clip_count_noise: Annotated[
+        float | None,
+        typer.Option(help="Noise of its counts; a twentieth of --expected-batch-size by default."),
+    ] = None,
     ledger: Annotated[
         str | None,
         typer.Option(help="Run, run folder or ledger: plan for what is left of its target."),
@@ -96,7 +122,14 @@ def plan_(
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
-    """Find the noise for a budget, and say in words what that budget is worth."""
+    """Find the noise for a budget, and say in words what that budget is worth.
+
+    With CONFIG, the TOML file of a training, tell of exactly its plan, without other options.
+    """
+    if config is not None:
+        _refuse_beside(ctx)
+        _tell(_report_on_config(TrainConfig.load(config)), as_json)
+        return
     if sample_rate is not None and examples_expected is not None:
         raise typer.BadParameter("Expected --sample-rate or --examples-expected, got both.")
     if examples_expected is not None:
@@ -119,22 +152,93 @@ def plan_(
         "bands": bands,
         "steps_per_call": steps_per_call,
         "accountant": accountant,
-        "clip_quantile": clip_quantile,
-        "clip_count_noise": 0.0 if clip_quantile is None else expected_batch_size / 20,
     }
+    if settings["unit"] == "user" and examples_per_user is None:
+        raise typer.BadParameter(
+            "Expected --examples-per-user where users are hidden, got none. Say how many examples "
+            "of one user may be used; the rest are left out.",
+            param_hint="--unit",
+        )
     already = () if account is None else account.events
-    report = report_on(calibrate(**settings, already=already), already)
+    plan = calibrate(**settings, already=already)
+    report = report_on(_with_quantile(plan, clip_quantile, clip_count_noise), already)
+    if account is not None and (seeded := seeded_steps(account)):
+        report = replace(report, beware=(SEEDED.format(steps=seeded), *report.beware))
+    _tell(report, as_json)
+
+
+def _refuse_beside(ctx: typer.Context) -> None:
+    """Refuse options beside CONFIG, which would be ignored."""
+    given = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name not in ("config", "as_json")
+        and parameter.name is not None
+        and getattr(ctx.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise typer.BadParameter(
+            f"Expected nothing but --json beside a file, got {', '.join(given)}. The file has the "
+            "whole plan: change it there, or leave it out.",
+            param_hint="CONFIG",
+        )
+
+
+def _report_on_config(config: TrainConfig) -> Report:
+    """Return what a training's plan promises to each of its owners."""
+    report = report_on(plan_of(config))
+    if not config.reproducible:
+        return report
+    seeded = f"reproducible = true: {SEEDED.format(steps='all')}"
+    return replace(report, beware=(seeded, *report.beware))
+
+
+def _tell(report: Report, as_json: bool) -> None:
+    """Print a report, for machines or for people."""
     if as_json:
         show_json(as_mapping(report))
     else:
         talk().print(as_table(report))
 
 
+def _with_quantile(
+    plan: PrivacyPlan, quantile: float | None, count_noise: float | None
+) -> PrivacyPlan:
+    """Return the plan with a clipping norm that follows a quantile, if one is given."""
+    if quantile is None:
+        if count_noise is not None:
+            raise typer.BadParameter(
+                "Expected --clip-quantile beside it, got none. Leave it out for a norm that stays.",
+                param_hint="--clip-count-noise",
+            )
+        return plan
+    usual = plan.expected_batch_size / 20
+    noise = usual if count_noise is None else count_noise
+    if not 2 * noise > plan.noise_multiplier:
+        raise typer.BadParameter(
+            f"Expected more than {rounded_up(plan.noise_multiplier / 2)}, half of the noise "
+            f"multiplier, got {noise:g}{' by default' if count_noise is None else ''}: the count "
+            f"alone would spend the budget. Give --clip-count-noise, or raise "
+            "--expected-batch-size.",
+            param_hint="--clip-count-noise",
+        )
+    return replace(plan, clip_quantile=quantile, clip_count_noise=noise)
+
+
 def _account(ref: str | None, owner: str | None, runs: Path) -> Account | None:
     """Return the account that is to be spent from; None for a new one."""
     if (ref is None) != (owner is None):
         raise typer.BadParameter("Expected --ledger and --owner together, got one of them.")
-    return None if ref is None else ledger_of(ref, runs).account(OwnerId(str(owner)))
+    if ref is None:
+        return None
+    accounts = ledger_of(ref, runs).accounts()
+    if owner not in accounts:
+        raise typer.BadParameter(
+            f"Expected an owner of '{ref}', which are {', '.join(accounts) or 'none'}; got "
+            f"{owner}. Without --ledger a plan is for a new account.",
+            param_hint="--owner",
+        )
+    return accounts[OwnerId(str(owner))]
 
 
 def _promise(account: Account | None, **given: object) -> dict[str, object]:
@@ -160,20 +264,33 @@ def _promise(account: Account | None, **given: object) -> dict[str, object]:
 def report_on(plan: PrivacyPlan, already: Sequence[Event] = ()) -> Report:
     """Return what a plan promises on top of what is spent already, and what it does not."""
     events = [*already, *plan.events()]
-    shuffled = replace(plan, sampler="bins", bands=1)
+    shuffled = replace(plan, sampler="bins", bands=1).events()
     users = EXAMPLES_OF_A_USER if plan.unit == "example" and plan.bands == 1 else ()
     return Report(
         plan=plan,
+        past=tuple(already),
         already=epsilon_of(already, plan.delta, plan.accountant),
         epsilon=cross_check(events, plan.delta),
-        shuffled_epsilon=_epsilon([*already, *shuffled.events()], plan.delta),
+        shuffled_epsilon=None if already else _epsilon(shuffled, plan.delta),
         best_tpr=best_tpr(events, fpr=FPR),
         user_epsilon={
             count: _epsilon([replace(e, contributions=count) for e in events], plan.delta)
             for count in users
         },
-        noise_in_the_sum=_noise_in_the_sum(plan) if plan.bands > 1 else None,
+        noise_in_the_sum=_noise_in_the_sum(plan, already) if plan.bands > 1 else None,
+        beware=tuple(_doubts(plan)),
     )
+
+
+def _doubts(plan: PrivacyPlan) -> Iterator[str]:
+    """Yield what makes a plan weaker than it looks."""
+    expected = plan.expected_batch_size / plan.sample_rate
+    if plan.delta * expected >= 1 - 1e-9:
+        yield (
+            f"delta = {plan.delta:g} is no less than 1 / {expected:.0f}, the {plan.sampled}s "
+            "expected: publishing one of them whole would keep such a promise. Lower --delta to "
+            "well below it"
+        )
 
 
 def as_mapping(report: Report) -> dict[str, Any]:
@@ -192,6 +309,7 @@ def as_mapping(report: Report) -> dict[str, Any]:
         "best_attack": {"fpr": FPR, "tpr": report.best_tpr},
         "user_epsilon": report.user_epsilon,
         "noise_in_the_sum": report.noise_in_the_sum,
+        "beware": report.beware,
     }
 
 
@@ -202,39 +320,32 @@ def as_table(report: Report) -> Table:
     table = Table(show_header=False, title="What this plan promises", title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column()
-    table.add_row("promise", str(plan.state(spent)))
-    table.add_row("that is", _meaning(plan, spent))
-    if report.already:
-        table.add_row("of which", f"{plan.state(report.already)} was spent before")
+    for doubt in report.beware:
+        table.add_row("beware", doubt)
+    table.add_row("promise", in_words(plan.state(spent)))
+    table.add_row("that is", meaning(plan.unit, plan.state(spent)))
+    if report.past:
+        table.add_row("of which", f"{in_words(plan.state(report.already))} was spent before")
     table.add_section()
     table.add_row("steps", _steps(plan))
     table.add_row("noise", _noise(plan))
     if report.noise_in_the_sum is not None:
+        within = "" if plan.steps_per_call is None else " within a call"
         table.add_row(
             "",
-            f"correlated over {plan.bands} steps: the running sum of all steps has "
+            f"correlated over {plan.bands} steps: the running sum of all steps{within} has "
             f"{report.noise_in_the_sum:.2f} times the noise that independent noise leaves in it at "
             "the same epsilon",
         )
     table.add_section()
-    prv = "none" if found.prv is None else f"{found.prv:.2f}"
-    table.add_row("epsilon by", f"pld {found.pld:.2f}, prv {prv}, rdp {found.rdp:.2f} (a check)")
-    table.add_row("without", _without_amplification(report))
-    table.add_row("any attack", _attack(report))
+    events = [*report.past, *plan.events()]
+    table.add_row("epsilon by", by_accountant(found, events))
+    if not report.past:
+        table.add_row("if shuffled", _if_shuffled(report))
+    table.add_row("any attack", attack(plan.unit, report.best_tpr))
     table.add_section()
     table.add_row("users", _users(report))
     return table
-
-
-def _meaning(plan: PrivacyPlan, epsilon: float) -> str:
-    if epsilon < 20:
-        factor = f"by a factor of {math.exp(epsilon):,.{1 if epsilon < 3 else 0}f} at most"
-    else:
-        factor = "by any factor: so large an epsilon means nothing"
-    return (
-        f"what is released moves the odds of a guess, whether any one {plan.unit} was in the data, "
-        f"{factor}, save with a chance of {plan.delta:g}"
-    )
 
 
 def _steps(plan: PrivacyPlan) -> str:
@@ -245,7 +356,10 @@ def _steps(plan: PrivacyPlan) -> str:
         f"steps on a coin, chance {plan.group_rate:g}",
         "bins": f"each is in one step of every {plan.steps_per_epoch}, at random",
     }[plan.sampler]
-    return f"{plan.steps}, each with {plan.expected_batch_size} {thing} on average; {how}"
+    calls = "" if plan.steps_per_call is None else f", {plan.steps_per_call} in a call"
+    if plan.sampler == "poisson":
+        calls = ""
+    return f"{plan.steps}{calls}, each with {plan.expected_batch_size} {thing} on average; {how}"
 
 
 def _noise(plan: PrivacyPlan) -> str:
@@ -259,21 +373,12 @@ def _noise(plan: PrivacyPlan) -> str:
     )
 
 
-def _without_amplification(report: Report) -> str:
+def _if_shuffled(report: Report) -> str:
     if not report.plan.is_amplified:
-        return "this is the epsilon without amplification: it claims nothing for who is drawn"
-    shuffled = _number(report.shuffled_epsilon)
+        return "the same: this epsilon claims nothing for who is drawn"
     return (
-        f"amplification by sampling, that is for shuffled batches with each in one step of every "
-        f"{report.plan.steps_per_epoch}, the same noise would be worth {shuffled}"
-    )
-
-
-def _attack(report: Report) -> str:
-    whom = "examples" if report.plan.unit == "example" else "users"
-    return (
-        f"finds {report.best_tpr:.1%} of the {whom} in the data at most, if it may falsely accuse "
-        f"{FPR:.0%} of the others (a guess finds {FPR:.0%})"
+        f"the same noise over shuffled batches (each once in every {report.plan.steps_per_epoch} "
+        f"steps, nothing claimed for who is drawn): epsilon {_number(report.shuffled_epsilon)}"
     )
 
 
@@ -291,7 +396,7 @@ def _users(report: Report) -> str:
 
 
 def _number(epsilon: float | None) -> str:
-    return "above 200" if epsilon is None else f"{epsilon:.2f}"
+    return "too large to compute" if epsilon is None else rounded_up(epsilon)
 
 
 def _epsilon(events: list[Event], delta: float) -> float | None:
@@ -302,7 +407,7 @@ def _epsilon(events: list[Event], delta: float) -> float | None:
         return None
 
 
-def _noise_in_the_sum(plan: PrivacyPlan) -> float:
+def _noise_in_the_sum(plan: PrivacyPlan, already: Sequence[Event]) -> float:
     """Return the root mean squared error of prefix sums over that of independent noise."""
     independent = calibrate(
         target_epsilon=plan.target_epsilon,
@@ -314,8 +419,9 @@ def _noise_in_the_sum(plan: PrivacyPlan) -> float:
         unit=plan.unit,
         sampled=plan.sampled,
         examples_per_user=plan.examples_per_user,
+        already=already,
     )
-    steps = plan.steps_per_call or plan.steps
+    steps = min(plan.steps_per_call or plan.steps, plan.steps)
     ours = prefix_sum_error(banded_coefficients(plan.bands), steps) * plan.noise_multiplier**2
     theirs = prefix_sum_error(banded_coefficients(1), steps) * independent.noise_multiplier**2
     return math.sqrt(ours / theirs)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from math import exp
+from math import ceil, expm1, floor, log10
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,15 +16,34 @@ from rich.table import Table
 from discreet.artifacts import RunFolder
 from discreet.cli.options import RUNS, Json, Runs, show_json, talk
 from discreet.errors import ArtifactError
-from discreet.privacy import Account, OutOfRange, PrivacyLedger, spent_together
+from discreet.privacy import (
+    Account,
+    CrossCheck,
+    Event,
+    OutOfRange,
+    PrivacyLedger,
+    PrivacyPlan,
+    best_tpr,
+    cross_check,
+    spent_together,
+)
 from discreet.registry import REFERENCE, REFERENCE_DIR
 from discreet.types import OwnerId, PrivacyStatement
 
+FPR = 0.01
+"""False-positive rate at which an attacker's best true-positive rate is told."""
+SEEDED = (
+    "noise from a public seed in {steps} steps: whoever knows it can take the noise out again, and "
+    "nothing is promised"
+)
 _NOT_A_PERSON = (
     "The epsilon of an example is not a person's guarantee: whoever has several examples in the "
     "data is protected less."
 )
 _BEYOND = "epsilon is beyond what can be computed, and nothing is promised"
+_SHARED = "no figure is known for several examples that share noise"
+_WHOLE = "hidden with all their examples; --examples-per-user changes nothing"
+_OF_UNITS = "these accounts hide different units, so nothing was added up"
 _HOW_MUCH = " --examples-per-user K shows how much less."
 _NOT_SETTLED = (
     "Not settled: whoever reserved these steps still trains or was killed. Nobody knows how many "
@@ -39,9 +58,14 @@ class _Spending:
     owner: OwnerId
     account: Account
     spent: PrivacyStatement
-    examples_per_user: int | None
+    check: CrossCheck | None
+    """What was spent by every accountant; None: nothing was, or it cannot be computed."""
+    best_tpr: float
+    """Of any attack at `FPR`."""
     of_a_person: PrivacyStatement | None
-    """None also where it is beyond what can be computed."""
+    """None also where it is beyond what can be computed, or not known."""
+    of_a_person_in_words: str
+    """What is said of a person; empty where nobody asked."""
     steps_left: int
 
     @property
@@ -50,14 +74,17 @@ class _Spending:
         return [entry.steps for entry in self.account.entries if not entry.is_settled]
 
     @property
-    def mechanisms(self) -> list[tuple[float, float, int, int]]:
-        """Noise, rate, contributions and steps of each mechanism, as first used."""
-        steps: Counter[tuple[float, float, int]] = Counter()
+    def seeded(self) -> int:
+        """Steps whose noise came from a public seed."""
+        return seeded_steps(self.account)
+
+    @property
+    def mechanisms(self) -> list[str]:
+        """How many steps were taken of each kind, in words, as first used."""
+        steps: Counter[str] = Counter()
         for entry in self.account.entries:
-            for event in entry.events:
-                key = (event.noise_multiplier, event.sample_rate, event.contributions)
-                steps[key] += entry.steps_counted
-        return [(*key, count) for key, count in steps.items()]
+            steps[_mechanism(entry.plan)] += entry.steps_counted
+        return [f"{n} step{'s'[: n > 1]}{kind}" for kind, n in steps.items() if n]
 
 
 def spent(
@@ -92,14 +119,14 @@ def spent(
         show_json(
             {
                 "ledgers": [_as_json(ledgers[ref], own) for ref, own in found.items()],
-                "together": [{"of": who, "spent": statement} for who, statement in together],
+                "together": [{"of": who, "spent": statement} for who, statement, _ in together],
             }
         )
         return
     for ref, spendings in found.items():
         _show(ref, spendings)
-    for who, statement in together:
-        talk().print(f"\nTogether, {escape(who)}: {statement or _BEYOND}", style="bold")
+    for who, _, words in together:
+        talk().print(f"\nTogether, {escape(who)}: {words}", style="bold")
     if len(ledgers) > 1 and not together:
         talk().print(
             "\nNo two accounts name the same data, so nothing was added up. If an owner has the "
@@ -130,6 +157,63 @@ def ledger_of(ref: str, runs: Path) -> PrivacyLedger:
     return PrivacyLedger(path)
 
 
+def seeded_steps(account: Account) -> int:
+    """Return how many steps drew their noise from a public seed."""
+    return sum(entry.steps_counted for entry in account.entries if not entry.is_private)
+
+
+def rounded_up(number: float) -> str:
+    """Return a number with two decimals, more if it is tiny; never less than it is.
+
+    >>> rounded_up(7.941), rounded_up(0.00091), rounded_up(0.0)
+    ('7.95', '0.00091', '0.00')
+    """
+    decimals = 2 if number >= 0.1 or number <= 0 else 1 - floor(log10(number))
+    above = ceil(number * 10.0**decimals - 1e-9) / 10.0**decimals
+    return f"{above:.2f}" if decimals == 2 else f"{above:#.2g}"
+
+
+def in_words(statement: PrivacyStatement) -> str:
+    """Return a statement as one line, with the digits that its epsilon needs."""
+    _, found, rest = str(statement).partition(" at delta")
+    return f"epsilon = {rounded_up(statement.epsilon)}{found}{rest}"
+
+
+def meaning(whom: str, spent: PrivacyStatement) -> str:
+    """Return what an epsilon and its delta bound: not the chance that the loss is above epsilon."""
+    if spent.epsilon >= 20:
+        return (
+            f"so large an epsilon promises nothing to {'an' if whom == 'example' else 'a'} {whom}"
+        )
+    more = expm1(spent.epsilon)
+    times = f"{ceil(more + 1):,}" if more >= 19 else f"{1 + float(rounded_up(more)):.10g}"
+    pronoun = "it" if whom == "example" else "them"
+    return (
+        f"whatever somebody looks for in what is released is at most {times} times as likely with "
+        f"any one {whom} in the data as without {pronoun} (or without as with), plus "
+        f"{spent.delta:g}"
+    )
+
+
+def by_accountant(found: CrossCheck, events: Sequence[Event]) -> str:
+    """Return the epsilons of all accountants in words."""
+    if found.prv is not None:
+        prv = f"prv {rounded_up(found.prv)}"
+    elif any(event.contributions > 1 for event in events):
+        prv = "prv cannot count several examples of a user"
+    else:
+        prv = "prv cannot compute it"
+    return f"pld {rounded_up(found.pld)}, {prv}, rdp {rounded_up(found.rdp)} (a check)"
+
+
+def attack(unit: str, tpr: float) -> str:
+    """Return what an attacker finds at most, in words."""
+    return (
+        f"finds {ceil(tpr * 1000 - 1e-9) / 10:.1f}% of the {unit}s in the data at most, if it may "
+        f"falsely accuse {FPR:.0%} of the others (a guess finds {FPR:.0%})"
+    )
+
+
 def _spendings(
     ledger: PrivacyLedger, owner: str | None, examples_per_user: int | None
 ) -> list[_Spending]:
@@ -144,20 +228,42 @@ def _spendings(
 def _spending(
     ledger: PrivacyLedger, owner: OwnerId, account: Account, examples_per_user: int | None
 ) -> _Spending:
-    of_a_person = None
-    if account.plan.unit != "example":
-        examples_per_user = None  # its epsilon is a person's
-    if examples_per_user is not None:
+    events, delta = account.events, account.plan.delta
+    check, tpr = None, FPR
+    if events:
         with suppress(OutOfRange):
-            of_a_person = ledger.spent(owner, unit="user", examples_per_user=examples_per_user)
+            check, tpr = cross_check(events, delta), best_tpr(events, fpr=FPR)
+    of_a_person, words = _of_a_person(ledger, owner, account, examples_per_user)
     return _Spending(
         owner=owner,
         account=account,
         spent=account.spent(),
-        examples_per_user=examples_per_user,
+        check=check,
+        best_tpr=tpr,
         of_a_person=of_a_person,
+        of_a_person_in_words=words,
         steps_left=account.steps_left(),
     )
+
+
+def _of_a_person(
+    ledger: PrivacyLedger, owner: OwnerId, account: Account, examples_per_user: int | None
+) -> tuple[PrivacyStatement | None, str]:
+    """Return what a person is promised, also in words; nothing where nobody asked."""
+    if examples_per_user is None:
+        return None, ""
+    if account.plan.unit != "example":
+        return None, _WHOLE
+    which = f"with up to {examples_per_user} examples: "
+    if examples_per_user > 1 and any(entry.plan.bands > 1 for entry in account.entries):
+        return None, which + _SHARED
+    try:
+        found = ledger.spent(owner, unit="user", examples_per_user=examples_per_user)
+    except OutOfRange:
+        return None, which + _BEYOND
+    if not account.events:
+        return found, which + in_words(found)
+    return found, f"{which}{in_words(found)}; {meaning('person', found)}"
 
 
 def _together(
@@ -165,8 +271,8 @@ def _together(
     spendings: Sequence[_Spending],
     owner: str | None,
     examples_per_user: int | None,
-) -> Iterator[tuple[str, PrivacyStatement | None]]:
-    """Yield whose steps compose over several accounts, and to what; None: beyond computing."""
+) -> Iterator[tuple[str, PrivacyStatement | None, str]]:
+    """Yield whose steps compose over several accounts, to what if known, and that in words."""
     same: list[tuple[str, OwnerId | None, str | None]] = []
     if len({ledger.path for ledger in ledgers}) > 1 and owner is not None:
         same.append((f"if {owner} has the same data in all of them", OwnerId(owner), None))
@@ -178,13 +284,18 @@ def _together(
     levels = {None, examples_per_user if units == {"example"} else None}
     for whose, name, fingerprint in same:
         for examples in sorted(levels, key=lambda level: level or 0):
-            statement = None
-            with suppress(OutOfRange):
+            statement, words = None, _BEYOND
+            try:
                 statement = spent_together(
                     ledgers, owner=name, fingerprint=fingerprint, examples_per_user=examples
                 )
+                words = in_words(statement)
+            except OutOfRange:
+                pass
+            except ValueError:
+                words = _OF_UNITS if examples is None else _SHARED
             person = "" if examples is None else f", a person with up to {examples} examples"
-            yield f"{whose}{person}", statement
+            yield f"{whose}{person}", statement, words
 
 
 def _fingerprints(account: Account) -> set[str]:
@@ -218,19 +329,14 @@ def _show(ref: str, spendings: Sequence[_Spending]) -> None:
 def _lines(one: _Spending) -> Iterator[tuple[str, str]]:
     """Yield what there is to say of one owner, label and text."""
     plan, entries = one.account.plan, one.account.entries
-    yield "spent", str(one.spent)
-    yield "that is", _meaning(plan.unit, one.spent)
-    if one.examples_per_user is not None:
-        yield "a person", f"with up to {one.examples_per_user} examples: {_of_a_person(one)}"
+    yield "spent", in_words(one.spent)
+    if one.seeded:
+        yield "not private", SEEDED.format(steps=one.seeded)
+    else:
+        yield from _worth(one)
     yield "target", f"epsilon = {plan.target_epsilon:g} at the same delta; {_room(one)}"
-    label = "steps"
-    for noise, rate, contributions, steps in one.mechanisms:
-        several = f", at most {contributions} examples of a person" if contributions > 1 else ""
-        yield (
-            label,
-            f"{steps} with noise of {noise:.3g} x the clipping norm, sample rate {rate:g}{several}",
-        )
-        label = ""
+    for place, text in enumerate(one.mechanisms):
+        yield "" if place else "steps", text
     if one.unsettled:
         count = len(one.unsettled)
         yield (
@@ -245,11 +351,37 @@ def _lines(one: _Spending) -> Iterator[tuple[str, str]]:
         yield "data", ", ".join(f"{fingerprint[:8]}…" for fingerprint in data)
 
 
-def _of_a_person(one: _Spending) -> str:
-    """Return what a person is promised."""
-    if one.of_a_person is None:
-        return _BEYOND
-    return f"{one.of_a_person}; {_meaning('person', one.of_a_person)}"
+def _worth(one: _Spending) -> Iterator[tuple[str, str]]:
+    """Yield what a spent epsilon promises, label and text."""
+    plan, events = one.account.plan, one.account.events
+    yield "that is", meaning(plan.unit, one.spent) if events else "nothing was released"
+    if one.check is not None:
+        yield "epsilon by", by_accountant(one.check, events)
+        yield "any attack", attack(plan.unit, one.best_tpr)
+    elif events:
+        yield "epsilon by", f"other accountants: {_BEYOND}"
+    if one.of_a_person_in_words:
+        yield "a person", one.of_a_person_in_words
+
+
+def _mechanism(plan: PrivacyPlan) -> str:
+    """Return how steps of a plan are drawn and what noise they add, to follow their number."""
+    drawn = {
+        "poisson": f", sample rate {plan.sample_rate:g}",
+        "cyclic": f", sample rate {plan.sample_rate:g}, in {plan.bands} groups that take turns",
+        "bins": f" in bins (each {plan.sampled} in one step of every {plan.steps_per_epoch})",
+    }[plan.sampler]
+    whose = ""
+    if plan.unit == "user":
+        whose = f", {plan.sampled}s are drawn, at most {plan.examples_per_user} examples of a user"
+    noise = f", noise {plan.gradient_noise_multiplier:.3f} x the clipping norm"
+    shared = f", correlated over {plan.bands} steps" if plan.bands > 1 else ""
+    if plan.clip_quantile is None:
+        return drawn + whose + noise + shared
+    return (
+        f"{drawn}{whose}{noise}{shared}; the norm follows the {plan.clip_quantile:.0%} quantile by "
+        f"counts with noise {plan.clip_count_noise:g}"
+    )
 
 
 def _room(one: _Spending) -> str:
@@ -260,26 +392,12 @@ def _room(one: _Spending) -> str:
     return f"{one.steps_left}{more} steps of the plan still fit"
 
 
-def _meaning(unit: str, spent: PrivacyStatement) -> str:
-    """Return what an epsilon bounds."""
-    if spent.epsilon == 0:
-        return "nothing was released"
-    if spent.epsilon >= 20:
-        return f"so large an epsilon promises nothing to a {unit}"
-    factor = exp(spent.epsilon)
-    return (
-        f"what was released moves the odds of a guess, whether any one {unit} was in the data, by "
-        f"a factor of {factor:,.{1 if factor < 20 else 0}f} at most, save with a chance of "
-        f"{spent.delta:g}"
-    )
-
-
 def _explain(spendings: Sequence[_Spending]) -> None:
     """Print what the numbers do not say by themselves."""
     if any(one.unsettled for one in spendings):
         talk().print(f"\n{_NOT_SETTLED}")
     if any(one.account.plan.unit == "example" for one in spendings):
-        is_shown = any(one.of_a_person is not None for one in spendings)
+        is_shown = any(one.of_a_person_in_words for one in spendings)
         talk().print(f"\n{_NOT_A_PERSON}{'' if is_shown else _HOW_MUCH}")
 
 
@@ -291,6 +409,9 @@ def _as_json(ledger: PrivacyLedger, spendings: Sequence[_Spending]) -> dict[str,
             {
                 "owner": one.owner,
                 "spent": one.spent,
+                "is_private": not one.seeded,
+                "epsilon_by": one.check,
+                "best_attack": {"fpr": FPR, "tpr": one.best_tpr},
                 "of_a_person": one.of_a_person,
                 "target_epsilon": one.account.plan.target_epsilon,
                 "steps_left": one.steps_left,
