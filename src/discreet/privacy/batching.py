@@ -35,7 +35,7 @@ class ExampleLosses:
     values: torch.Tensor = field(repr=False)
     """(N,), each a function of its own example only."""
     rows: Rows = field(repr=False)
-    """The example of each row, for all layers or for each part of the model."""
+    """The example of each row, for all layers or for each part (docs/your_model.md shows how)."""
 
 
 LossFn = Callable[[Sequence[int]], torch.Tensor | ExampleLosses]
