@@ -97,7 +97,7 @@ def test_the_report_says_what_is_promised_and_what_is_not(plan: Run) -> None:
             "running sum of all steps within a call has",
         ),
         (
-            ("--unit", "user", "--examples-per-user", 2),
+            ("--unit", "user", "--examples-per-user", 3),
             "prv cannot count several examples of a user",
         ),
         (("--delta", 5e-4), "beware"),

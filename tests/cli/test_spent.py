@@ -229,6 +229,8 @@ def test_noise_from_a_public_seed_promises_nothing(tmp_path: Path) -> None:
     words = words_of(ledger.path)
     assert "not private noise from a public seed in 2 steps" in words
     assert "as likely" not in words
+    other = run_in(tmp_path / "second")
+    assert "promises nothing, see above" in words_of(ledger.path, other, "--owner", WARD)
     (owner,) = json.loads(spent(ledger.path, "--json").stdout)["ledgers"][0]["owners"]
     assert owner["is_private"] is False
 

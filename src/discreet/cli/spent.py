@@ -295,6 +295,8 @@ def _together(
             except ValueError:
                 words = _OF_UNITS if examples is None else _SHARED
             person = "" if examples is None else f", a person with up to {examples} examples"
+            if any(one.seeded for one in spendings):
+                words += "; noise from a public seed promises nothing, see above"
             yield f"{whose}{person}", statement, words
 
 
