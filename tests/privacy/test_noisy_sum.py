@@ -61,6 +61,15 @@ def test_a_step_is_the_clipped_sum_and_the_noise_over_a_public_number() -> None:
     assert (found[1:] - noise[1:]).abs().max() <= grid_of(2.0, SIZE) / 2 * 1.001
 
 
+def test_every_step_starts_a_new_sum() -> None:
+    setting = Setting(plan_of(noise_multiplier=1e-12))
+    with setting.noisy:
+        first, second, empty = setting.step([0.5]), setting.step([0.5]), setting.step([])
+    torch.testing.assert_close(first, second)
+    assert first[0] > 0
+    assert not empty.any()
+
+
 def test_banded_noise_times_its_factor_is_independent_noise() -> None:
     """C (C^-1 z) = z: the factor applied to what three bands release gives the draws back."""
     bands, steps = 3, 8
