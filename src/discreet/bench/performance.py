@@ -21,7 +21,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 import torch
@@ -55,12 +54,7 @@ class Mechanism(Protocol):
     def __enter__(self) -> Self:
         """Prepare the model."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Leave the model as it was."""
 
     def accumulate(self, losses: ExampleLosses) -> int:
@@ -80,12 +74,7 @@ class Plain:
         """Prepare nothing."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Leave no gradient."""
         self._optimizer.zero_grad(set_to_none=True)
 

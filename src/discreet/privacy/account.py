@@ -12,9 +12,9 @@ Reads and makes records; touches no file and no clock. Four kinds, each with exa
 
 import re
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
 
 from discreet.privacy.accounting import Event, OutOfRange, epsilon_of
 from discreet.privacy.chain import Record
@@ -231,7 +231,7 @@ def accounts_of(records: Sequence[Record]) -> dict[OwnerId, Account]:
         require_keys(f"a record of kind {kind}", record, _KEYS[kind])
         datetime.fromisoformat(record["at"])
         if kind == "open":
-            plan = PrivacyPlan.from_dict(_completed(PrivacyPlan, record["plan"]))
+            plan = PrivacyPlan.from_dict(record["plan"])
             require_fingerprint(record["fingerprint"])
             accounts[OwnerId(record["owner"])] = Account(
                 plan=plan, fingerprint=record["fingerprint"]
@@ -264,7 +264,7 @@ def _reserved(record: Record, accounts: dict[OwnerId, Account]) -> Reservation:
         id=record["id"],
         plan=accounts[owner].plan,
         steps=record["steps"],
-        event=_event(record["event"]),
+        event=Event(**record["event"]),
         run=record["run"],
         fingerprint=accounts[owner].fingerprint,
         reserved_at=record["at"],
@@ -280,22 +280,8 @@ def _settled(record: Record, entries: dict[str, Reservation]) -> Reservation:
     require_started(entry, steps)
     if (record["event"] is None) != (steps == 0):
         raise ValueError("Expected an event for steps that were started, and none for none.")
-    event = None if record["event"] is None else _event(record["event"])
+    event = None if record["event"] is None else Event(**record["event"])
     return replace(entry, steps_started=steps, event_started=event, settled_at=record["at"])
-
-
-def _completed(kind: type[PrivacyPlan | Event], raw: dict[str, Any]) -> dict[str, Any]:
-    """Return stored values with the defaults of fields that came later.
-
-    A default stands for what was done before there was a choice. That none was lost is the chain's
-    to show.
-    """
-    return {f.name: f.default for f in fields(kind) if f.default is not MISSING} | raw
-
-
-def _event(raw: Any) -> Event:
-    """Return the event that a record holds, which refuses what no plan can have."""
-    return Event(**_completed(Event, raw))
 
 
 def require_fingerprint(fingerprint: object) -> None:

@@ -27,7 +27,6 @@ import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 import torch
@@ -199,12 +198,7 @@ class ExampleGradients:
             layer.module.forward = self._starting(layer.forward)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Leave no trace on the layers, and keep nothing of the data."""
         for layer in self._layers:
             del layer.module.forward

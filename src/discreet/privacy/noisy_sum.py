@@ -2,7 +2,6 @@
 
 import math
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Protocol, Self
 
 import torch
@@ -35,12 +34,7 @@ class GradientSums(Protocol):
     def __enter__(self) -> Self:
         """Prepare the model."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Leave no trace on the model."""
 
     def add_clipped(
@@ -92,14 +86,9 @@ class NoisySum(AbstractContextManager["NoisySum"]):
         self._sums.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Leave no gradient behind; after an exception it would be one without noise."""
-        self._sums.__exit__(kind, error, trace)
+        self._sums.__exit__(*raised)
         self._total.zero_()
         self._drawn = self._within = 0
         for parameter in self.parameters:

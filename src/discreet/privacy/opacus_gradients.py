@@ -7,7 +7,6 @@ second, independent way to the same sum (`engine="opacus"`).
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
 from typing import Self
 
 import torch
@@ -40,14 +39,9 @@ class OpacusGradients:
         self._layers = self._hooks.enter_context(_row_gradients(self._model))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Remove all traces."""
-        self._hooks.__exit__(kind, error, trace)
+        self._hooks.close()
 
     def add_clipped(
         self, losses: torch.Tensor, rows: Rows, total: torch.Tensor, max_grad_norm: float

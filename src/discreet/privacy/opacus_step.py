@@ -15,7 +15,6 @@ clipping (arXiv:2009.03106).
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
 from typing import Literal, Self, get_args
 
 import torch
@@ -50,7 +49,6 @@ class OpacusStep:
         plan: PrivacyPlan,
         *,
         way: OpacusWay,
-        noise_generator: torch.Generator | None = None,
     ) -> None:
         """Wrap an optimizer.
 
@@ -59,7 +57,6 @@ class OpacusStep:
             optimizer: Of what learns.
             plan: Norm, noise and divisor.
             way: How gradients are clipped.
-            noise_generator: Decides the noise; PyTorch's own by default.
         """
         if way not in get_args(OpacusWay):
             raise ValueError(f"Expected a way of {get_args(OpacusWay)}, got {way!r}.")
@@ -73,7 +70,6 @@ class OpacusStep:
             max_grad_norm=plan.max_grad_norm,
             expected_batch_size=plan.expected_batch_size,
             loss_reduction="mean",  # divides by expected_batch_size; the losses are summed
-            generator=noise_generator,
         )
         self._entered = ExitStack()
         self._hooks: GradSampleHooks | None = None
@@ -93,14 +89,9 @@ class OpacusStep:
         self._entered.callback(self._hooks.remove_hooks)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Remove all traces."""
-        self._entered.__exit__(kind, error, trace)
+        self._entered.close()
 
     def accumulate(self, losses: ExampleLosses) -> int:
         """Run the backward pass or passes of a batch; return 0, as no example is rejected."""
