@@ -16,8 +16,11 @@ from torch import nn
 from discreet.privacy.clipping import clip_and_sum
 from discreet.privacy.example_gradients import Rows, rows_of_counts
 
-_ON_PARAMETERS = ("grad_sample", "summed_grad", "_forward_counter", "_current_grad_sample")
-_ON_MODULES = ("activations", "max_batch_len")
+_TRACES = (
+    *("activations", "max_batch_len"),
+    *("grad_sample", "summed_grad", "_forward_counter", "_current_grad_sample", "_norm_sample"),
+)
+"""What Opacus hangs on layers and parameters; it holds raw gradients."""
 
 
 class OpacusGradients:
@@ -36,7 +39,11 @@ class OpacusGradients:
 
     def __enter__(self) -> Self:
         """Put hooks on the model."""
-        self._layers = self._hooks.enter_context(_row_gradients(self._model))
+        with ExitStack() as entered:  # which leaves no trace either if Opacus refuses the model
+            self._layers = entered.enter_context(prepared(self._model))
+            hooks = GradSampleHooks(self._model, loss_reduction="sum", strict=True)
+            entered.callback(hooks.remove_hooks)
+            self._hooks = entered.pop_all()
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -56,7 +63,8 @@ class OpacusGradients:
         count = len(losses)
         each = rows_per_example(rows, count)
         self._check_rows(count * each)
-        _backward(losses.sum())
+        with without_warning():
+            losses.sum().backward()
         gradients = torch.cat([self._fold(p, count, each).flatten(1) for p in self.parameters], 1)
         for parameter in self.parameters:
             parameter.grad_sample = parameter.grad = None  # type: ignore[attr-defined]
@@ -114,55 +122,39 @@ def _bad_rows(rows: int, got: str) -> str:
     )
 
 
-def _backward(total: torch.Tensor) -> None:
-    """Run the backward pass that makes Opacus' hooks compute gradients of rows."""
+@contextmanager
+def without_warning() -> Iterator[None]:
+    """Let Opacus' hooks see a backward pass in silence."""
     with warnings.catch_warnings():
         # The first adapted layer reads frozen activations. That its hook sees gradients of outputs
         # only is all that is needed: Opacus multiplies them with the activations it kept.
         warnings.filterwarnings("ignore", message="Full backward hook is firing when gradients")
-        total.backward()
+        yield
 
 
 @contextmanager
-def _row_gradients(model: nn.Module) -> Iterator[list[nn.Module]]:
-    """Make every backward pass leave gradients of single rows, and remove all traces at the end.
+def prepared(model: nn.Module) -> Iterator[list[nn.Module]]:
+    """Switch layers that learn to training mode, and remove all traces of Opacus at the end.
 
-    Yields the layers whose parameters learn.
-
-    Opacus ignores a layer in evaluation mode, so that the layers with trainable parameters are
-    switched to training mode; the rest of the model keeps its modes.
+    Yields the layers whose parameters learn. Opacus ignores a layer in evaluation mode; the rest of
+    the model keeps its modes.
     """
-    layers = _trainable_layers(model)
-    modes = [layer.training for layer in layers]
-    try:
-        for layer in layers:
-            layer.training = True
-        hooks = GradSampleHooks(model, loss_reduction="sum", strict=True)
-        try:
-            yield layers
-        finally:
-            hooks.remove_hooks()
-    finally:
-        for layer, mode in zip(layers, modes, strict=True):
-            layer.training = mode
-            _forget(layer, _ON_MODULES)
-        for parameter in model.parameters():
-            _forget(parameter, _ON_PARAMETERS)
-            if parameter.requires_grad:
-                parameter.grad = None  # after an exception it is the sum without noise
-
-
-def _forget(holder: object, names: tuple[str, ...]) -> None:
-    """Delete attributes that Opacus hung on a layer or parameter; they hold raw gradients."""
-    for name in names:
-        if name in vars(holder):
-            delattr(holder, name)
-
-
-def _trainable_layers(model: nn.Module) -> list[nn.Module]:
-    """Return the modules that own a parameter that learns."""
-    return [
+    layers = [
         module
         for module in model.modules()
         if any(parameter.requires_grad for parameter in module.parameters(recurse=False))
     ]
+    modes = [layer.training for layer in layers]
+    try:
+        for layer in layers:
+            layer.training = True
+        yield layers
+    finally:
+        for layer, mode in zip(layers, modes, strict=True):
+            layer.training = mode
+        for holder in (*layers, *model.parameters()):
+            for name in _TRACES:
+                vars(holder).pop(name, None)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.grad = None  # after an exception it is the sum without noise

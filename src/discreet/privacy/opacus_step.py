@@ -12,9 +12,7 @@ Source: Li et al. 2022, ghost clipping (arXiv:2110.05679); Lee and Kifer 2021, f
 clipping (arXiv:2009.03106).
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Literal, Self, get_args
 
 import torch
@@ -24,19 +22,10 @@ from opacus.utils.fast_gradient_clipping_utils import DPTensorFastGradientClippi
 from torch import nn
 
 from discreet.privacy.batching import ExampleLosses
+from discreet.privacy.opacus_gradients import prepared, without_warning
 from discreet.privacy.plan import PrivacyPlan
 
 OpacusWay = Literal["hooks", "fast_gradient", "ghost"]
-_TRACES = (
-    "activations",
-    "max_batch_len",
-    "grad_sample",
-    "summed_grad",
-    "_forward_counter",
-    "_current_grad_sample",
-    "_norm_sample",
-)
-"""What Opacus hangs on layers and parameters."""
 
 
 class OpacusStep:
@@ -76,7 +65,7 @@ class OpacusStep:
 
     def __enter__(self) -> Self:
         """Put hooks on the model."""
-        self._entered.enter_context(_prepared(self._model))
+        self._entered.enter_context(prepared(self._model))
         if self._way == "hooks":
             self._hooks = GradSampleHooks(self._model, loss_reduction="sum")
         else:
@@ -95,10 +84,7 @@ class OpacusStep:
 
     def accumulate(self, losses: ExampleLosses) -> int:
         """Run the backward pass or passes of a batch; return 0, as no example is rejected."""
-        with warnings.catch_warnings():
-            # The first adapted layer reads frozen activations. Opacus multiplies gradients of
-            # outputs with the activations it kept, so that it needs none of inputs.
-            warnings.filterwarnings("ignore", message="Full backward hook is firing when gradients")
+        with without_warning():
             if self._way == "hooks":
                 losses.values.sum().backward()
             else:
@@ -111,26 +97,3 @@ class OpacusStep:
         """Add noise to the clipped sum and move the parameters."""
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-
-
-@contextmanager
-def _prepared(model: nn.Module) -> Iterator[None]:
-    """Switch layers that learn to training mode, as Opacus needs; leave nothing of it behind."""
-    layers = [
-        module
-        for module in model.modules()
-        if any(parameter.requires_grad for parameter in module.parameters(recurse=False))
-    ]
-    modes = [layer.training for layer in layers]
-    try:
-        for layer in layers:
-            layer.training = True
-        yield
-    finally:
-        for layer, mode in zip(layers, modes, strict=True):
-            layer.training = mode
-        for holder in (*layers, *model.parameters()):
-            for name in _TRACES:
-                vars(holder).pop(name, None)
-        for parameter in model.parameters():
-            parameter.grad = None
