@@ -62,6 +62,17 @@ class Observation:
     confidence: float
 
 
+def rounded_up(number: float) -> str:
+    """Return a number with two decimals, more if it is tiny; never less than it is.
+
+    >>> rounded_up(7.941), rounded_up(0.00091), rounded_up(0.0)
+    ('7.95', '0.00091', '0.00')
+    """
+    decimals = 2 if number >= 0.1 or number <= 0 else 1 - math.floor(math.log10(number))
+    above = math.ceil(number * 10.0**decimals - 1e-9) / 10.0**decimals
+    return f"{above:.2f}" if decimals == 2 else f"{above:#.2g}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrivacyStatement:
     """What was spent, complete: epsilon is never shown without the other three.
@@ -79,6 +90,6 @@ class PrivacyStatement:
     def __str__(self) -> str:
         """Return the statement as one line; epsilon is rounded up, never to less than was spent."""
         return (
-            f"epsilon = {math.ceil(self.epsilon * 100 - 1e-9) / 100:.2f} at delta = {self.delta:g} "
+            f"epsilon = {rounded_up(self.epsilon)} at delta = {self.delta:g} "
             f"(unit: {self.unit}, neighbours: {self.neighbouring_relation})"
         )

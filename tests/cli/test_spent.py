@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from discreet.cli import app
-from discreet.cli.spent import in_words, ledger_of, meaning, rounded_up
+from discreet.cli.spent import ledger_of, meaning
 from discreet.errors import ArtifactError
 from discreet.privacy import PrivacyLedger, PrivacyPlan, best_tpr, cross_check, epsilon_of
 from discreet.types import OwnerId
@@ -165,12 +165,6 @@ def test_epsilon_and_delta_are_said_as_the_bound_that_they_are() -> None:
     assert words.endswith("as without it (or without as with), plus 1e-05")
     assert "at most 2,824 times" in meaning("user", PLAN.state(math.log(2823.1)))
     assert meaning("user", PLAN.state(20.0)) == "so large an epsilon promises nothing to a user"
-
-
-def test_a_tiny_number_keeps_two_digits_and_is_never_less_than_it_is() -> None:
-    shown = [rounded_up(number) for number in (0.0, 7.941, 0.1, 0.0991, 0.00091, 1.01e-7)]
-    assert shown == ["0.00", "7.95", "0.10", "0.10", "0.00091", "1.1e-07"]
-    assert in_words(PLAN.state(0.0009)).startswith("epsilon = 0.00090 at delta = 1e-05 (unit: ")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def measure_epochs(
     *,
     examples: int = 16,
     batch: int = 8,
-    epochs: int = 3,
+    epochs: int = 5,
     dtype: torch.dtype = torch.float32,
     cache_dir: Path | None = None,
     on_step: Callable[[str], None] = lambda way: None,

@@ -15,10 +15,8 @@ from discreet.cli.spent import (
     SEEDED,
     attack,
     by_accountant,
-    in_words,
     ledger_of,
     meaning,
-    rounded_up,
     seeded_steps,
 )
 from discreet.federated import TrainConfig, plan_of
@@ -35,7 +33,7 @@ from discreet.privacy import (
     epsilon_of,
     prefix_sum_error,
 )
-from discreet.types import OwnerId
+from discreet.types import OwnerId, rounded_up
 
 QUICKSTART = TrainConfig()
 EXAMPLES_OF_A_USER = (2, 4, 8)
@@ -322,10 +320,10 @@ def as_table(report: Report) -> Table:
     table.add_column()
     for doubt in report.beware:
         table.add_row("beware", doubt)
-    table.add_row("promise", in_words(plan.state(spent)))
+    table.add_row("promise", str(plan.state(spent)))
     table.add_row("that is", meaning(plan.unit, plan.state(spent)))
     if report.past:
-        table.add_row("of which", f"{in_words(plan.state(report.already))} was spent before")
+        table.add_row("of which", f"{plan.state(report.already)} was spent before")
     table.add_section()
     table.add_row("steps", _steps(plan))
     table.add_row("noise", _noise(plan))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil, expm1, floor, log10
+from math import ceil, expm1
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +28,7 @@ from discreet.privacy import (
     spent_together,
 )
 from discreet.registry import REFERENCE, REFERENCE_DIR
-from discreet.types import OwnerId, PrivacyStatement
+from discreet.types import OwnerId, PrivacyStatement, rounded_up
 
 FPR = 0.01
 """False-positive rate at which an attacker's best true-positive rate is told."""
@@ -162,23 +162,6 @@ def seeded_steps(account: Account) -> int:
     return sum(entry.steps_counted for entry in account.entries if not entry.is_private)
 
 
-def rounded_up(number: float) -> str:
-    """Return a number with two decimals, more if it is tiny; never less than it is.
-
-    >>> rounded_up(7.941), rounded_up(0.00091), rounded_up(0.0)
-    ('7.95', '0.00091', '0.00')
-    """
-    decimals = 2 if number >= 0.1 or number <= 0 else 1 - floor(log10(number))
-    above = ceil(number * 10.0**decimals - 1e-9) / 10.0**decimals
-    return f"{above:.2f}" if decimals == 2 else f"{above:#.2g}"
-
-
-def in_words(statement: PrivacyStatement) -> str:
-    """Return a statement as one line, with the digits that its epsilon needs."""
-    _, found, rest = str(statement).partition(" at delta")
-    return f"epsilon = {rounded_up(statement.epsilon)}{found}{rest}"
-
-
 def meaning(whom: str, spent: PrivacyStatement) -> str:
     """Return what an epsilon and its delta bound: not the chance that the loss is above epsilon."""
     if spent.epsilon >= 20:
@@ -262,8 +245,8 @@ def _of_a_person(
     except OutOfRange:
         return None, which + _BEYOND
     if not account.events:
-        return found, which + in_words(found)
-    return found, f"{which}{in_words(found)}; {meaning('person', found)}"
+        return found, which + str(found)
+    return found, f"{which}{found}; {meaning('person', found)}"
 
 
 def _together(
@@ -289,7 +272,7 @@ def _together(
                 statement = spent_together(
                     ledgers, owner=name, fingerprint=fingerprint, examples_per_user=examples
                 )
-                words = in_words(statement)
+                words = str(statement)
             except OutOfRange:
                 pass
             except ValueError:
@@ -331,7 +314,7 @@ def _show(ref: str, spendings: Sequence[_Spending]) -> None:
 def _lines(one: _Spending) -> Iterator[tuple[str, str]]:
     """Yield what there is to say of one owner, label and text."""
     plan, entries = one.account.plan, one.account.entries
-    yield "spent", in_words(one.spent)
+    yield "spent", str(one.spent)
     if one.seeded:
         yield "not private", SEEDED.format(steps=one.seeded)
     else:

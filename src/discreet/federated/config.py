@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from discreet.artifacts import read_toml, write_toml
+from discreet.privacy import Engine, Sampled, Sampler, Unit
 
 MOST = 1_000_000
 """Largest count in a plan: a typing mistake is told, not waited for."""
 CHOICES = {
-    "unit": ("example", "user"),
-    "sampled": ("example", "user"),
-    "sampler": ("poisson", "cyclic", "bins"),
+    "unit": get_args(Unit),
+    "sampled": get_args(Sampled),
+    "sampler": get_args(Sampler),
     "optimizer": ("sgd", "adam"),
-    "engine": ("flat", "grouped", "opacus"),
+    "engine": get_args(Engine),
 }
 """Words that a field may hold. What may stand together is `PrivacyPlan`'s to say."""
 SERVER_KEYS = ("run_folder",)

@@ -16,7 +16,7 @@ from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, 
 from discreet.privacy.ledger import PrivacyLedger, spent_together
 from discreet.privacy.noisy_sum import NoisySum
 from discreet.privacy.opacus_step import OpacusStep, OpacusWay
-from discreet.privacy.plan import PrivacyPlan, Unit, calibrate
+from discreet.privacy.plan import PrivacyPlan, Sampled, Sampler, Unit, calibrate
 from discreet.privacy.randomness import CounterGenerator
 from discreet.privacy.sampling import Draw, bins, cyclic, draw_as_planned, poisson
 from discreet.privacy.sensitivity import (
@@ -48,6 +48,8 @@ __all__ = [
     "PrivacyPlan",
     "Reservation",
     "Rows",
+    "Sampled",
+    "Sampler",
     "SensitivityReport",
     "StepRecord",
     "Unit",

@@ -286,10 +286,6 @@ class ExampleGradients:
             raise ValueError("Expected flat clipping, got grouped, which keeps no gradients.")
         return self._buffer
 
-    def split(self, flat: torch.Tensor) -> list[torch.Tensor]:
-        """Return a vector (P,) as views of the shapes of `parameters`."""
-        return [flat[self._places[id(p)]].view_as(p) for p in self.parameters]
-
     def _forget_grads(self) -> None:
         """Remove sums over examples: they are neither clipped nor noisy."""
         for parameter in self.parameters:

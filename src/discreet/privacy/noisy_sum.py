@@ -28,8 +28,11 @@ class GradientSums(Protocol):
     """A way to the clipped sums of gradients; the model is prepared while it is entered."""
 
     parameters: list[nn.Parameter]
+    """What learns; a sum holds their gradients one after the other."""
     size: int
+    """Numbers that learn, P."""
     within: int
+    """Gradients of the last pass that were no longer than the bound."""
 
     def __enter__(self) -> Self:
         """Prepare the model."""
@@ -41,9 +44,6 @@ class GradientSums(Protocol):
         self, losses: torch.Tensor, rows: Rows, total: torch.Tensor, max_grad_norm: float
     ) -> int:
         """Add clipped gradients to `total`; return how many examples were rejected."""
-
-    def split(self, flat: torch.Tensor) -> list[torch.Tensor]:
-        """Return (P,) in the shapes of `parameters`."""
 
 
 class NoisySum(AbstractContextManager["NoisySum"]):
@@ -110,8 +110,9 @@ class NoisySum(AbstractContextManager["NoisySum"]):
             Whether the optimizer was given a gradient other than zero.
         """
         mean = (self._total + self._noise()) / self._plan.expected_batch_size
-        for parameter, gradient in zip(self.parameters, self._sums.split(mean), strict=True):
-            parameter.grad = gradient.to(parameter.dtype)
+        parts = mean.split([parameter.numel() for parameter in self.parameters])
+        for parameter, gradient in zip(self.parameters, parts, strict=True):
+            parameter.grad = gradient.view_as(parameter).to(parameter.dtype)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._follow_quantile()

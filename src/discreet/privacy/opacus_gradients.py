@@ -73,11 +73,6 @@ class OpacusGradients:
         self.within = found.within
         return int(found.is_bad.sum())
 
-    def split(self, flat: torch.Tensor) -> list[torch.Tensor]:
-        """Return a vector (P,) as views of the shapes of `parameters`."""
-        parts = flat.split([p.numel() for p in self.parameters])
-        return [part.view_as(p) for part, p in zip(parts, self.parameters, strict=True)]
-
     def _check_rows(self, rows: int) -> None:
         """Refuse a layer that saw another number of rows: Opacus would pad it without a word."""
         for layer in self._layers:

@@ -93,9 +93,21 @@ def spend(
         ValueError: if `plan` is not the account's, or the set-up is unsafe. Nothing is trained.
         OSError: if the reservation cannot be written. Nothing is trained.
     """
-    _check(model, optimizer, plan, steps, sampling_generator, noise_generator)
-    _check_users(plan, num_examples, user_of)
-    _sums(model, max_physical_batch, plan, engine)
+    run = _prepared(
+        model,
+        loss_of,
+        num_examples=num_examples,
+        rows_per_example=rows_per_example,
+        plan=plan,
+        steps=steps,
+        optimizer=optimizer,
+        sampling_generator=sampling_generator,
+        noise_generator=noise_generator,
+        max_physical_batch=max_physical_batch,
+        engine=engine,
+        user_of=user_of,
+        on_step=on_step,
+    )
     is_private = sampling_generator.is_secret and noise_generator.is_secret
     if not (is_private or reproducible):
         raise ValueError(
@@ -106,22 +118,7 @@ def spend(
     with ledger.held_for(owner):
         reservation = ledger.reserve(owner, steps=steps, plan=plan, is_private=is_private)
         with _settled(ledger, reservation) as count:
-            fit_private(
-                model,
-                loss_of,
-                num_examples=num_examples,
-                rows_per_example=rows_per_example,
-                plan=plan,
-                steps=steps,
-                optimizer=optimizer,
-                sampling_generator=sampling_generator,
-                noise_generator=noise_generator,
-                max_physical_batch=max_physical_batch,
-                engine=engine,
-                user_of=user_of,
-                before_step=count,
-                on_step=on_step,
-            )
+            run(count)
         return ledger.spent(owner)
 
 
@@ -162,7 +159,6 @@ def fit_private(
     max_physical_batch: int = 8,
     engine: Engine = "flat",
     user_of: Sequence[Hashable] | None = None,
-    before_step: Callable[[int], None] | None = None,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> None:
     """Train the parameters of `optimizer` by DP-SGD. Writes to no ledger; `spend` does.
@@ -185,7 +181,6 @@ def fit_private(
         max_physical_batch: Examples in memory at once. Changes speed, not the result.
         engine: How gradients are made and clipped.
         user_of: The user of each example, if the plan protects users; stays on the device.
-        before_step: Told the number of each step before its batch is drawn.
         on_step: Told about each step; what it is told must not leave the device.
 
     Raises:
@@ -193,6 +188,44 @@ def fit_private(
         RuntimeError: if a layer gives no gradient for each row, or no parameter moved.
 
     Source: Abadi et al. 2016, Algorithm 1 (arXiv:1607.00133).
+    """
+    run = _prepared(
+        model,
+        loss_of,
+        num_examples=num_examples,
+        rows_per_example=rows_per_example,
+        plan=plan,
+        steps=steps,
+        optimizer=optimizer,
+        sampling_generator=sampling_generator,
+        noise_generator=noise_generator,
+        max_physical_batch=max_physical_batch,
+        engine=engine,
+        user_of=user_of,
+        on_step=on_step,
+    )
+    run(None)
+
+
+def _prepared(
+    model: nn.Module,
+    loss_of: LossFn,
+    *,
+    num_examples: int,
+    rows_per_example: int,
+    plan: PrivacyPlan,
+    steps: int,
+    optimizer: torch.optim.Optimizer,
+    sampling_generator: CounterGenerator,
+    noise_generator: CounterGenerator,
+    max_physical_batch: int,
+    engine: Engine,
+    user_of: Sequence[Hashable] | None,
+    on_step: Callable[[StepRecord], None] | None,
+) -> Callable[[Callable[[int], None] | None], None]:
+    """Refuse what is unsafe, and return what trains, once, telling the number of each step first.
+
+    Nothing is touched, drawn or computed before that is called.
     """
     _check(model, optimizer, plan, steps, sampling_generator, noise_generator)
     require_count("rows_per_example", rows_per_example)
@@ -212,19 +245,23 @@ def fit_private(
             generator=sampling_generator,
         )
         num_examples, max_physical_batch = len(loss_of), max(1, max_physical_batch // most)
-    update = _Watched(mechanism, optimizer, model)
-    with mechanism:
-        run_steps(
-            loss_of,
-            mechanism.accumulate,
-            update,
-            rows_per_example=rows_per_example,
-            draw=draw_as_planned(plan, num_examples, sampling_generator),
-            steps=steps,
-            max_physical_batch=max_physical_batch,
-            before_step=before_step,
-            on_step=on_step,
-        )
+
+    def run(before_step: Callable[[int], None] | None) -> None:
+        update = _Watched(mechanism, optimizer, model)
+        with mechanism:
+            run_steps(
+                loss_of,
+                mechanism.accumulate,
+                update,
+                rows_per_example=rows_per_example,
+                draw=draw_as_planned(plan, num_examples, sampling_generator),
+                steps=steps,
+                max_physical_batch=max_physical_batch,
+                before_step=before_step,
+                on_step=on_step,
+            )
+
+    return run
 
 
 def _sums(
