@@ -54,5 +54,5 @@ def test_norms_come_in_order(tiny: Vlm) -> None:
 
 
 def test_no_example_has_no_norm(tiny: Vlm) -> None:
-    with pytest.raises(ValueError, match="one example or more"):
+    with pytest.raises(ValueError, match="Expected 1 to"):
         gradient_norms(attach_lora(tiny, LoraSpec(r=2)), count=0)

@@ -6,7 +6,7 @@ on public examples only: shipped validation people who ask the public questions.
 
 import torch
 
-from discreet.data import build_examples, load_portraits, load_questions, split_questions
+from discreet.bench.workloads import public_examples
 from discreet.federated import VisualTokens, example_losses
 from discreet.model import Vlm, adapter_parameters
 
@@ -16,18 +16,12 @@ def gradient_norms(vlm: Vlm, *, count: int = 32) -> list[float]:
 
     Args:
         vlm: With a trainable adapter.
-        count: How many examples, spread over the people; as many as there are people at most.
+        count: How many examples, spread over the people; at most one of each.
 
     Raises:
-        ValueError: if count is not positive.
+        ValueError: if there are not as many people.
     """
-    if count < 1:
-        raise ValueError(f"Expected one example or more, got {count}.")
-    portraits = load_portraits("validation")
-    questions = split_questions(load_questions()).public
-    stride = max(1, len(portraits) // count)
-    indices = list(range(0, len(portraits), stride))[:count]
-    examples = build_examples(portraits, questions, indices=indices)
+    portraits, examples = public_examples(count)
     visual = VisualTokens(vlm, portraits)
     parameters = list(adapter_parameters(vlm).values())
     norms = []

@@ -155,10 +155,10 @@ def small_with(spec: LoraSpec, *, cache_dir: Path | None = None) -> Vlm:
 
 
 def public_examples(count: int) -> tuple[list[Portrait], list[Example]]:
-    """Return validation people, and public examples of them from short to long."""
+    """Return validation people, and public examples of some of them, from short to long."""
     portraits = load_portraits("validation")
-    if count > len(portraits):
-        raise ValueError(f"Expected at most {len(portraits)} examples, got {count}.")
+    if not 0 < count <= len(portraits):
+        raise ValueError(f"Expected 1 to {len(portraits)} examples, got {count}.")
     stride = len(portraits) // count
     questions = split_questions(load_questions()).public
     indices = list(range(0, len(portraits), stride))[:count]
