@@ -1,0 +1,137 @@
+"""Problems of a data set: what is wrong, where, and the way out; never what a row holds.
+
+>>> problems = Problems()
+>>> problems.add("missing_file", Origin(file="list.csv", line=3))
+>>> print(problems.kept[0])
+list.csv, line 3: a file that is not there. Copy the file, or remove the row.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from discreet.errors import DataError
+
+OnProblem = Literal["skip", "refuse"]
+KINDS = {
+    "row": (
+        "a row that has not the fields of its header",
+        "Mend or remove the row; quote values that hold a comma.",
+    ),
+    "encoding": ("bytes that are not UTF-8", "Save the file as UTF-8, or rename it."),
+    "json": ("a value that is not the JSON expected", "Mend or remove the value."),
+    "too_long": ("a line or value of more than 16 MiB", "Split it."),
+    "list": ("a list without the columns of its layout", "Restore its header, or name --layout."),
+    "table": ("a damaged table", "Copy the file again."),
+    "unreadable": ("a file or folder that may not be read", "Change its permissions."),
+    "missing_file": ("a file that is not there", "Copy the file, or remove the row."),
+    "empty_file": ("a file of zero bytes", "Copy the file again."),
+    "outside": (
+        "a path or link that leaves the folder of the set",
+        "Copy the file into the folder and write its path relative to it, or name the folder "
+        "that holds both.",
+    ),
+    "remote": (
+        "a picture that lies on the web",
+        "Nothing is downloaded: copy it into the folder and write its path.",
+    ),
+    "name": ("a file name that is not in the form of its layout", "Rename the file, or move it."),
+    "missing_label": ("a label that is missing", "Fill it in; the record counts without it."),
+    "unknown_label": (
+        "a value that the layout does not know",
+        "Correct it (a spreadsheet may have turned it into a date); the record counts without it.",
+    ),
+    "turns": (
+        "a conversation without a question and its answer, or with another number of pictures "
+        "than places for them",
+        "Mend or remove the row.",
+    ),
+    "no_picture": ("a row without a picture", "Fill it in or remove the row."),
+    "duplicate": ("the same a second time", "Remove one of the two; the first counts."),
+    "duplicate_id": ("an id that another row has", "Give each row an id of its own; both count."),
+    "format": ("a picture in another format than JPEG, PNG and WebP", "Save it as JPEG or PNG."),
+    "picture": ("a picture that cannot be used", "Copy it again, or remove the row."),
+    "animated": ("an animated picture", "Only its first frame is used: save that as PNG."),
+}
+"""Kind -> what it is, and the way out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a record was read: a file of the set, and the line in it.
+
+    Of layouts without a list, `file` is the folder and `line` the place in its sorted order.
+    """
+
+    file: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        """Return both, for messages."""
+        return self.file if self.line is None else f"{self.file}, line {self.line}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing that is wrong. Holds no content of the row; `path` is shown on request only."""
+
+    kind: str
+    file: str
+    line: int | None
+    what: str
+    way_out: str
+    path: Path | None = field(default=None, repr=False)
+    """The file concerned; its name may say something of a person."""
+
+    def __str__(self) -> str:
+        """Return place, what, and the way out."""
+        return f"{Origin(file=self.file, line=self.line)}: {self.what}. {self.way_out}"
+
+
+class Problems:
+    """What a reading found wrong: counts of all, the first ones in full."""
+
+    def __init__(self, on_problem: OnProblem = "skip", *, keep: int = 1000) -> None:
+        """Start without any.
+
+        Args:
+            on_problem: `skip` goes on with the next row; `refuse` stops at the first problem.
+            keep: How many to keep in full; the rest are counted.
+        """
+        self.on_problem = on_problem
+        self.counts: Counter[str] = Counter()
+        self.kept: list[Problem] = []
+        self._keep = keep
+
+    def add(self, kind: str, origin: Origin, *, about: str = "", path: Path | None = None) -> None:
+        """Count a problem, or stop.
+
+        Args:
+            kind: One of `KINDS`.
+            origin: Where.
+            about: Said behind what it is: a column or a reason, never a value.
+            path: The file concerned.
+
+        Raises:
+            DataError: if problems are refused.
+        """
+        what, way_out = KINDS[kind]
+        problem = Problem(
+            kind=kind,
+            file=origin.file,
+            line=origin.line,
+            what=f"{what} ({about})" if about else what,
+            way_out=way_out,
+            path=path,
+        )
+        if self.on_problem == "refuse":
+            raise DataError(f"Expected a set without problems, got {problem}")
+        self.counts[kind] += 1
+        if len(self.kept) < self._keep:
+            self.kept.append(problem)
+
+    @property
+    def total(self) -> int:
+        """How many there are of all kinds."""
+        return self.counts.total()
