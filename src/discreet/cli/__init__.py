@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train", "train", "Train an adapter over several owners with privacy."),
     "chat": ("chat", "chat", "Ask the assistant: perceive, gate by the policy, respond."),
     "adapters": ("adapters", "app", "What is on the shelf, and what it cost."),
+    "data": ("data", "app", "Data sets on disk: see, check, describe, share out."),
     "people": ("people", "app", "Synthetic people: export or render portraits."),
     "recipe": ("recipe", "app", "Make again the weights that ship with the package."),
     "bench": ("bench", "app", "What privacy costs, on held-out people."),

@@ -50,6 +50,14 @@ KINDS = {
     "no_picture": ("a row without a picture", "Fill it in or remove the row."),
     "duplicate": ("the same a second time", "Remove one of the two; the first counts."),
     "duplicate_id": ("an id that another row has", "Give each row an id of its own; both count."),
+    "duplicate_content": (
+        "the same bytes as an earlier file",
+        "Remove one of the two: a person in two splits, or twice, skews what is measured.",
+    ),
+    "near_duplicate": (
+        "a picture that looks like another (same difference hash)",
+        "Look at both; remove one if they are one picture.",
+    ),
     "format": ("a picture in another format than JPEG, PNG and WebP", "Save it as JPEG or PNG."),
     "picture": ("a picture that cannot be used", "Copy it again, or remove the row."),
     "animated": ("an animated picture", "Only its first frame is used: save that as PNG."),

@@ -48,8 +48,14 @@ class Medium:
     @property
     def name(self) -> str:
         """The path relative to the set, which a copy of the set has too."""
-        inside = self.path.is_relative_to(self.root)
-        return self.path.relative_to(self.root).as_posix() if inside else self.path.name
+        path, root = str(self.path), f"{self.root}/"
+        return path.removeprefix(root) if path.startswith(root) else self.path.name
+
+    @property
+    def key(self) -> bytes:
+        """What tells it from every other medium of the set."""
+        place = f"{self.name}\0{self.row}\0{self.column}\0{self.item}\0"
+        return place.encode() + (self.data or b"")
 
     def read(self) -> bytes:
         """Return the bytes.

@@ -72,7 +72,8 @@ def first_values(path: Path) -> dict[str, object]:
         return item if isinstance(item, dict) else {}
     if suffix in PARQUET | ARROW:
         row = next(iter(read_rows(path, Folder(path), Problems(keep=0))), None)
-        return {} if row is None else {**row.values, **dict.fromkeys(m.column for m in row.cells)}
+        held = {medium.column or "": None for medium in row.cells} if row else {}
+        return {**row.values, **held} if row else {}
     return {}
 
 

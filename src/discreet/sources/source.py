@@ -85,10 +85,6 @@ def _key(record: Record) -> bytes | None:
     """Return what makes a record the same as another: its files and its words."""
     if not record.turns and any(medium.row is not None for medium in record.media):
         return None
-    parts = [
-        f"{medium.path}\0{medium.row}\0{medium.column}\0{medium.item}".encode()
-        + (medium.data or b"")
-        for medium in record.media
-    ]
+    parts = [medium.key for medium in record.media]
     parts += [f"{turn.role}\0{turn.text}".encode("utf-8", "surrogatepass") for turn in record.turns]
     return b"\0\0".join(parts)

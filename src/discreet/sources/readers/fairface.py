@@ -38,6 +38,8 @@ RACES = (
     "Indian",
     "Middle Eastern",
 )
+LABELS: tuple[str, ...] = ("age", "service_test")
+AUDIT_LABELS: tuple[str, ...] = ("gender", "race")
 _SPLITS = {"train": "train", "val": "validation"}
 
 
@@ -54,8 +56,8 @@ def _read(path: Path, problems: Problems) -> Iterator[Record]:
             picture = files.find(row["file"], origin)
             if picture is None:
                 continue
-            labels = {name: row[name] for name in ("age", "service_test") if name in row}
-            audit_labels = {name: row[name] for name in ("gender", "race")}
+            labels = {name: row[name] for name in LABELS if name in row}
+            audit_labels = {name: row[name] for name in AUDIT_LABELS}
             yield Record(
                 kind="picture",
                 media=(folder.medium(picture),),
@@ -81,5 +83,5 @@ READER = Reader(
         "race": RACES,
         "service_test": ("True", "False"),
     },
-    audit_labels=("gender", "race"),
+    audit_labels=AUDIT_LABELS,
 )

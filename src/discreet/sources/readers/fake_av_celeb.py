@@ -28,9 +28,8 @@ TYPES = (
 
 
 def _lists(path: Path) -> list[Path]:
-    found = first_of(
-        path, "meta_data.csv", "FakeAVCeleb/meta_data.csv", "FakeAVCeleb_v1.2/meta_data.csv"
-    )
+    at = ("", "FakeAVCeleb/", "FakeAVCeleb_v1.2/")
+    found = first_of(path, *(f"{folder}meta_data.csv" for folder in at))
     return [found] if found and set(COLUMNS) <= set(csv_header(found)) else []
 
 

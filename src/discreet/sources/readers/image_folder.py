@@ -1,7 +1,7 @@
 """Any folder of pictures: flat, a folder for each class, or with `metadata.csv`.
 
-As Hugging Face's imagefolder reads it: a first level `train`, `validation`, `test` is the split, the
-folder that a picture lies in is its `label`, and a `metadata.csv`, `metadata.jsonl` or
+As Hugging Face's imagefolder reads it: a first level `train`, `validation`, `test` is the split,
+the folder that a picture lies in is its `label`, and a `metadata.csv`, `metadata.jsonl` or
 `metadata.parquet` with a column `file_name` takes the place of folder names.
 Source: https://huggingface.co/docs/datasets/image_dataset
 """

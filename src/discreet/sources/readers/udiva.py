@@ -1,9 +1,10 @@
 """UDIVA v0.5: two people talk in four tasks; five traits of each from a questionnaire.
 
-`metadata_SPLIT/parts_SPLIT.csv` (test: `_unmasked`), `sessions_SPLIT.csv` with `ID, PART.1, PART.2`,
-and `TASK_recordings_SPLIT/SESSION/FC1_T.mp4` of the first, `FC2_T.mp4` of the second. Sessions have
-six digits on disk and lose their zeros in a spreadsheet. Traits are taken by the names of their
-columns: a public loader sorts the values and so gives one trait's value to another.
+`metadata_SPLIT/parts_SPLIT.csv` (test: `_unmasked`), `sessions_SPLIT.csv` with the columns `ID`,
+`PART.1`, `PART.2`, and `TASK_recordings_SPLIT/SESSION/FC1_T.mp4` of the first, `FC2_T.mp4` of the
+second. Sessions have six digits on disk and lose their zeros in a spreadsheet. Traits are taken by
+the names of their columns: a public loader sorts the values and so gives one trait's value to
+another.
 Source: https://chalearnlap.cvc.uab.cat/dataset/41/description/
 """
 

@@ -1,0 +1,233 @@
+"""`discreet data`: see, check, describe and share out a data set that lies on disk."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from discreet.cli.data_check import Layout, Source, bars, check
+from discreet.cli.options import Json, show_json, talk
+from discreet.errors import DataError
+from discreet.sources import (
+    READERS,
+    Problems,
+    Record,
+    contact_sheet,
+    find_reader,
+    partition,
+    read_source,
+    write_index,
+    write_portraits,
+    write_shards,
+)
+
+app = typer.Typer(help="Data sets on disk: see, check, describe, share out.", no_args_is_help=True)
+SHEET_PICTURES = 64
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the layouts that can be read, their labels, and the licence as their page says it."""
+    if as_json:
+        show_json([_described(name) for name in READERS])
+        return
+    table = Table("layout", "looks like", "labels (audits only)", "licence, page")
+    for name, reader in READERS.items():
+        told = _described(name)
+        audit = f" ({', '.join(told['audit_labels'])})" if told["audit_labels"] else ""
+        table.add_row(
+            name,
+            escape(reader.looks_like),
+            escape(", ".join(told["labels"]) + audit),
+            escape(f"{reader.licence}\n{reader.source}"),
+        )
+    talk().print(table)
+
+
+def _described(name: str) -> dict[str, Any]:
+    reader = READERS[name]
+    return {
+        "layout": name,
+        "kind": reader.kind,
+        "looks_like": reader.looks_like,
+        "labels": [label for label in reader.vocabulary if label not in reader.audit_labels],
+        "audit_labels": list(reader.audit_labels),
+        "licence": reader.licence,
+        "source": reader.source,
+    }
+
+
+@app.command("show")
+def show(
+    path: Source,
+    layout: Layout = None,
+    limit: Annotated[int, typer.Option(min=1, help="Records to show.")] = 5,
+    text: Annotated[bool, typer.Option(help="Show what conversations say.")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="PNG file for a contact sheet of the first pictures.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the first records: labels, and where each was read; no names, no words by default."""
+    reader = find_reader(path, layout=layout)
+    problems = Problems()
+    wanted = max(limit, SHEET_PICTURES if sheet else 0)
+    records = list(islice(read_source(path, layout=reader.name, problems=problems), wanted))
+    people: dict[str, int] = {}
+    rows = [_shown(record, people, text=text) for record in records[:limit]]
+    if sheet is not None:
+        _write_sheet(records, sheet, path)
+    if as_json:
+        show_json({"layout": reader.name, "records": rows})
+        return
+    table = Table("read at", "kind", "labels", "audits only", "person", "split", "holds")
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in _cells(row)))
+    talk().print(f"layout: {reader.name}", markup=False)
+    talk().print(table)
+    if problems.total:
+        talk().print(f"{problems.total} problems on the way: see `discreet data check`.")
+    for row in rows if text else []:
+        for said in row["turns"]:
+            talk().print(f"{said['role']}: {said['text']}", markup=False)
+
+
+def _shown(record: Record, people: dict[str, int], *, text: bool) -> dict[str, Any]:
+    """Return a record without names: people are numbered as they come."""
+    person = None
+    if record.person is not None:
+        person = people.setdefault(record.person, len(people) + 1)
+    roles = [medium.role for medium in record.media]
+    return {
+        "origin": str(record.origin),
+        "kind": record.kind,
+        "labels": dict(record.labels),
+        "audit_labels": dict(record.audit_labels),
+        "person": person,
+        "split": record.split,
+        "media": {role: roles.count(role) for role in dict.fromkeys(roles)},
+        "turns": [
+            {"role": turn.role, "words": len(turn.text.split())}
+            | ({"text": turn.text} if text else {})
+            for turn in record.turns
+        ],
+    }
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    turns = [f"{turn['role']} {turn['words']} words" for turn in row["turns"]]
+    media = [f"{count} {role}" for role, count in row["media"].items()]
+    return [
+        row["origin"],
+        row["kind"],
+        _named(row["labels"]),
+        _named(row["audit_labels"]),
+        "" if row["person"] is None else f"number {row['person']}",
+        row["split"] or "",
+        ", ".join([*media, *turns]),
+    ]
+
+
+def _named(labels: dict[str, str]) -> str:
+    shown = [f"{name} = {value}" for name, value in islice(labels.items(), 6)]
+    more = len(labels) - len(shown)
+    return "\n".join(shown + ([f"and {more} more"] if more else []))
+
+
+def _write_sheet(records: list[Record], sheet: Path, path: Path) -> None:
+    folder = path.resolve() if path.is_dir() else path.resolve().parent
+    if sheet.resolve().is_relative_to(folder):
+        raise DataError(
+            "Expected a path outside the data set for the contact sheet, got one inside: it would "
+            "become part of the set. Choose another folder."
+        )
+    media = [medium for record in records for medium in record.media if medium.role != "video"]
+    if not media:
+        raise DataError("Expected pictures for a contact sheet, found none in the first records.")
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet(media[:SHEET_PICTURES]).save(sheet, "PNG")
+    talk().print(f"contact sheet: '{sheet}'", markup=False)
+
+
+app.command("check")(check)
+
+
+@app.command("share")
+def share(
+    path: Source,
+    out: Annotated[Path, typer.Argument(help="Parquet file, or with --shards a folder, to make.")],
+    owners: Annotated[int, typer.Option(min=1, help="How many owners.")] = 4,
+    alpha: Annotated[
+        float | None, typer.Option(help="Dirichlet concentration over owners; needs --label.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Label whose values are mixed differently by alpha.")
+    ] = None,
+    by: Annotated[
+        str, typer.Option(help="What stays together: person, record, or a label.")
+    ] = "person",
+    seed: Annotated[int, typer.Option(help="Public; of every draw.")] = 0,
+    shards: Annotated[
+        bool, typer.Option("--shards", help="A file for each owner, not one index.")
+    ] = False,
+    layout: Layout = None,
+    as_json: Json = False,
+) -> None:
+    """Share a data set out over owners: who has which records. Pictures stay where they are."""
+    problems = Problems()
+    shared = partition(
+        read_source(path, layout=layout, problems=problems),
+        owners,
+        alpha=alpha,
+        label=label,
+        by=by,
+        seed=seed,
+    )
+    write = write_shards if shards else write_index
+    with bars() as told:
+        count = 0
+
+        def on_row() -> None:
+            nonlocal count
+            count += 1
+            if count % 256 == 0:
+                told("sharing", count, None)
+
+        shares = write(shared, out, on_row=on_row)
+    sizes = sorted(shares.rows.values())
+    report = {
+        "path": str(out),
+        "records": sum(sizes),
+        "owners": owners,
+        "owners_with_records": len(sizes),
+        "smallest": sizes[0] if sizes else 0,
+        "median": sizes[len(sizes) // 2] if sizes else 0,
+        "largest": sizes[-1] if sizes else 0,
+        "problems": dict(problems.counts),
+    }
+    if as_json:
+        show_json(report)
+        return
+    for key, value in report.items():
+        talk().print(f"{key.replace('_', ' ')}: {value}", markup=False)
+
+
+@app.command("portraits")
+def portraits(
+    path: Source,
+    out: Annotated[Path, typer.Argument(help="Parquet file to make.")],
+    layout: Layout = None,
+) -> None:
+    """Copy pictures that have an age band and an expression into a file to train on."""
+    problems = Problems()
+    count = write_portraits(
+        read_source(path, layout=layout, problems=problems), out, problems=problems
+    )
+    talk().print(
+        f"{count:,} portraits in '{out}', {problems.total:,} problems. Train on them with: "
+        f"discreet train --data {out}",
+        markup=False,
+    )

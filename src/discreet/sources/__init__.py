@@ -1,0 +1,72 @@
+"""Real data sets on disk, one door for all layouts: read, check, describe, share out.
+
+Nothing is downloaded, moved or rewritten, and no picture is loaded unless it is asked for.
+
+>>> sorted(READERS)[:4]
+['affectnet', 'celeba', 'chats', 'deepfake_bench']
+"""
+
+from discreet.sources.balance import Balance, LabelCounts, PairCounts, Tally
+from discreet.sources.check import NOT_HASHED, SAMPLE, Check, check_source
+from discreet.sources.layouts import Reader
+from discreet.sources.manifest import (
+    UNKNOWN,
+    Declared,
+    Manifest,
+    changed_files,
+    changes,
+    gaps_of,
+    manifest_of,
+    open_points,
+    read_manifest,
+    write_manifest,
+)
+from discreet.sources.partition import partition
+from discreet.sources.pictures import contact_sheet
+from discreet.sources.portraits import portrait_of, write_portraits
+from discreet.sources.problems import KINDS, OnProblem, Origin, Problem, Problems
+from discreet.sources.readers import READERS
+from discreet.sources.records import Medium, Record, Turn
+from discreet.sources.shares import Shares, read_shares, write_index, write_shards
+from discreet.sources.source import find_reader, read_source
+
+__all__ = [
+    "KINDS",
+    "NOT_HASHED",
+    "READERS",
+    "SAMPLE",
+    "UNKNOWN",
+    "Balance",
+    "Check",
+    "Declared",
+    "LabelCounts",
+    "Manifest",
+    "Medium",
+    "OnProblem",
+    "Origin",
+    "PairCounts",
+    "Problem",
+    "Problems",
+    "Reader",
+    "Record",
+    "Shares",
+    "Tally",
+    "Turn",
+    "changed_files",
+    "changes",
+    "check_source",
+    "contact_sheet",
+    "find_reader",
+    "gaps_of",
+    "manifest_of",
+    "open_points",
+    "partition",
+    "portrait_of",
+    "read_manifest",
+    "read_shares",
+    "read_source",
+    "write_index",
+    "write_manifest",
+    "write_portraits",
+    "write_shards",
+]

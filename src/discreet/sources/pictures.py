@@ -1,0 +1,78 @@
+"""Look at pictures of a set: can they be opened, do they move, do two look the same."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from discreet.data import open_image
+from discreet.errors import DataError
+from discreet.sources.problems import Origin, Problems
+from discreet.sources.records import Medium
+
+LOOKED_AT = frozenset({"picture", "person", "garment"})
+MAX_BYTES = 2**28
+_HEAD = 2**16
+_PLAIN_BITS = 4
+
+
+def look(medium: Medium, origin: Origin, problems: Problems) -> int | None:
+    """Open a picture and count what is wrong with it; return a hash of how it looks.
+
+    A plain picture, all of one colour, has no hash.
+    """
+    try:
+        if medium.data is None and medium.row is None and _size(medium.path) > MAX_BYTES:
+            raise DataError("Expected at most 256 MiB, got more. Save it smaller.")
+        data = medium.read()
+        image = open_image(data)
+    except DataError as error:
+        reason = str(error).partition(". ")[0]
+        problems.add("picture", origin, about=reason, path=medium.path)
+        return None
+    if is_animated(data):
+        problems.add("animated", origin, path=medium.path)
+    return difference_hash(image)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def is_animated(data: bytes) -> bool:
+    """Return whether the bytes of a PNG or WebP picture say that it moves."""
+    if data.startswith(b"\x89PNG"):
+        head = data[:_HEAD]
+        at = head.find(b"acTL")
+        return 0 <= at < (head + b"IDAT").find(b"IDAT")
+    return data[:4] == b"RIFF" and data[12:16] == b"VP8X" and len(data) > 20 and bool(data[20] & 2)
+
+
+def difference_hash(image: Image.Image) -> int | None:
+    """Return 64 bits: is a pixel of the picture, made 9 x 8 and grey, brighter than the next.
+
+    Equal for copies of another size or quality. Source: Krawetz 2013, "Kind of Like That".
+    """
+    grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    bits = grey[:, :-1] > grey[:, 1:]
+    if not _PLAIN_BITS <= bits.sum() <= bits.size - _PLAIN_BITS:
+        return None
+    return int.from_bytes(np.packbits(bits).tobytes())
+
+
+def contact_sheet(media: list[Medium], *, side_px: int = 128, columns: int = 8) -> Image.Image:
+    """Return pictures side by side, upright, in their order; one that cannot be opened is grey."""
+    rows = -(-len(media) // columns)
+    sheet = Image.new("RGB", (columns * side_px, max(1, rows) * side_px), "white")
+    for number, medium in enumerate(media):
+        place = (number % columns * side_px, number // columns * side_px)
+        try:
+            picture = medium.image()
+            picture.thumbnail((side_px, side_px))
+        except DataError:
+            picture = Image.new("RGB", (side_px // 2, side_px // 2), "grey")
+        sheet.paste(picture, place)
+    return sheet
