@@ -34,7 +34,9 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         show_json([_described(name) for name in READERS])
         return
-    table = Table("layout", "looks like", "labels (audits only)", "licence, page")
+    table = Table("layout")
+    for title in ("looks like", "labels (audits only)", "licence, page"):
+        table.add_column(title, overflow="fold")
     for name, reader in READERS.items():
         told = _described(name)
         audit = f" ({', '.join(told['audit_labels'])})" if told["audit_labels"] else ""
@@ -83,10 +85,10 @@ def show(
     if as_json:
         show_json({"layout": reader.name, "records": rows})
         return
-    table = Table("read at", "kind", "labels", "audits only", "person", "split", "holds")
+    table = Table("read at", "labels", "audits only", "person", "split", "holds")
     for row in rows:
         table.add_row(*(escape(str(value)) for value in _cells(row)))
-    talk().print(f"layout: {reader.name}", markup=False)
+    talk().print(f"layout: {reader.name}, kind: {reader.kind}", markup=False)
     talk().print(table)
     if problems.total:
         talk().print(f"{problems.total} problems on the way: see `discreet data check`.")
@@ -122,7 +124,6 @@ def _cells(row: dict[str, Any]) -> list[str]:
     media = [f"{count} {role}" for role, count in row["media"].items()]
     return [
         row["origin"],
-        row["kind"],
         _named(row["labels"]),
         _named(row["audit_labels"]),
         "" if row["person"] is None else f"number {row['person']}",
@@ -132,7 +133,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _named(labels: dict[str, str]) -> str:
-    shown = [f"{name} = {value}" for name, value in islice(labels.items(), 6)]
+    shown = [f"{name} = {value}" for name, value in islice(labels.items(), 4)]
     more = len(labels) - len(shown)
     return "\n".join(shown + ([f"and {more} more"] if more else []))
 

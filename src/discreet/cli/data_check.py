@@ -1,4 +1,4 @@
-"""`discreet data check`: what is wrong with a data set, who it is of, what changed; its manifest."""
+"""`discreet data check`: what is wrong with a data set, who it is of, what changed."""
 
 import shutil
 import tempfile
@@ -17,6 +17,7 @@ from discreet.artifacts import sha256_of_file
 from discreet.cli.options import Json, progress, show_json, talk
 from discreet.errors import ArtifactError
 from discreet.sources import (
+    KINDS,
     NOT_HASHED,
     READERS,
     Balance,
@@ -39,7 +40,8 @@ Source = Annotated[Path, typer.Argument(help="Folder of the data set, or a list 
 Layout = Annotated[
     str | None, typer.Option(help="Name from `discreet data list`; found by itself by default.")
 ]
-SHOWN_PROBLEMS = 10
+SHOWN_PLACES = 3
+SHOWN_TABLES = 4
 SHOWN_GAPS = 10
 FILE, HASHES = "manifest.toml", "manifest.sha256"
 
@@ -230,8 +232,6 @@ def _show_check(found: Check, told: dict[str, Any], path: Path) -> None:
         markup=False,
     )
     _show_problems(told)
-    for counts in found.balance.labels:
-        say.print(_counts_table(counts))
     _show_balance(found.balance, told["gaps"])
     for title, lines in (("changed", told["changes"]), ("open", told["open_points"])):
         for line in lines:
@@ -244,18 +244,11 @@ def _show_problems(told: dict[str, Any]) -> None:
         return
     table = Table("problem", "how many", "first at", "way out")
     for kind, count in told["problems"].items():
-        first = next((row for row in told["first_problems"] if row["kind"] == kind), None)
-        if first:
-            at = (
-                first["file"] if first["line"] is None else f"{first['file']}, line {first['line']}"
-            )
-            place = first.get("path", at)
-            table.add_row(kind, f"{count:,}", escape(place), escape(first["way_out"]))
-        else:
-            table.add_row(kind, f"{count:,}", "", "")
+        kept = [row for row in told["first_problems"] if row["kind"] == kind][:SHOWN_PLACES]
+        places = "\n".join(_place(row) for row in kept)
+        what, way_out = (kept[0]["what"], kept[0]["way_out"]) if kept else KINDS[kind]
+        table.add_row(escape(what), f"{count:,}", escape(places), escape(way_out))
     talk().print(table)
-    for row in told["first_problems"][:SHOWN_PROBLEMS]:
-        talk().print(f"{_place(row)}: {row['what']}", markup=False)
 
 
 def _place(row: dict[str, Any]) -> str:
@@ -264,32 +257,27 @@ def _place(row: dict[str, Any]) -> str:
     return str(row.get("path", at))
 
 
-def _counts_table(counts: LabelCounts) -> Table:
-    title = f"{counts.label} (audits only)" if counts.is_audit else counts.label
-    table = Table(title, "records", "share", "times an equal share")
-    for value, count in counts.counts.items():
-        table.add_row(
-            escape(value),
-            f"{count:,}",
-            f"{counts.share(value):.1%}",
-            f"{counts.times_equal(value):.2f}",
-        )
-    if counts.missing:
-        table.add_row("(missing)", f"{counts.missing:,}", "", "")
-    return table
-
-
 def _show_balance(balance: Balance, gaps: list[str]) -> None:
+    """Show each label in a line, then the first labels value by value, then what nobody has."""
     say = talk()
+    table = Table("label", "values", "most common", "least common", "missing")
     for counts in balance.labels:
-        if len(counts.counts) > 1:
-            most = max(counts.counts, key=lambda value: counts.counts[value])
-            least = min(counts.counts, key=lambda value: counts.counts[value])
-            say.print(
-                f"{counts.label}: most '{most}', {counts.times_equal(most):.2f} times an equal "
-                f"share; least '{least}', {counts.times_equal(least):.2f} times",
-                markup=False,
-            )
+        most = max(counts.counts, key=lambda value: counts.counts[value])
+        least = min(counts.counts, key=lambda value: counts.counts[value])
+        table.add_row(
+            escape(_title(counts)),
+            str(len(counts.counts)),
+            *(
+                escape(f"{value}: {counts.share(value):.1%}, {counts.times_equal(value):.2f} x")
+                for value in (most, least)
+            ),
+            f"{counts.missing:,}" if counts.missing else "",
+        )
+    if balance.labels:
+        say.print("Share of the records, and how many times an equal share that is:")
+        say.print(table)
+    for counts in [told for told in balance.labels if len(told.counts) > 2][:SHOWN_TABLES]:
+        say.print(_counts_table(counts))
     for gap in gaps[:SHOWN_GAPS]:
         say.print(f"nobody: {gap}", markup=False)
     if len(gaps) > SHOWN_GAPS:
@@ -298,6 +286,18 @@ def _show_balance(balance: Balance, gaps: list[str]) -> None:
         say.print(
             f"not shown, too many different values: {', '.join(balance.not_shown)}", markup=False
         )
+
+
+def _counts_table(counts: LabelCounts) -> Table:
+    table = Table(escape(_title(counts)), "records", "share", "times an equal share")
+    for value, count in counts.counts.items():
+        share, times = counts.share(value), counts.times_equal(value)
+        table.add_row(escape(value), f"{count:,}", f"{share:.1%}", f"{times:.2f}")
+    return table
+
+
+def _title(counts: LabelCounts) -> str:
+    return f"{counts.label} (audits only)" if counts.is_audit else counts.label
 
 
 def _write(place: Path, old: Manifest | None, new: Manifest, hashes: _Hashes | None) -> None:

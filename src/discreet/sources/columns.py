@@ -55,7 +55,8 @@ SPLITS = {
     "validation": "validation",
 }
 """What sets call their parts -> `train`, `validation`, `test`."""
-MISSING = frozenset({"", "n/a", "nan", "none", "null"})
+MISSING = frozenset({"", "N/A", "NAN", "NULL", "NaN", "None", "n/a", "nan", "null"})
+"""What programs write where nothing is; `none` in small letters is a word."""
 MAX_LABEL = 200
 """Characters; a longer value is a text and no label."""
 
@@ -87,7 +88,7 @@ def told_apart(values: Mapping[str, object], origin: Origin, problems: Problems)
         if name == who or key == "split" or key in ("id", "index", ""):
             continue
         text = text_of(values[name])
-        if text is None or text.lower() in MISSING:
+        if text is None or text in MISSING:
             if values[name] is None or text is not None:
                 problems.add("missing_label", origin, about=f"column '{shown(name)}'")
         elif len(text) <= MAX_LABEL and key in EXPRESSION:
@@ -98,7 +99,7 @@ def told_apart(values: Mapping[str, object], origin: Origin, problems: Problems)
     return Columns(
         labels=labels,
         audit_labels=audit_labels,
-        person=None if person is None or person.lower() in MISSING else person,
+        person=None if person is None or person in MISSING else person,
         split=SPLITS.get(part.lower(), part) if part else None,
     )
 
@@ -113,7 +114,7 @@ def known(
     kept: dict[str, str] = {}
     for name, value in values.items():
         text = value.strip()
-        if text.lower() in MISSING:
+        if text in MISSING:
             problems.add("missing_label", origin, about=f"label '{name}'")
         elif name in vocabulary and text not in vocabulary[name]:
             problems.add("unknown_label", origin, about=f"label '{name}'")

@@ -99,25 +99,25 @@ def manifest_of(check: Check, declared: Declared, *, files_sha256: str, today: d
 
 
 def gaps_of(balance: Balance) -> list[str]:
-    """Return what nobody has: values, then combinations of two values that others have."""
-    nobody = {
-        (told.label, value)
-        for told in balance.labels
-        for value, count in told.counts.items()
-        if not count
-    }
+    """Return what nobody has: values, then combinations of values that others have.
+
+    Of combinations those come first of which most would be expected if the two labels had nothing
+    to do with each other.
+    """
+    counts = {told.label: told.counts for told in balance.labels}
     alone = [
-        f"{told.label} = {value}"
-        for told in balance.labels
-        for value in told.counts
-        if (told.label, value) in nobody
+        f"{label} = {value}" for label, told in counts.items() for value in told if not told[value]
     ]
-    return alone + [
-        f"{pair.labels[0]} = {a} and {pair.labels[1]} = {b}"
-        for pair in balance.pairs
-        for a, b in pair.gaps
-        if not {(pair.labels[0], a), (pair.labels[1], b)} & nobody
-    ]
+    together = []
+    for pair in balance.pairs:
+        a, b = pair.labels
+        total = max(1, sum(pair.counts.values()))
+        for x, y in pair.gaps:
+            expected = counts[a][x] * counts[b][y] / total
+            if expected:
+                together.append((expected, f"{a} = {x} and {b} = {y}"))
+    together.sort(key=lambda gap: -gap[0])
+    return alone + [text for _, text in together]
 
 
 def _tables(balance: Balance) -> dict[str, dict[str, int]]:

@@ -91,10 +91,7 @@ def _record(
     number = told.pop("expression").strip()
     index = int(number) if number.isascii() and number.isdigit() else -1
     word = EXPRESSIONS[index] if 0 <= index < len(EXPRESSIONS) else "unknown"
-    if word == "none":  # a word that otherwise says that a label is missing
-        labels = {"expression": word}
-    else:
-        labels = known({"expression": word}, READER.vocabulary, origin, problems)
+    labels = known({"expression": word}, READER.vocabulary, origin, problems)
     measured = {name: value for name, value in told.items() if _is_measure(value)}
     return Record(
         kind="picture",

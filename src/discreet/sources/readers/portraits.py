@@ -34,12 +34,12 @@ def _read(path: Path, problems: Problems) -> Iterator[Record]:
                 problems.add("row" if row.cells else "no_picture", row.origin)
                 continue
             labels = {name: texts.pop(name) for name in ("age_band", "expression")}
-            rest = {name: text for name, text in texts.items() if name not in _OF_THE_DRAWING}
+            rest = {k: text for k, text in texts.items() if text and k not in _OF_THE_DRAWING}
             yield Record(
                 kind="picture",
                 media=row.cells,
                 labels=known(labels, READER.vocabulary, row.origin, problems),
-                audit_labels=known(rest, {}, row.origin, problems),
+                audit_labels=rest,
                 person=person,
                 split=texts.get("split") or None,
                 origin=row.origin,
