@@ -100,9 +100,9 @@ class Table:
         with pa.memory_map(str(self.path)) as source:
             for batch in _arrow(source):
                 for start in range(0, batch.num_rows, _BATCH):
-                    part = _without_bytes(batch.slice(start, _BATCH), self.pictures)
-                    part.validate(full=True)
-                    yield part
+                    part = batch.slice(start, _BATCH)
+                    part.validate(full=True)  # a damaged offset would end the process
+                    yield _without_bytes(part, self.pictures)
 
 
 def column_names(path: Path) -> list[str]:
@@ -150,7 +150,9 @@ def _cell(path: Path, row: int, column: str) -> object:
     with pa.memory_map(str(path)) as source:
         for batch in _arrow(source):
             if row < batch.num_rows:
-                return batch.column(column)[row].as_py()
+                part = batch.select([column]).slice(row, 1)
+                part.validate(full=True)
+                return part.column(0)[0].as_py()
             row -= batch.num_rows
     raise IndexError(row)
 
