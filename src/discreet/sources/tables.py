@@ -5,6 +5,7 @@ Of a column of pictures only the path is read; `read_cell` fetches one picture w
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from discreet.errors import DataError
 PARQUET = frozenset({".parquet"})
 ARROW = frozenset({".arrow"})
 _BATCH = 512
-_DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
+_DAMAGED = (OSError, pa.ArrowException, ValueError, OverflowError, MemoryError)
+"""What pyarrow raises on bytes that are not what their header says."""
 
 
 class Table:
@@ -32,33 +34,26 @@ class Table:
         """
         self.path = path
         try:
-            self.schema: pa.Schema = _schema(path)
+            schema: pa.Schema = _schema(path)
+            self.names: list[str] = list(schema.names)
+            self.pictures: list[str] = [f.name for f in schema if _is_picture(f.type)]
+            self.class_names = _class_names(schema)
         except _DAMAGED as error:
             raise DataError(
                 f"Expected a Parquet or Arrow file, could not read it ({type(error).__name__}). "
                 "Copy it again."
             ) from error
-        self.pictures = [f.name for f in self.schema if _is_picture(f.type)]
-        self.class_names = _class_names(self.schema)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the columns."""
-        return list(self.schema.names)
 
     def holds_bytes(self, column: str) -> bool:
-        """Return whether a column of pictures holds them; else it names files."""
-        if self.path.suffix.lower() not in PARQUET:
-            return True
-        with pq.ParquetFile(self.path) as file:
-            for index in range(file.num_row_groups):
-                group = file.metadata.row_group(index)
-                for leaf in (group.column(i) for i in range(group.num_columns)):
-                    if leaf.path_in_schema == f"{column}.bytes":
-                        return not (
-                            leaf.statistics and leaf.statistics.null_count == group.num_rows
-                        )
-        return True
+        """Return whether a column of pictures holds them; else it names files.
+
+        Raises:
+            DataError: if the file is damaged.
+        """
+        try:
+            return _first_bytes(self.path, column) is not None
+        except _DAMAGED as error:
+            raise DataError("Expected a whole table. Copy it again.") from error
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
         """Yield number and values of each row; None for one whose text is not UTF-8.
@@ -155,6 +150,25 @@ def _cell(path: Path, row: int, column: str) -> object:
                 return part.column(0)[0].as_py()
             row -= batch.num_rows
     raise IndexError(row)
+
+
+def _first_bytes(path: Path, column: str) -> object:
+    """Return something of a column's first row if it holds bytes, and None if it names a file.
+
+    Asked of a row and not of the file's statistics: damaged ones end the process (pyarrow 26).
+    """
+    cell: object = b""
+    if path.suffix.lower() in PARQUET:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(1, columns=[column]):
+                cell = batch.column(0)[0].as_py()
+                break
+    else:
+        with suppress(IndexError):
+            cell = _cell(path, 0, column)
+    cells = cell if isinstance(cell, list) else [cell]
+    found = cells[0] if cells else b""
+    return found.get("bytes") if isinstance(found, dict) and found.get("path") else b""
 
 
 @lru_cache(maxsize=64)

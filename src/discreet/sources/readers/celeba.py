@@ -17,14 +17,14 @@ from discreet.sources.readers.folders import Files, first_of
 from discreet.sources.records import Record
 
 EXPRESSIONS = ("Smiling", "Mouth_Slightly_Open")
-_FOLDERS = ("", "Anno", "Eval", "celeba", "CelebA", "celeba/Anno", "CelebA/Anno")
+_FOLDERS = ("", "Anno/", "Eval/", "celeba/", "CelebA/", "CelebA/Anno/", "CelebA/Eval/")
 _PICTURES = ("img_align_celeba", "img_align_celeba/img_align_celeba", "img_celeba", "img_align")
 _VALUES = {"1": "yes", "-1": "no", "0": "no"}
 _SPLITS = {"0": "train", "1": "validation", "2": "test"}
 
 
 def _list(path: Path, stem: str) -> Path | None:
-    return first_of(path, *(f"{at}/{stem}.{end}" for at in _FOLDERS for end in ("txt", "csv")))
+    return first_of(path, *(f"{at}{stem}.{end}" for at in _FOLDERS for end in ("txt", "csv")))
 
 
 def _lists(path: Path) -> list[Path]:

@@ -21,11 +21,11 @@ GENDERS = ("male", "female", "unsure")
 RACES = ("Caucasian", "African-American", "Asian")
 AGES = ("0-3", "4-19", "20-39", "40-69", "70+")
 _LISTS = ("list_patition_label.txt", "list_partition_label.txt")
-_AT = ("EmoLabel", "basic/EmoLabel", "", "basic")
+_AT = ("EmoLabel/", "basic/EmoLabel/", "", "basic/")
 
 
 def _list(path: Path) -> Path | None:
-    return first_of(path, *(f"{at}/{name}" for at in _AT for name in _LISTS))
+    return first_of(path, *(f"{at}{name}" for at in _AT for name in _LISTS))
 
 
 def _lists(path: Path) -> list[Path]:
