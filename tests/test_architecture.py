@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "registry": BASE,
     "people": BASE,
     "data": BASE | {"people"},
+    "sources": BASE | {"data"},
     "model": BASE,
     "perception": BASE | {"model"},
     "privacy": BASE | {"data", "model"},

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from discreet.sources import Origin, Problems
 from discreet.sources.files import PICTURES, Folder, first_names, relative_parts
+
 from .small import put
 
 HERE = Origin(file="list", line=1)
@@ -37,7 +38,15 @@ def test_an_ending_may_differ_in_case_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../out.jpg", "a/../../out.jpg", "..\\out.jpg", "/etc/passwd", "C:\\x.jpg", "\\\\host\\x", "a\0b"],
+    [
+        "../out.jpg",
+        "a/../../out.jpg",
+        "..\\out.jpg",
+        "/etc/passwd",
+        "C:\\x.jpg",
+        "\\\\host\\x",
+        "a\0b",
+    ],
 )
 def test_a_list_may_not_reach_outside_its_folder(tmp_path: Path, name: str) -> None:
     root = put(tmp_path / "set", {"a/1.jpg": "x"})
@@ -133,7 +142,9 @@ def test_a_few_names_tell_a_layout_without_reading_a_whole_set(tmp_path: Path) -
 
 
 @given(name=st.text(max_size=60))
-def test_any_name_is_found_inside_or_refused(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_name_is_found_inside_or_refused(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     root = tmp_path_factory.getbasetemp() / "any"
     put(root, {"a/1.jpg": "x"})
     problems = Problems()

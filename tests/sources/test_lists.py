@@ -20,6 +20,7 @@ from discreet.sources.lists import (
     read_json_items,
     read_lines,
 )
+
 from .small import found
 
 

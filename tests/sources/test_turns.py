@@ -50,7 +50,10 @@ SAME: dict[str, dict[str, object]] = {
     "parts beside a column": {
         "images": [{"path": "a/1.jpg"}],
         "messages": [
-            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Who is it?"}]},
+            {
+                "role": "user",
+                "content": [{"type": "image"}, {"type": "text", "text": "Who is it?"}],
+            },
             {"role": "assistant", "content": "A child."},
         ],
     },

@@ -40,6 +40,7 @@ from discreet.cli.options import (
 )
 from discreet.federated import AssistantTask, TrainConfig
 from discreet.model import GUIDANCE, check_guidance
+from discreet.sources import measure_sharing
 from discreet.types import AUDIENCES, Mode
 
 ANSWERED = 8
@@ -149,6 +150,28 @@ def norms(
             "max_grad_norm": plan.max_grad_norm,
             "share_clipped": sum(norm > plan.max_grad_norm for norm in found) / len(found),
         }
+    )
+
+
+@app.command("data")
+def data(
+    rows: Annotated[int, typer.Option(min=1, help="Rows to share out.")] = 1_000_000,
+    owners: Annotated[int, typer.Option(min=1, help="How many owners.")] = 1000,
+    alpha: Annotated[
+        float, typer.Option(min=0, help="Dirichlet concentration over owners; 0 for none.")
+    ] = 0.5,
+    as_json: Json = False,
+) -> None:
+    """Measure sharing generated rows out over owners: peak memory of a process, rows a second."""
+    with talk().status(f"sharing {rows:,} rows out over {owners:,} owners"):
+        found = measure_sharing(rows, owners, alpha=alpha)
+    if as_json:
+        show_json(found)
+        return
+    typer.echo(
+        f"{found.rows:,} rows over {found.owners:,} owners: peak memory {found.peak_mib:,.0f} MiB "
+        f"({found.peak_before_mib:,.0f} MiB before the first row), "
+        f"{found.rows_per_second:,.0f} rows a second"
     )
 
 

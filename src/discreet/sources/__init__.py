@@ -29,6 +29,7 @@ from discreet.sources.readers import READERS
 from discreet.sources.records import Medium, Record, Turn
 from discreet.sources.shares import Shares, read_shares, write_index, write_shards
 from discreet.sources.source import find_reader, read_source
+from discreet.sources.trial import Sharing, measure_sharing
 
 __all__ = [
     "KINDS",
@@ -50,6 +51,7 @@ __all__ = [
     "Reader",
     "Record",
     "Shares",
+    "Sharing",
     "Tally",
     "Turn",
     "changed_files",
@@ -59,6 +61,7 @@ __all__ = [
     "find_reader",
     "gaps_of",
     "manifest_of",
+    "measure_sharing",
     "open_points",
     "partition",
     "portrait_of",

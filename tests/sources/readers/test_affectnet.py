@@ -77,5 +77,7 @@ def test_an_array_file_that_could_run_code_is_not_loaded(tmp_path: Path) -> None
     for content in (np.array([{"a": 1}], dtype=object), np.arange(4), np.array("x" * 2000)):
         np.save(path, content)
         assert _number(path) == ""
-    path.write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (), }\n")
+    path.write_bytes(
+        b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (), }\n"
+    )
     assert _number(path) == ""

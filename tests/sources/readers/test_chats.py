@@ -14,7 +14,13 @@ from ..small import found, lines, picture, put, read, table
 
 ROWS: list[dict[str, Any]] = [
     {"id": "1", "image": "images/1.jpg", "question": "Who?", "answer": "A child.", "user": "u1"},
-    {"id": "2", "image": "images/2.jpg", "question": "Who, then?", "answer": "A man.", "user": "u2"},
+    {
+        "id": "2",
+        "image": "images/2.jpg",
+        "question": "Who, so?",
+        "answer": "A man.",
+        "user": "u2",
+    },
 ]
 
 
@@ -43,7 +49,7 @@ def test_every_file_format_gives_the_same_records(root: Path, name: str) -> None
     records, problems = read(path)
     assert [[turn.text for turn in record.turns] for record in records] == [
         ["<image>\nWho?", "A child."],
-        ["<image>\nWho, then?", "A man."],
+        ["<image>\nWho, so?", "A man."],
     ]
     assert [record.media[0].name for record in records] == ["images/1.jpg", "images/2.jpg"]
     assert [record.person for record in records] == ["u1", "u2"]
@@ -66,14 +72,19 @@ def test_pictures_are_found_beside_the_list_that_names_them(root: Path) -> None:
 
 
 def test_pictures_in_the_table_stay_there(tmp_path: Path) -> None:
-    rows = [{"image": {"bytes": picture(1), "path": None}, "question": "Who?", "answer": "A child."}]
+    rows = [
+        {"image": {"bytes": picture(1), "path": None}, "question": "Who?", "answer": "A child."}
+    ]
     records, _ = read(write(tmp_path / "c.parquet", rows))
     assert records[0].turns[0].text == "<image>\nWho?"
     assert records[0].media[0].read() == picture(1)
 
 
 def test_captions_beside_pictures_are_conversations(tmp_path: Path) -> None:
-    put(tmp_path, {"1.jpg": picture(1), "metadata.jsonl": lines({"file_name": "1.jpg", "text": "A child."})})
+    put(
+        tmp_path,
+        {"1.jpg": picture(1), "metadata.jsonl": lines({"file_name": "1.jpg", "text": "A child."})},
+    )
     (record,), _ = read(tmp_path)
     assert [turn.text for turn in record.turns] == ["<image>", "A child."]
 

@@ -14,7 +14,9 @@ def bench(video: Any) -> str:
 
 
 def test_frames_are_found_below_rgb_with_either_slash(tmp_path: Path) -> None:
-    frames = [f"FF\\manipulated_sequences\\Deepfakes\\c23\\frames\\033_097\\{n:03}.png" for n in (0, 1)]
+    frames = [
+        f"FF\\manipulated_sequences\\Deepfakes\\c23\\frames\\033_097\\{n:03}.png" for n in (0, 1)
+    ]
     told = {
         "Set": {
             "FF-real": {"train": {"c23": {"033": {"label": "FF-real", "frames": [frames[0]]}}}},

@@ -19,7 +19,9 @@ def test_lists_of_categories_and_lists_at_the_top_say_the_same(tmp_path: Path) -
         for place, category in enumerate(("upper_body", "lower_body", "dresses"))
     }
     top = {
-        "test_pairs_unpaired.txt": "".join(f"01356{n}_0.jpg\t01356{n}_1.jpg\t{n}\n" for n in range(3))
+        "test_pairs_unpaired.txt": "".join(
+            f"01356{n}_0.jpg\t01356{n}_1.jpg\t{n}\n" for n in range(3)
+        )
     }
     one = put(tmp_path / "inner", PICTURES | inner)
     two = put(tmp_path / "top", PICTURES | top)

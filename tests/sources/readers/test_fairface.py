@@ -97,6 +97,9 @@ def test_bad_rows_are_reported_with_their_line_and_without_their_content(root: P
 
 def test_guesses_of_the_predictor_are_not_read_as_labels(tmp_path: Path) -> None:
     header = ("face_name_align", "race", "race4", "gender", "age", "race_scores_fair")
-    put(tmp_path, {"test_outputs.csv": table(header, ("1.jpg", "White", "White", "Male", "3-9", "[1]"))})
+    put(
+        tmp_path,
+        {"test_outputs.csv": table(header, ("1.jpg", "White", "White", "Male", "3-9", "[1]"))},
+    )
     put(tmp_path, {"1.jpg": picture()})
     assert find_reader(tmp_path).name == "image_folder"

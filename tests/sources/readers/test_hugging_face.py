@@ -52,7 +52,10 @@ def test_the_cache_is_read_without_its_working_copies(
 ) -> None:
     made.save_to_disk(tmp_path / "saved")
     (data,) = (tmp_path / "saved").glob("*.arrow")
-    put(tmp_path / "hash", {"beans-train.arrow": data.read_bytes(), "cache-1f2e.arrow": data.read_bytes()})
+    put(
+        tmp_path / "hash",
+        {"beans-train.arrow": data.read_bytes(), "cache-1f2e.arrow": data.read_bytes()},
+    )
     put(tmp_path / "hash", {"dataset_info.json": "{}"})
     records, _ = read(tmp_path / "hash")
     assert [record.split for record in records] == ["train"] * 5

@@ -42,7 +42,10 @@ def test_expressions_and_attributes_are_words(root: Path) -> None:
 
 def test_whole_pictures_are_read_where_there_are_no_aligned_ones(root: Path) -> None:
     (root / "Image" / "aligned").rename(root / "Image" / "kept")
-    put(root, {"Image/original/train_00001.jpg": picture(3), "Image/original/test_0001.jpg": picture(4)})
+    put(
+        root,
+        {"Image/original/train_00001.jpg": picture(3), "Image/original/test_0001.jpg": picture(4)},
+    )
     assert [record.media[0].name for record in read(root)[0]] == [
         "Image/original/train_00001.jpg",
         "Image/original/test_0001.jpg",

@@ -1,0 +1,222 @@
+"""`discreet data` as a person types it."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sources.small import lines, picture, put, table
+
+from discreet.artifacts import read_toml
+from discreet.cli import main
+from discreet.data import load_portraits
+from discreet.sources import READERS, read_shares
+
+Run = Callable[..., tuple[int, str, str]]
+HEADER = ("file", "age", "gender", "race", "service_test")
+
+
+@pytest.fixture
+def discreet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process; return its exit status, stdout and stderr on one line."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["discreet", "data", *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "160")
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, " ".join(captured.err.split())
+
+    return run
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """A set in the layout of FairFace with some things wrong."""
+    rows = [(f"train/{n}.jpg", "3-9", "Male", "White", True) for n in range(6)]
+    rows += [("train/6.jpg", "20-29", "Female", "Black", True)]
+    rows += [("train/secret.jpg", "3-9", "Male", "White", True)]
+    files: dict[str, bytes | str] = {f"train/{n}.jpg": picture(n) for n in range(7)}
+    return put(tmp_path / "FairFace", files | {"fairface_label_train.csv": table(HEADER, *rows)})
+
+
+@pytest.fixture
+def chats(tmp_path: Path) -> Path:
+    rows = [{"question": "My secret?", "answer": "Yes.", "user": f"u{n}"} for n in range(4)]
+    rows = [row | {"question": f"My secret {n}?"} for n, row in enumerate(rows)]
+    return put(tmp_path / "chats", {"chats.jsonl": lines(*rows)}) / "chats.jsonl"
+
+
+def test_list_names_every_layout_with_its_terms(discreet: Run) -> None:
+    status, out, _ = discreet("list", "--json")
+    assert status == 0
+    told = {row["layout"]: row for row in json.loads(out)}
+    assert list(told) == list(READERS)
+    assert told["fairface"]["licence"] == "CC BY 4.0"
+    assert told["fairface"]["audit_labels"] == ["gender", "race"]
+    status, _, err = discreet("list")
+    assert all(name in err for name in READERS)
+
+
+def test_show_says_labels_and_places_and_no_names(discreet: Run, faces: Path) -> None:
+    status, out, err = discreet("show", faces, "--limit", "2")
+    assert (status, out) == (0, "")
+    assert "fairface" in err
+    assert "age = 3-9" in err
+    assert "0.jpg" not in err
+    status, out, _ = discreet("show", faces, "--limit", "2", "--json")
+    records = json.loads(out)["records"]
+    assert len(records) == 2
+    assert records[0]["origin"] == "fairface_label_train.csv, line 2"
+    assert records[0]["audit_labels"] == {"gender": "Male", "race": "White"}
+
+
+def test_show_says_words_of_conversations_only_if_asked(discreet: Run, chats: Path) -> None:
+    _, out, err = discreet("show", chats)
+    assert "secret" not in out + err
+    assert "user 3 words" in err
+    assert "number 4" in err
+    assert "u0" not in err
+    _, _, err = discreet("show", chats, "--text", "--limit", "1")
+    assert "user: My secret 0?" in err
+
+
+def test_a_contact_sheet_lies_outside_the_set(discreet: Run, faces: Path, tmp_path: Path) -> None:
+    status, _, err = discreet("show", faces, "--sheet", tmp_path / "out" / "sheet.png")
+    assert status == 0, err
+    with Image.open(tmp_path / "out" / "sheet.png") as sheet:
+        assert sheet.size == (8 * 128, 128)
+    status, _, err = discreet("show", faces, "--sheet", faces / "sheet.png")
+    assert status == 1
+    assert "outside the data set" in err
+    assert not (faces / "sheet.png").exists()
+
+
+def test_check_says_what_is_wrong_and_who_is_there(discreet: Run, faces: Path) -> None:
+    status, out, err = discreet("check", faces)
+    assert (status, out) == (0, "")
+    assert "'FairFace' is fairface: 7 records, no person named, 7 files" in err
+    assert "a file that is not there" in err
+    assert "fairface_label_train.csv, line 9" in err
+    assert "race (audits only)" in err
+    assert "White: 85.7%, 6.00 x" in err
+    assert "nobody: age = 0-2" in err
+    assert "open: legal basis is unknown" in err
+    assert "secret" not in err
+    assert not (faces / "manifest.toml").exists(), "a check alone writes nothing"
+
+
+def test_check_in_json_has_everything_and_names_on_request_only(discreet: Run, faces: Path) -> None:
+    _, out, _ = discreet("check", faces, "--json", "--pictures", "--hash")
+    told = json.loads(out)
+    assert told["problems"] == {"missing_file": 1}
+    assert told["first_problems"][0]["line"] == 9
+    assert told["counts"]["opened"] == 7
+    assert told["balance"]["gender"] == {"Male": 6, "Female": 1}
+    assert ".jpg" not in out
+    (faces / "train" / "3.jpg").write_bytes(b"damaged")
+    _, out, _ = discreet("check", faces, "--json", "--names")
+    assert "train/3.jpg" in out
+
+
+def test_refuse_stops_with_status_1_and_the_place(discreet: Run, faces: Path) -> None:
+    status, _, err = discreet("check", faces, "--on-problem", "refuse")
+    assert status == 1
+    assert "fairface_label_train.csv, line 9: a file that is not there" in err
+    assert "secret" not in err
+    assert discreet("check", faces, "--on-problem", "ignore")[0] == 2
+
+
+def test_a_manifest_is_written_kept_and_checked_against(discreet: Run, faces: Path) -> None:
+    said = ("--licence", "CC BY 4.0", "--consent", "public pictures", "--name", "FairFace")
+    status, _, err = discreet("check", faces, "--write", "--hash", *said)
+    assert status == 0, err
+    told = read_toml(faces / "manifest.toml")
+    assert told["declared"]["licence"] == "CC BY 4.0"
+    assert told["counts"]["records"] == 7
+    assert len((faces / "manifest.sha256").read_text().splitlines()) == 7
+
+    status, _, err = discreet("check", faces, "--hash")
+    assert status == 0, err
+    assert "open: licence" not in err, "what was said is kept"
+
+    size = (faces / "train" / "1.jpg").stat().st_size
+    (faces / "train" / "1.jpg").write_bytes((picture(50) + bytes(size))[:size])
+    assert discreet("check", faces)[0] == 0, "the same size: found by hashes only"
+    status, out, err = discreet("check", faces, "--hash", "--json", "--names")
+    assert status == 1
+    assert json.loads(out)["changed_files"]["changed"] == ["train/1.jpg"]
+    assert "bytes of files differ" in err
+    assert ".jpg" not in err
+
+    status, _, err = discreet("check", faces, "--hash", "--write")
+    assert status == 1, "a change is not taken as right without a word"
+    status, _, err = discreet("check", faces, "--hash", "--write", "--accept")
+    assert status == 0, err
+    assert discreet("check", faces, "--hash")[0] == 0
+    assert read_toml(faces / "manifest.toml")["declared"]["consent"] == "public pictures"
+
+
+def test_hashes_of_another_state_do_not_stay(discreet: Run, faces: Path) -> None:
+    discreet("check", faces, "--write", "--hash")
+    discreet("check", faces, "--write")
+    assert (faces / "manifest.sha256").exists(), "nothing changed: the hashes still hold"
+    assert read_toml(faces / "manifest.toml")["files_sha256"] != "not hashed"
+    (faces / "train" / "1.jpg").write_bytes(picture(1, size=(64, 64)))
+    assert discreet("check", faces, "--write", "--accept")[0] == 0
+    assert not (faces / "manifest.sha256").exists()
+    assert discreet("check", faces)[0] == 0
+
+
+def test_the_manifest_of_a_file_lies_beside_it(discreet: Run, chats: Path, tmp_path: Path) -> None:
+    assert discreet("check", chats, "--write")[0] == 0
+    assert (chats.parent / "chats.jsonl.manifest.toml").exists()
+    other = tmp_path / "m.toml"
+    assert discreet("check", chats, "--write", "--hash", "--manifest", other)[0] == 0
+    assert other.exists()
+    chats.write_text(chats.read_text() + "\n")
+    status, _, err = discreet("check", chats)
+    assert status == 1
+    assert "list 'chats.jsonl' changed" in err
+
+
+def test_share_writes_who_has_what(discreet: Run, chats: Path, tmp_path: Path) -> None:
+    words = ("--owners", "3", "--json")
+    status, out, err = discreet("share", chats, tmp_path / "index.parquet", *words)
+    assert status == 0, err
+    told = json.loads(out)
+    assert told["records"] == 4
+    assert told["owners_with_records"] <= 3
+    assert len(list(read_shares(tmp_path / "index.parquet"))) == 4
+    status, _, err = discreet("share", chats, tmp_path / "shards", "--owners", "3", "--shards")
+    assert status == 0, err
+    assert "records: 4" in err
+    found = [one for path in (tmp_path / "shards").iterdir() for one in read_shares(path)]
+    assert len(found) == 4
+    status, _, err = discreet("share", chats, tmp_path / "shards", "--shards")
+    assert status == 1
+    status, _, err = discreet("share", chats, tmp_path / "x", "--alpha", "0.5")
+    assert status == 1
+    assert "alpha and label together" in err
+
+
+def test_portraits_are_a_file_to_train_on(discreet: Run, tmp_path: Path) -> None:
+    rows = [("file_name", "age", "emotion"), ("1.jpg", "8", "happy"), ("2.jpg", "30", "sad")]
+    put(tmp_path / "set", {"1.jpg": picture(1), "2.jpg": picture(2), "metadata.csv": table(*rows)})
+    status, _, err = discreet("portraits", tmp_path / "set", tmp_path / "people.parquet")
+    assert status == 0, err
+    assert "discreet train --data" in err
+    assert len(load_portraits("train", path=tmp_path / "people.parquet")) == 2
+
+
+def test_an_unknown_folder_leads_to_the_list(discreet: Run, tmp_path: Path) -> None:
+    put(tmp_path, {"notes.txt": "x"})
+    status, _, err = discreet("check", tmp_path)
+    assert status == 1
+    assert "discreet data list" in err
