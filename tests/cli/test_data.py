@@ -107,7 +107,8 @@ def test_check_says_what_is_wrong_and_who_is_there(discreet: Run, faces: Path) -
     assert "race (audits only)" in err
     assert "White: 85.7%, 6.00 x" in err
     assert "nobody: age = 0-2" in err
-    assert "open: legal basis is unknown" in err
+    assert "open, for you to say: name, origin, licence, legal basis, consent, purpose" in err
+    assert "the page of fairface says: CC BY 4.0" in err
     assert "secret" not in err
     assert not (faces / "manifest.toml").exists(), "a check alone writes nothing"
 
@@ -144,7 +145,7 @@ def test_a_manifest_is_written_kept_and_checked_against(discreet: Run, faces: Pa
 
     status, _, err = discreet("check", faces, "--hash")
     assert status == 0, err
-    assert "open: licence" not in err, "what was said is kept"
+    assert "open, for you to say: origin, legal basis, purpose" in err, "what was said is kept"
 
     size = (faces / "train" / "1.jpg").stat().st_size
     (faces / "train" / "1.jpg").write_bytes((picture(50) + bytes(size))[:size])

@@ -35,15 +35,15 @@ def list_(as_json: Json = False) -> None:
         show_json([_described(name) for name in READERS])
         return
     table = Table("layout")
-    for title in ("looks like", "labels (audits only)", "licence, page"):
+    for title in ("looks like", "labels", "licence, page"):
         table.add_column(title, overflow="fold")
     for name, reader in READERS.items():
         told = _described(name)
-        audit = f" ({', '.join(told['audit_labels'])})" if told["audit_labels"] else ""
+        audit = f" (audits only: {', '.join(told['audit_labels'])})" if reader.audit_labels else ""
         table.add_row(
             name,
             escape(reader.looks_like),
-            escape(", ".join(told["labels"]) + audit),
+            escape(reader.says or ", ".join(told["labels"]) + audit),
             escape(f"{reader.licence}\n{reader.source}"),
         )
     talk().print(table)
@@ -57,6 +57,7 @@ def _described(name: str) -> dict[str, Any]:
         "looks_like": reader.looks_like,
         "labels": [label for label in reader.vocabulary if label not in reader.audit_labels],
         "audit_labels": list(reader.audit_labels),
+        "says": reader.says,
         "licence": reader.licence,
         "source": reader.source,
     }
@@ -198,6 +199,7 @@ def share(
                 told("sharing", count, None)
 
         shares = write(shared, out, on_row=on_row)
+        told("sharing", count, count)
     sizes = sorted(shares.rows.values())
     report = {
         "path": str(out),

@@ -106,7 +106,7 @@ def check(
         )
         differs = changes(old, new) if old else []
         moved = hashes.compared(place) if hashes and differs else {}
-        points = open_points(new, READERS[found.layout].licence)
+        points = open_points(new)
         told = _told(found, new, differs, moved, points, names=names)
         if as_json:
             show_json(told)
@@ -233,9 +233,16 @@ def _show_check(found: Check, told: dict[str, Any], path: Path) -> None:
     )
     _show_problems(told)
     _show_balance(found.balance, told["gaps"])
-    for title, lines in (("changed", told["changes"]), ("open", told["open_points"])):
-        for line in lines:
-            say.print(f"{title}: {line}", markup=False)
+    for change in told["changes"]:
+        say.print(f"changed: {change}", markup=False)
+    if points := told["open_points"]:
+        options = ", ".join(f"--{point.replace('_', '-')}" for point in points)
+        names = ", ".join(point.replace("_", " ") for point in points)
+        say.print(f"open, for you to say: {names} ({options})", markup=False)
+    reader = READERS[found.layout]
+    if "licence" in told["open_points"] and not reader.licence.startswith("yours"):
+        terms = f"{reader.licence} ({reader.source})"
+        say.print(f"the page of {reader.name} says: {terms}", markup=False)
 
 
 def _show_problems(told: dict[str, Any]) -> None:

@@ -136,9 +136,11 @@ class _Seen:
         self.sample: list[Record] = []
         self._open_all = open_all
         self._files: set[int] = set()
+        self._pictures: set[int] = set()
         self._looked_at: set[int] = set()
         self._looks: set[int] = set()
         self._draw = random.Random(0)
+        self._kept = 0
 
     def add(self, record: Record, problems: Problems) -> None:
         """Count a record."""
@@ -152,12 +154,13 @@ class _Seen:
         self.tally.add(record.labels, record.audit_labels)
         for medium in record.media:
             self._add_file(medium)
-        if any(medium.role in LOOKED_AT for medium in record.media):
-            self.pictures += 1
+        pictures = [medium for medium in record.media if medium.role in LOOKED_AT]
+        self.pictures += sum(is_new(medium.key, self._pictures) for medium in pictures)
+        if pictures:
             self._keep(record, problems)
 
     def _add_file(self, medium: Medium) -> None:
-        if medium.data is None and medium.row is None and is_new(medium.name.encode(), self._files):
+        if medium.data is None and is_new(medium.name.encode(), self._files):
             size = medium.path.stat().st_size if medium.path.exists() else 0
             self.files += 1
             self.bytes += size
@@ -165,11 +168,12 @@ class _Seen:
 
     def _keep(self, record: Record, problems: Problems) -> None:
         """Open a record's pictures, or keep it in a sample in which all are equally likely."""
+        self._kept += 1
         if self._open_all:
             self.open(record, problems)
         elif len(self.sample) < SAMPLE:
             self.sample.append(record)
-        elif (place := self._draw.randrange(self.pictures)) < SAMPLE:
+        elif (place := self._draw.randrange(self._kept)) < SAMPLE:
             self.sample[place] = record
 
     def open(self, record: Record, problems: Problems) -> None:
@@ -194,7 +198,7 @@ def _hash(
     contents: set[int] = set()
     for record in records:
         for medium in record.media:
-            if medium.data is not None or medium.row is not None:
+            if medium.data is not None:
                 continue
             if not is_new(medium.name.encode(), files):
                 continue

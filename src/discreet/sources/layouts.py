@@ -29,7 +29,9 @@ class Reader:
     vocabulary: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Label -> the values it may have; others are problems."""
     audit_labels: tuple[str, ...] = ()
-    """Which labels only audits may read."""
+    """Which of these only audits may read."""
+    says: str = ""
+    """What the labels are, where `vocabulary` does not name them all."""
 
 
 def is_new(key: bytes, seen: set[int]) -> bool:

@@ -5,7 +5,6 @@ purpose) is said by whoever holds the data, or stays `unknown` and is an open po
 all files, these are in `manifest.sha256`, which `sha256sum -c` reads as well.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path
@@ -202,21 +201,9 @@ def _fate(before: str | None, now: str | None) -> str:
     return "is new" if before is None else "is gone" if now is None else "changed"
 
 
-def open_points(manifest: Manifest, known_licence: str) -> list[str]:
-    """Return what the holder of the data has still to say.
-
-    Args:
-        manifest: Of the set.
-        known_licence: What the public page of the layout says.
-    """
-    hints = {"licence": f" (the page of {manifest.layout} says: {known_licence})"}
-    said: Mapping[str, str] = asdict(manifest.declared)
-    return [
-        f"{name.replace('_', ' ')} is unknown{hints.get(name, '')}: say it with "
-        f"--{name.replace('_', '-')}"
-        for name, value in said.items()
-        if value == UNKNOWN
-    ]
+def open_points(manifest: Manifest) -> list[str]:
+    """Return what the holder of the data has still to say: names of `Declared`."""
+    return [name for name, value in asdict(manifest.declared).items() if value == UNKNOWN]
 
 
 def changed_files(old: Path, new: Path) -> dict[str, list[str]]:

@@ -1,6 +1,8 @@
 """Rows of any list: CSV, TSV, JSON, JSON lines, Parquet and Arrow behind one function."""
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,17 +88,15 @@ def lists_in(path: Path, suffixes: frozenset[str] = LISTS) -> list[Path]:
         return [path] if path.suffix.lower() in suffixes and path.is_file() else []
     found: list[Path] = []
     for folder in [path, *folders_in(path)]:
-        try:
-            names = sorted(entry for entry in folder.iterdir() if entry.is_file())
-        except OSError:
-            continue
-        found += [
-            entry
-            for entry in names
-            if entry.suffix.lower() in suffixes
-            and not entry.name.startswith(".")
-            and entry.name not in BESIDE
-        ]
+        with suppress(OSError), os.scandir(folder) as entries:
+            found += sorted(
+                Path(entry.path)
+                for entry in entries
+                if Path(entry.name).suffix.lower() in suffixes
+                and not entry.name.startswith(".")
+                and entry.name not in BESIDE
+                and entry.is_file()
+            )
     return found
 
 
@@ -107,8 +107,8 @@ _FOLDERS = 64
 
 def folders_in(path: Path) -> list[Path]:
     """Return the first folders in a folder, sorted; links are none."""
-    try:
-        inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
-        return [entry for entry in inside if entry.is_dir() and not entry.is_symlink()][:_FOLDERS]
-    except OSError:
-        return []
+    with suppress(OSError), os.scandir(path) as entries:
+        inside = [entry for entry in entries if not entry.name.startswith(".")]
+        folders = [entry.path for entry in inside if entry.is_dir(follow_symlinks=False)]
+        return [Path(folder) for folder in sorted(folders)[:_FOLDERS]]
+    return []

@@ -140,4 +140,5 @@ READER = Reader(
     read=_read,
     lists=_lists,
     vocabulary={"expression": EXPRESSIONS},
+    says="expression, valence, arousal",
 )

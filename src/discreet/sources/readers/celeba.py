@@ -101,5 +101,6 @@ READER = Reader(
     read=_read,
     lists=_lists,
     vocabulary=dict.fromkeys(EXPRESSIONS, ("yes", "no")) | {"Male": ("yes", "no")},
-    audit_labels=("all attributes but two",),
+    audit_labels=("Male",),
+    says="Smiling, Mouth_Slightly_Open (audits only: the other 38)",
 )

@@ -74,4 +74,5 @@ READER = Reader(
     can_read=lambda path: bool(_lists(path)),
     read=_read,
     lists=_lists,
+    says="columns by their names (audits only: race, gender, skin_tone, ...)",
 )

@@ -89,4 +89,5 @@ READER = Reader(
     can_read=lambda path: path.is_dir() and bool(first_names(path, PICTURES, limit=1)),
     read=_read,
     lists=_lists,
+    says="columns by their names (audits only: race, gender, skin_tone, ...)",
 )

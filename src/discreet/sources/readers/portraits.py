@@ -56,5 +56,5 @@ READER = Reader(
     read=_read,
     lists=_lists,
     vocabulary={"age_band": AGE_BANDS, "expression": EXPRESSIONS},
-    audit_labels=("all other columns",),
+    says="age_band, expression (audits only: all other columns)",
 )

@@ -122,5 +122,5 @@ READER = Reader(
     read=_read,
     lists=_lists,
     vocabulary={"task": tuple(TASKS)},
-    audit_labels=tuple(name.lower() for name in _AUDIT),
+    says="task, five traits (audits only: gender, age, country, education)",
 )
