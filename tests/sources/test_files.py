@@ -81,6 +81,20 @@ def test_a_folder_that_is_a_link_itself_can_be_read(tmp_path: Path) -> None:
     assert path == tmp_path / "set" / "a" / "1.jpg"
 
 
+def test_a_list_that_is_a_link_may_not_lead_out_either(tmp_path: Path) -> None:
+    root = put(tmp_path / "set", {"a.csv": "x"})
+    put(tmp_path, {"private.csv": "x"})
+    (root / "in.csv").symlink_to("a.csv")
+    (root / "out.csv").symlink_to(tmp_path / "private.csv")
+    folder = Folder(root)
+    assert [folder.admits(root / name) for name in ("a.csv", "in.csv", "out.csv")] == [
+        True,
+        True,
+        False,
+    ]
+    assert Folder(root / "out.csv").admits(root / "out.csv"), "it was named by the user"
+
+
 def test_what_is_empty_or_no_file_is_a_problem(tmp_path: Path) -> None:
     root = put(tmp_path, {"0.jpg": "", "folder/1.jpg": "x"})
     os.mkfifo(root / "pipe.jpg")

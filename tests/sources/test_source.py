@@ -86,6 +86,13 @@ def test_refusing_stops_at_the_first_problem_with_file_and_line(tmp_path: Path) 
     assert "secret" not in str(error.value)
 
 
+def test_what_loses_nothing_is_never_refused() -> None:
+    problems = Problems("refuse")
+    for kind in ("animated", "near_duplicate", "duplicate_id"):
+        problems.add(kind, Origin(file="a"))
+    assert problems.total == 3
+
+
 def test_counts_go_on_when_problems_are_no_longer_kept() -> None:
     problems = Problems(keep=2)
     for number in range(5):

@@ -21,7 +21,7 @@ from discreet.sources.manifest import (
     read_manifest,
     write_manifest,
 )
-from discreet.sources.partition import partition
+from discreet.sources.owners import partition
 from discreet.sources.pictures import contact_sheet
 from discreet.sources.portraits import portrait_of, write_portraits
 from discreet.sources.problems import KINDS, OnProblem, Origin, Problem, Problems

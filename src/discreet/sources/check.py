@@ -112,6 +112,7 @@ def check_source(
         lists={
             folder.name_of(file.resolve()): _hash_of_list(file, whole=hashes_to is not None)
             for file in reader.lists(path)
+            if folder.admits(file)
         },
         balance=seen.tally.balance(),
         problems=dict(sorted(problems.counts.items())),

@@ -21,6 +21,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         """Take a folder, or the folder that a file lies in."""
         self.root = Path(os.path.realpath(root if root.is_dir() else root.parent))
+        self._named = None if root.is_dir() else root
         self._inside: dict[str, bool] = {}
 
     def medium(
@@ -106,6 +107,18 @@ class Folder:
     def holds_path(self, path: Path) -> bool:
         """Return whether a real path is the folder or lies in it."""
         return self._is_inside(str(path))
+
+    def admits(self, path: Path) -> bool:
+        """Return whether a list or table may be read: a link of the set may not lead out of it.
+
+        A file that was named itself may lie anywhere; so may the blobs beside a snapshot of the
+        hub's cache.
+        """
+        real = os.path.realpath(path)
+        if self._is_inside(real) or path == self._named:
+            return True
+        is_snapshot = self.root.parent.name == "snapshots"
+        return is_snapshot and Path(real).parent == self.root.parent.parent / "blobs"
 
     def _is_inside(self, real: str) -> bool:
         return real == str(self.root) or real.startswith(str(self.root).rstrip("/") + "/")

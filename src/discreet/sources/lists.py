@@ -21,6 +21,9 @@ _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 def read_lines(path: Path, folder: Folder, problems: Problems) -> Iterator[tuple[Origin, str]]:
     """Yield the lines of a text, without line ends and byte order mark, blank ones too."""
+    if not folder.admits(path):
+        problems.add("outside", folder.origin(path), path=path)
+        return
     try:
         with path.open("rb") as file:
             yield from _lines(file, path, folder, problems)
@@ -125,7 +128,7 @@ def read_json_items(path: Path, folder: Folder, problems: Problems) -> Iterator[
     An array is read value by value. After a value that is no JSON nothing behind it can be told,
     so that reading ends there; of JSON lines, only that line is left out.
     """
-    if _begins_with(path, b"["):
+    if folder.admits(path) and _begins_with(path, b"["):
         yield from _array(path, folder, problems)
         return
     for origin, line in read_lines(path, folder, problems):

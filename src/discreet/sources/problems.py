@@ -63,6 +63,8 @@ KINDS = {
     "animated": ("an animated picture", "Only its first frame is used: save that as PNG."),
 }
 """Kind -> what it is, and the way out."""
+NOTES = frozenset({"animated", "duplicate_id", "near_duplicate"})
+"""Kinds by which nothing is lost: they are counted, and never refused."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +135,7 @@ class Problems:
             way_out=way_out,
             path=path,
         )
-        if self.on_problem == "refuse":
+        if self.on_problem == "refuse" and kind not in NOTES:
             raise DataError(f"Expected a set without problems, got {problem}")
         self.counts[kind] += 1
         if len(self.kept) < self._keep:

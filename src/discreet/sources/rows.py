@@ -46,6 +46,9 @@ def read_rows(path: Path, folder: Folder, problems: Problems) -> Iterator[Row]:
 
 def _table_rows(path: Path, folder: Folder, problems: Problems) -> Iterator[Row]:
     name = folder.name_of(path)
+    if not folder.admits(path):
+        problems.add("outside", Origin(file=name), path=path)
+        return
     try:
         table = Table(path)
         held = [column for column in table.pictures if table.holds_bytes(column)]

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from discreet.sources.partition import partition
+from discreet.sources.owners import partition
 from discreet.sources.problems import Origin
 from discreet.sources.records import Medium, Record
 from discreet.sources.shares import write_index

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from discreet.sources import find_reader
+from discreet.sources.files import Folder
 from discreet.sources.readers.affectnet import _number
 
 from ..small import found, picture, put, read, table
@@ -69,15 +70,15 @@ def test_the_folders_of_the_smaller_set(tmp_path: Path) -> None:
 def test_a_number_is_read_as_numpy_reads_it(value: object, tmp_path: Path) -> None:
     path = tmp_path / "1_exp.npy"
     path.write_bytes(array(value))
-    assert _number(path) == str(np.load(path).item())
+    assert _number(Folder(tmp_path), path) == str(np.load(path).item())
 
 
 def test_an_array_file_that_could_run_code_is_not_loaded(tmp_path: Path) -> None:
     path = tmp_path / "1_exp.npy"
     for content in (np.array([{"a": 1}], dtype=object), np.arange(4), np.array("x" * 2000)):
         np.save(path, content)
-        assert _number(path) == ""
+        assert _number(Folder(tmp_path), path) == ""
     path.write_bytes(
         b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (), }\n"
     )
-    assert _number(path) == ""
+    assert _number(Folder(tmp_path), path) == ""

@@ -69,16 +69,20 @@ def test_parquet_files_of_the_hub_are_read(made: datasets.Dataset, tmp_path: Pat
     assert {record.split for record in records} == {"validation"}
 
 
-def test_a_snapshot_links_to_blobs_inside_its_repository_only(
+def test_a_snapshot_links_to_the_blobs_of_its_repository_and_nowhere_else(
     made: datasets.Dataset, tmp_path: Path
 ) -> None:
     repository = tmp_path / "datasets--x--y"
     (repository / "blobs").mkdir(parents=True)
     made.to_parquet(repository / "blobs" / "1f2e")
+    made.to_parquet(tmp_path / "private")
     snapshot = repository / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "train-00000-of-00001.parquet").symlink_to("../../blobs/1f2e")
-    assert len(read(snapshot)[0]) == 5
+    (snapshot / "validation-00000-of-00001.parquet").symlink_to(tmp_path / "private")
+    records, problems = read(snapshot)
+    assert [record.split for record in records] == ["train"] * 5
+    assert found(problems) == {"outside": [None]}
 
 
 def test_tables_may_name_pictures_beside_them(tmp_path: Path) -> None:

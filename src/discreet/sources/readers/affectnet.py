@@ -74,7 +74,7 @@ def _listed(path: Path, folder: Folder, problems: Problems) -> Iterator[Record]:
 def _part(part: Path, folder: Folder, problems: Problems) -> Iterator[Record]:
     for origin, picture in folder.walk(PICTURES, problems, under=part / "images"):
         told = {
-            name: _number(part / "annotations" / f"{picture.stem}_{short}.npy")
+            name: _number(folder, part / "annotations" / f"{picture.stem}_{short}.npy")
             for name, short in (("expression", "exp"), ("valence", "val"), ("arousal", "aro"))
         }
         yield _record(folder, picture, told, _SETS.get(part.name), origin, problems)
@@ -109,8 +109,10 @@ def _is_measure(value: str) -> bool:
         return False
 
 
-def _number(path: Path) -> str:
+def _number(folder: Folder, path: Path) -> str:
     """Return the one value in a .npy file, or `""`; of its header, only what is expected counts."""
+    if not folder.admits(path):
+        return ""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_NPY)

@@ -44,6 +44,9 @@ def _read(path: Path, problems: Problems) -> Iterator[Record]:
     folder = Folder(path)
     for listed in _lists(path):
         origin = Origin(file=folder.name_of(listed))
+        if not folder.admits(listed):
+            problems.add("outside", origin, path=listed)
+            continue
         try:
             if listed.stat().st_size > MAX_BYTES:
                 problems.add("too_long", origin, path=listed)

@@ -6,6 +6,7 @@ Source: http://www.whdeng.cn/raf/model1.html
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from discreet.sources.columns import known
@@ -54,7 +55,7 @@ def _read(path: Path, problems: Problems) -> Iterator[Record]:
         picture = (aligned if is_aligned else whole).find(name, origin)
         if picture is None:
             continue
-        told = _attributes(attributes, stem, origin, problems) if attributes else {}
+        told = _attributes(folder, attributes, stem, origin, problems) if attributes else {}
         age = {"age": told.pop("age")} if "age" in told else {}
         expression = _word(number, EXPRESSIONS, start=1)
         yield Record(
@@ -67,13 +68,15 @@ def _read(path: Path, problems: Problems) -> Iterator[Record]:
         )
 
 
-def _attributes(folder: Path, stem: str, origin: Origin, problems: Problems) -> dict[str, str]:
+def _attributes(
+    folder: Folder, at: Path, stem: str, origin: Origin, problems: Problems
+) -> dict[str, str]:
     """Return gender, race and age: the last three lines of a picture's file."""
-    path = folder / f"{stem}_manu_attri.txt"
-    try:
-        numbers = path.read_bytes()[:4096].decode("ascii").split()[-3:]
-    except (OSError, ValueError):
-        numbers = []
+    path = at / f"{stem}_manu_attri.txt"
+    numbers: list[str] = []
+    with suppress(OSError, ValueError):
+        if folder.admits(path):
+            numbers = path.read_bytes()[:4096].decode("ascii").split()[-3:]
     words = (GENDERS, RACES, AGES)
     found = dict(
         zip(("gender", "race", "age"), map(_word, numbers, words), strict=False)

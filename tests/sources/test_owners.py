@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from discreet.errors import DataError
 from discreet.sources import Medium, Origin, Record, Turn, partition
 
 ROOT = Path("/set")
@@ -163,6 +164,20 @@ def test_records_are_taken_one_at_a_time() -> None:
 def test_wrong_settings_are_refused(owners: int, options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="Expected"):
         partition([], owners, **options)  # type: ignore[arg-type]
+
+
+def test_a_label_that_no_record_has_is_an_error_and_not_one_large_group() -> None:
+    for options in ({"alpha": 1.0, "label": "agee"}, {"by": "clinic"}):
+        with pytest.raises(DataError, match="in some record, found none"):
+            list(partition(people(5), 3, **options))  # type: ignore[arg-type]
+
+
+def test_many_groups_take_no_more_memory_and_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = homes(people(groups=40), **MIXED)
+    monkeypatch.setattr("discreet.sources.owners._KNOWN_GROUPS", 2)
+    assert homes(people(groups=40), **MIXED) == expected
 
 
 def test_extremes_of_alpha_give_every_record_an_owner() -> None:

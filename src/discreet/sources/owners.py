@@ -17,8 +17,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from discreet.errors import DataError
 from discreet.sources.records import Record
 from discreet.types import OwnerId
+
+_KNOWN_GROUPS = 256
 
 
 def partition(
@@ -49,6 +52,7 @@ def partition(
 
     Raises:
         ValueError: if there is no owner, alpha is not positive, or `label` is not given with it.
+        DataError: at the end, if no record has a label that is asked for.
     """
     if num_owners < 1:
         raise ValueError(f"Expected 1 <= num_owners, got num_owners={num_owners}.")
@@ -63,16 +67,25 @@ def _shared(
     records: Iterable[Record], shares: "_Shares", label: str | None, by: str
 ) -> Iterator[tuple[OwnerId, Record]]:
     group_of: dict[int, str] = {}
+    asked = {label or "person", by} - {"person", "record"}
+    missing: set[str] = set()
     for record in records:
+        if asked:
+            missing = asked = asked - record.all_labels.keys()
         key = _key(record, by)
         group = "" if label is None else record.all_labels.get(label, "")
         if label is not None and by != "record":
             group = group_of.setdefault(_hash("group", key), sys.intern(group))
         yield OwnerId(f"owner-{shares.owner_of(key, group)}"), record
+    if missing:
+        raise DataError(
+            f"Expected the label {', '.join(map(repr, missing))} in some record, found none. "
+            "`discreet data show` says which there are."
+        )
 
 
 class _Shares:
-    """The owner of a person; the shares of a group are drawn when it is first met."""
+    """The owner of a person; shares of some groups are kept, the others drawn again."""
 
     def __init__(self, num_owners: int, alpha: float | None, seed: int) -> None:
         self._num_owners = num_owners
@@ -85,6 +98,8 @@ class _Shares:
         if self._alpha is None:
             return int(u * self._num_owners)
         if group not in self._bounds:
+            if len(self._bounds) >= _KNOWN_GROUPS:
+                self._bounds.clear()
             draw = np.random.default_rng(_hash(f"{self._seed}/shares", group.encode()))
             shares = draw.dirichlet(np.full(self._num_owners, self._alpha))
             self._bounds[group] = np.cumsum(shares)
