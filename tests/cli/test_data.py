@@ -221,3 +221,17 @@ def test_an_unknown_folder_leads_to_the_list(discreet: Run, tmp_path: Path) -> N
     status, _, err = discreet("check", tmp_path)
     assert status == 1
     assert "discreet data list" in err
+
+
+def test_the_cost_of_sharing_out_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["discreet", "bench", "data", "--rows", "500", "--owners", "5"]
+    monkeypatch.setattr(sys, "argv", [*words, "--json"])
+    main()
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], told["owners"]) == (500, 5)
+    assert 20 < told["peak_mib"] < 1024
+    monkeypatch.setattr(sys, "argv", words)
+    main()
+    assert "500 rows over 5 owners: peak memory" in capsys.readouterr().out

@@ -35,7 +35,12 @@ EXPRESSIONS = (
 )
 COLUMNS = ("subDirectory_filePath", "expression")
 _SETS = {"train_set": "train", "val_set": "validation", "test_set": "test"}
-_PICTURES = ("Manually_Annotated_Images", "Manually_Annotated", "images")
+_PICTURES = (
+    "Manually_Annotated_Images",
+    "Manually_Annotated",
+    "Manually_Annotated/Manually_Annotated_Images",
+    "images",
+)
 _MAX_NPY = 4096
 _HEADER = re.compile(
     rb"\x93NUMPY..{2,4}?\{'descr': '(?P<kind>[<|](?:U[1-9]\d?|S[1-9]\d?|[fi][48]|[iu]1))', "
