@@ -1,6 +1,7 @@
 """A check counts what is in a set and what is wrong with it, and shows nobody's name."""
 
 import hashlib
+import subprocess
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -56,6 +57,14 @@ def test_hashes_are_those_of_sha256sum(root: Path) -> None:
     for line in lines:
         digest, name = line.split("  ")
         assert digest == hashlib.sha256((root / name).read_bytes()).hexdigest()
+
+
+def test_sha256sum_reads_the_hashes_also_of_odd_names(tmp_path: Path) -> None:
+    root = put(tmp_path / "set", {"a\nb.jpg": picture(1), "c\\d é.jpg": picture(2)})
+    with (tmp_path / "sums").open("wb") as out:
+        check_source(root, hashes_to=out)
+    words = ["sha256sum", "--check", "--strict", str(tmp_path / "sums")]
+    assert subprocess.run(words, cwd=root, capture_output=True).returncode == 0
 
 
 def test_the_same_bytes_under_two_names_are_found_by_hashing(root: Path) -> None:

@@ -204,11 +204,19 @@ def _hash(
             if not is_new(medium.name.encode(), files):
                 continue
             digest = sha256_of_file(medium.path)
-            out.write(f"{digest}  {medium.name}\n".encode())
+            out.write(_hash_line(digest, medium.name))
             if not is_new(digest.encode(), contents):
                 problems.add("duplicate_content", record.origin, path=medium.path)
             on_file(len(files))
     return len(files)
+
+
+def _hash_line(digest: str, name: str) -> bytes:
+    """Return a line as `sha256sum` writes it: a name with a line end in it is escaped."""
+    if "\\" in name or "\n" in name:
+        escaped = name.replace("\\", "\\\\").replace("\n", "\\n")
+        return f"\\{digest}  {escaped}\n".encode()
+    return f"{digest}  {name}\n".encode()
 
 
 def _hash_of_list(path: Path, *, whole: bool) -> str:
