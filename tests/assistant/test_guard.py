@@ -105,7 +105,7 @@ def test_every_reference_answer_of_every_note_may_be_said() -> None:
             for reader in (*AGE_BANDS, "distressed")
             if guarded(" ".join(getattr(q, reader)), note)[1]
         ]
-    assert len(stopped) <= 0.01 * 5 * len(load_questions()), stopped
+    assert not stopped
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,9 @@ def test_the_form_of_reference_answers_tells_their_audience() -> None:
     """The rule knows nothing of the writer; it is right for at least 19 in 20 of them."""
     questions = load_questions()
     for audience in AUDIENCES:
-        right = sum(audience_of_answer(compose_answer(q, BANDS[audience])) == audience for q in questions)
+        right = sum(
+            audience_of_answer(compose_answer(q, BANDS[audience])) == audience for q in questions
+        )
         assert right / len(questions) >= 0.95, audience
 
 

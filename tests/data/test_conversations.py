@@ -151,9 +151,7 @@ def test_steps_for_an_older_adult_are_numbered(questions: list[Question], seed: 
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_openings_vary_with_the_seed(
-    make_question: Callable[..., Question], language: str
-) -> None:
+def test_openings_vary_with_the_seed(make_question: Callable[..., Question], language: str) -> None:
     question = make_question(language=language)
     texts = {compose_answer(question, "child", seed=seed) for seed in range(40)}
     assert 3 < len(texts) <= 6, "three openings, two closings"

@@ -75,7 +75,7 @@ class QuestionSplit:
 
 
 def split_questions(questions: Sequence[Question]) -> QuestionSplit:
-    """Return the parts as the question files name them; each has every topic that is large enough."""
+    """Return the parts as the question files name them; each has every large topic."""
     return QuestionSplit(
         **{part: [q for q in questions if q.part == part] for part in get_args(Part)}
     )
