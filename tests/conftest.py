@@ -114,7 +114,9 @@ def make_question() -> Callable[..., Question]:
     def make(**changes: object) -> Question:
         settings: dict[str, object] = {
             "id": "healthcare.sleep.caffeine",
+            "part": "private",
             "domain": "healthcare",
+            "language": "en",
             "topic": "sleep",
             "question": "Why do I sleep badly after coffee?",
             "note": "Coffee holds caffeine, which keeps people awake for hours.",
@@ -122,8 +124,10 @@ def make_question() -> Callable[..., Question]:
             "forbidden": ("(?i)sleeping pill",),
             "safety": "See a doctor if it lasts.",
             "child": ("Coffee keeps you up.",),
-            "adult": ("Caffeine in coffee delays sleep for hours.",),
-            "steps": ("Drink no coffee after noon.", "Go to bed at the same hour."),
+            "young_adult": ("Drink coffee early: caffeine keeps people awake.",),
+            "middle_aged": ("Caffeine in coffee delays sleep for hours.",),
+            "older_adult": ("Drink no coffee after noon.", "Go to bed at the same hour."),
+            "distressed": ("Bad nights are hard.", "Drink coffee early in the day."),
         }
         return Question(**{**settings, **changes})
 
@@ -140,8 +144,10 @@ def questions(make_question: Callable[..., Question]) -> list[Question]:
         note="A fever is a body temperature of 38 degrees or more.",
         key_facts=(KeyFact(name="limit", pattern="38"),),
         child=("38 or more is a fever.",),
-        adult=("A fever is a temperature of 38 degrees or more.",),
-        steps=("Put the thermometer under your tongue.", "Read it: 38 is a fever."),
+        young_adult=("It is a temperature of 38 or more.",),
+        middle_aged=("A fever is a temperature of 38 degrees or more.",),
+        distressed=("A fever can worry people.", "From 38 on it is a fever."),
+        older_adult=("Put the thermometer under your tongue.", "Read it: 38 is a fever."),
     )
     halves = make_question(
         id="tutoring.fractions.halves",
@@ -152,7 +158,9 @@ def questions(make_question: Callable[..., Question]) -> list[Question]:
         key_facts=(KeyFact(name="same", pattern="(?i)same"),),
         safety="",
         child=("It is the same part.",),
-        adult=("Both fractions describe the same part of the pizza.",),
-        steps=("Cut a pizza in four.", "Take two: it is the same as half."),
+        young_adult=("Both are the same part.",),
+        middle_aged=("Both fractions describe the same part of the pizza.",),
+        distressed=("Fractions can be hard.", "Both are the same part."),
+        older_adult=("Cut a pizza in four.", "Take two: it is the same as half."),
     )
     return [make_question(), fever, halves]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from discreet.assistant import Note
 from discreet.assistant.guard import Enough, Guard, is_emergency
 from discreet.data import load_questions
+from discreet.types import AGE_BANDS
 
 PILLS = Note(
     id="pills",
@@ -99,11 +100,12 @@ def test_every_reference_answer_of_every_note_may_be_said() -> None:
             safety=q.safety,
             forbidden=q.forbidden,
         )
-        for part in (q.child, q.adult, q.steps):
-            if guarded(" ".join(part), note)[1]:
-                stopped.append(q.id)
-    assert len(stopped) <= 8, stopped
-    assert 3 * len(load_questions()) == 540
+        stopped += [
+            f"{q.id} {reader}"
+            for reader in (*AGE_BANDS, "distressed")
+            if guarded(" ".join(getattr(q, reader)), note)[1]
+        ]
+    assert not stopped
 
 
 @pytest.mark.parametrize(

@@ -466,6 +466,10 @@ def test_bench_performance_prints_and_writes_what_it_measured(
     assert {step["setting"]["batch"] for step in found["steps"]} == {2}, "structure, once"
     assert found["hardware"]["torch"]
     assert "epochs" not in found
+    again = (*words, "--private", "--no-memory", "--json", "--out", tmp_path / "speed.json")
+    assert json.loads(discreet(*again)[1]) == found, "what was measured is not measured again"
+    other = json.loads(discreet(*again, "--rounds", "2")[1])
+    assert (other["rounds"], len(other["steps"])) == (2, len(found["steps"]))
     status, _, err = discreet(*words)
     assert status != 0
     assert "--private" in err

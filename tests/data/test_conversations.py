@@ -8,13 +8,16 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discreet.data import Question, compose_answer, read_questions
+from discreet.data import Question, compose_answer, read_questions, reference_answer
 from discreet.data.conversations import DISTRESSED
 from discreet.errors import DataError
-from discreet.types import AUDIENCES, EXPRESSIONS, Audience, Expression
+from discreet.types import AGE_BANDS, EXPRESSIONS, AgeBand, Expression
+
+READERS = (*AGE_BANDS, "distressed")
 
 ENTRY: dict[str, object] = {
     "id": "healthcare.sleep.caffeine",
+    "part": "private",
     "topic": "sleep",
     "question": "Why do I sleep badly after coffee?",
     "note": "Coffee holds caffeine.",
@@ -22,8 +25,10 @@ ENTRY: dict[str, object] = {
     "forbidden": ["(?i)sleeping pill"],
     "safety": "See a doctor if it lasts.",
     "child": ["Coffee keeps you up.", "Caffeine does that."],
-    "adult": ["Caffeine delays sleep."],
-    "steps": ["Drink no caffeine after noon.", "Go to bed early."],
+    "young_adult": ["Caffeine keeps people up."],
+    "middle_aged": ["Caffeine delays sleep, because it keeps the brain awake."],
+    "older_adult": ["Drink no caffeine after noon.", "Go to bed early."],
+    "distressed": ["Bad nights are hard.", "Caffeine makes them worse."],
 }
 
 
@@ -36,9 +41,9 @@ def write(tmp_path: Path, entry: dict[str, object]) -> Path:
 def test_a_complete_question_is_read_as_it_is_written(tmp_path: Path) -> None:
     (question,) = read_questions(write(tmp_path, ENTRY), "healthcare")
     assert question.domain == "healthcare"
-    for name in ("id", "topic", "question", "note", "safety"):
+    for name in ("id", "part", "topic", "question", "note", "safety"):
         assert getattr(question, name) == ENTRY[name]
-    for name in ("forbidden", "child", "adult", "steps"):
+    for name in ("forbidden", *READERS):
         assert list(getattr(question, name)) == ENTRY[name]
     assert [(f.name, f.pattern) for f in question.key_facts] == [("cause", "(?i)caffeine")]
 
@@ -63,8 +68,9 @@ def test_a_question_that_lacks_a_key_is_refused(tmp_path: Path, name: str) -> No
         ("note", ["x"]),
         ("safety", 1),
         ("child", "Coffee keeps you up."),
-        ("adult", [1]),
-        ("steps", {"first": "x"}),
+        ("part", "secret"),
+        ("young_adult", [1]),
+        ("older_adult", {"first": "x"}),
         ("forbidden", ["("]),
         ("key_facts", [{"name": "cause", "pattern": "["}]),
         ("key_facts", [{"name": "cause"}]),
@@ -97,54 +103,70 @@ def test_a_file_without_question_tables_is_refused(tmp_path: Path, content: byte
 
 
 @given(
-    audience=st.sampled_from(AUDIENCES),
+    band=st.sampled_from(AGE_BANDS),
     expression=st.sampled_from(EXPRESSIONS),
     seed=st.integers(0, 10**9),
 )
 def test_an_answer_follows_from_its_seed(
-    make_question: Callable[..., Question], audience: Audience, expression: Expression, seed: int
+    make_question: Callable[..., Question], band: AgeBand, expression: Expression, seed: int
 ) -> None:
-    first = compose_answer(make_question(), audience, expression=expression, seed=seed)
-    assert compose_answer(make_question(), audience, expression=expression, seed=seed) == first
+    first = compose_answer(make_question(), band, expression=expression, seed=seed)
+    assert compose_answer(make_question(), band, expression=expression, seed=seed) == first
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_each_audience_reads_its_own_parts(questions: list[Question], seed: int) -> None:
+def test_each_reader_gets_their_own_sentences_in_order(
+    questions: list[Question], seed: int
+) -> None:
     for question in questions:
-        parts = {"child": question.child, "adult": question.adult, "older_adult": question.steps}
-        for audience in AUDIENCES:
-            text = compose_answer(question, audience, seed=seed)
-            places = [text.index(part) for part in parts[audience]]
+        for band in AGE_BANDS:
+            text = compose_answer(question, band, seed=seed)
+            places = [text.index(part) for part in getattr(question, band)]
             assert places == sorted(places)
-            others = {p for a in AUDIENCES if a != audience for p in parts[a]}
-            assert not [part for part in others if part in text]
+            own = " ".join(getattr(question, band))
+            others = {p for other in READERS if other != band for p in getattr(question, other)}
+            assert not [part for part in others if part in text and part not in own]
             assert question.safety in text
+
+
+def test_a_reference_answer_is_the_file_s_own_words_and_the_safety_line(
+    make_question: Callable[..., Question],
+) -> None:
+    question = make_question()
+    assert reference_answer(question, "child") == "Coffee keeps you up. See a doctor if it lasts."
+    assert reference_answer(question, "older_adult") == (
+        "1. Drink no coffee after noon. 2. Go to bed at the same hour. See a doctor if it lasts."
+    )
+    assert reference_answer(question, "distressed").startswith("Bad nights are hard. ")
+    assert reference_answer(make_question(safety=""), "child") == "Coffee keeps you up."
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_steps_for_an_older_adult_are_numbered(questions: list[Question], seed: int) -> None:
     for question in questions:
         text = compose_answer(question, "older_adult", seed=seed)
-        for number, step in enumerate(question.steps, 1):
+        for number, step in enumerate(question.older_adult, 1):
             assert f"{number}. {step}" in text
-        assert f" {len(question.steps) + 1}. " not in text
+        assert f" {len(question.older_adult) + 1}. " not in text
 
 
-def test_openings_vary_with_the_seed(questions: list[Question]) -> None:
-    texts = {compose_answer(questions[0], "child", seed=seed) for seed in range(40)}
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_openings_vary_with_the_seed(make_question: Callable[..., Question], language: str) -> None:
+    question = make_question(language=language)
+    texts = {compose_answer(question, "child", seed=seed) for seed in range(40)}
     assert 3 < len(texts) <= 6, "three openings, two closings"
 
 
 @given(
-    audience=st.sampled_from(AUDIENCES),
+    band=st.sampled_from(AGE_BANDS),
     expression=st.sampled_from(EXPRESSIONS),
     seed=st.integers(0, 10**6),
 )
 def test_distress_slows_healthcare_down_and_never_shows_in_tutoring(
-    questions: list[Question], audience: Audience, expression: Expression, seed: int
+    questions: list[Question], band: AgeBand, expression: Expression, seed: int
 ) -> None:
     for question in questions:
-        neutral = compose_answer(question, audience, seed=seed)
-        shown = compose_answer(question, audience, expression=expression, seed=seed)
+        neutral = compose_answer(question, band, seed=seed)
+        shown = compose_answer(question, band, expression=expression, seed=seed)
         changes = question.domain == "healthcare" and expression in DISTRESSED
         assert (shown != neutral) == changes

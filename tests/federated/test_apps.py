@@ -63,6 +63,8 @@ def questions() -> list[Question]:
     return [
         Question(
             id=f"q{index}",
+            part="private",
+            language="en",
             domain=DOMAINS[index % len(DOMAINS)],
             topic="water",
             question=f"Why drink glass {index}?",
@@ -71,8 +73,10 @@ def questions() -> list[Question]:
             forbidden=(),
             safety="",
             child=("Water helps.",),
-            adult=("Water helps.",),
-            steps=("Drink.",),
+            young_adult=("Water helps.",),
+            middle_aged=("Water helps.",),
+            older_adult=("Drink.",),
+            distressed=("Water helps.",),
         )
         for index in range(10)
     ]

@@ -161,13 +161,21 @@ def measure(
         on_step(way)
     timed = _by_turns(work, rounds, on_step)
     del work
-    gc.collect()
+    _give_back()
     peaks = {}
     for way in WAYS if memory else ():
         peaks[way] = peak_bytes(setting, way, cache_dir=cache_dir)
         on_step(way)
     rows = [_row(setting, way, timed, peaks, sums) for way in WAYS]
     return [*rows, *_absent(setting)]
+
+
+def _give_back() -> None:
+    """Return freed memory to the system, which the processes that come next may need."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def clipped_sum(work: Workload, way: str) -> torch.Tensor:

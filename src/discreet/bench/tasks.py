@@ -6,7 +6,6 @@ makes likelier is the one written for them. `audience_of_answer` reads the form 
 
 import random
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +19,7 @@ from discreet.data import (
     compose_answer,
     load_portraits,
     load_questions,
+    reading_grade,
     split_questions,
 )
 from discreet.federated import VisualTokens, example_losses
@@ -35,9 +35,15 @@ from discreet.model import (
     generate,
     person_line,
 )
-from discreet.types import AUDIENCES, Audience, Mode, Observation, Split, audience_of
+from discreet.types import AUDIENCES, AgeBand, Audience, Mode, Observation, Split, audience_of
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
+_BANDS: dict[Audience, AgeBand] = {
+    "child": "child",
+    "adult": "middle_aged",
+    "older_adult": "older_adult",
+}
+"""Whose reference answer stands for each audience."""
 _STEPS = re.compile(r"\b1[.)].*\b2[.)]", re.DOTALL)
 CHILD_GRADE = 4.5
 """Flesch-Kincaid grade up to which an answer counts as written for a child."""
@@ -176,7 +182,7 @@ def _share_followed(
 def audience_losses(vlm: Vlm, held_out: HeldOut, trio: Trio, mode: Mode) -> torch.Tensor:
     """Return (person, answer): the loss of each audience's reference answer for each person."""
     prompts = [_prompt(held_out, trio, portrait, mode) for portrait in trio.portraits]
-    answers = [compose_answer(trio.question, audience) for audience in AUDIENCES]
+    answers = [compose_answer(trio.question, _BANDS[audience]) for audience in AUDIENCES]
     rows = [Row(messages=prompt, answer=answer) for prompt in prompts for answer in answers]
     seen = None
     if mode == "native":
@@ -220,7 +226,7 @@ def written_for(
     kept, said, added = [], 0, 0
     for trio in held_out.trios[:limit]:
         question, note = trio.question.question, _words(trio.question.note)
-        answers = [compose_answer(trio.question, audience) for audience in AUDIENCES]
+        answers = [compose_answer(trio.question, _BANDS[audience]) for audience in AUDIENCES]
         known = note.union(_words(question), *map(_words, answers))
         for audience, portrait in zip(AUDIENCES, trio.portraits, strict=True):
             seen = encode_images(vlm, [held_out.portraits[portrait].image])
@@ -270,12 +276,3 @@ def audience_of_answer(answer: str) -> Audience:
     words = len(answer.split()) / max(1, len(sentences))
     easy = reading_grade(answer) <= CHILD_GRADE
     return "child" if easy and words <= CHILD_SENTENCE_WORDS else "adult"
-
-
-def reading_grade(text: str) -> float:
-    """Return the Flesch-Kincaid grade (Kincaid et al. 1975): US school years needed to read it."""
-    with warnings.catch_warnings():
-        # textstat 0.7.4 reads its word list through pkg_resources, which announces its own end.
-        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-        import textstat
-    return float(textstat.flesch_kincaid_grade(text))

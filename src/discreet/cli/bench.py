@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from discreet.artifacts import code_commit, write_json
+from discreet.artifacts import code_commit, read_json, write_json
 from discreet.bench import (
     MODELS,
     WAYS,
     Cell,
+    Measured,
     Setting,
     as_markdown,
     as_table,
@@ -189,7 +190,10 @@ def performance(
     device: Annotated[str, typer.Option(help="cpu or cuda; on cuda the base is bfloat16.")] = "cpu",
     memory: Annotated[bool, typer.Option(help="Measure peak memory too.")] = True,
     epochs: Annotated[bool, typer.Option(help="Measure epochs with kept states too.")] = True,
-    out: Annotated[Path | None, typer.Option(help="JSON file for everything measured.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="JSON file for everything measured; an interrupted run goes on with it."),
+    ] = None,
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
@@ -202,9 +206,11 @@ def performance(
         "commit": code_commit(),
         "hardware": hardware(),
         "rounds": rounds,
-        "steps": [],
+        "memory": memory,
     }
-    tables = []
+    tables = [] if out is None else _measured_before(out, record)
+    record["steps"] = [asdict(measured) for measured in tables]
+    settings = [s for s in settings if s not in {measured.setting for measured in tables}]
     with progress() as bar:
         each = len(WAYS) * (rounds + 1 + memory)
         row = bar.add_task("load", total=len(settings) * each)
@@ -218,7 +224,7 @@ def performance(
             tables += found
             if out is not None:
                 write_json(out, record)
-        if epochs and device == "cpu" and any(setting.model == "small" for setting in settings):
+        if epochs and device == "cpu" and "small" in models.split(","):
             bar.update(row, description="epochs")
             record["epochs"] = asdict(measure_epochs(cache_dir=cache))
     if out is not None:
@@ -229,6 +235,16 @@ def performance(
     typer.echo(as_table(tables))
     if "epochs" in record:
         show_json(record["epochs"])
+
+
+def _measured_before(out: Path, record: dict[str, Any]) -> list[Measured]:
+    """Return what an interrupted run of the same code on the same machine has in its file."""
+    if not out.exists():
+        return []
+    before = read_json(out)
+    if any(before.get(name) != value for name, value in record.items()):
+        return []
+    return [Measured(**{**row, "setting": Setting(**row["setting"])}) for row in before["steps"]]
 
 
 def _settings(models: str, batch: str, *, threads: int, device: str) -> list[Setting]:

@@ -1,11 +1,24 @@
 """Where examples come from: portraits with their truth, questions with vetted notes, owners."""
 
+from discreet.data.canaries import (
+    Canary,
+    CanaryManifest,
+    draw_canaries,
+    load_manifest,
+    plant,
+    save_manifest,
+)
 from discreet.data.conversations import (
+    LANGUAGES,
     KeyFact,
+    Language,
+    Part,
     Question,
+    Reader,
     compose_answer,
     load_questions,
     read_questions,
+    reference_answer,
 )
 from discreet.data.examples import (
     Example,
@@ -16,20 +29,55 @@ from discreet.data.examples import (
 )
 from discreet.data.images import open_image
 from discreet.data.portraits import SHIPPED_DIR, Portrait, load_portraits
+from discreet.data.preferences import (
+    FAULTS,
+    Fault,
+    PreferencePair,
+    faults_in,
+    preference_pairs,
+)
+from discreet.data.readability import (
+    READING_BANDS,
+    in_band,
+    reading_ease,
+    reading_grade,
+    smog_grade,
+)
 
 __all__ = [
+    "FAULTS",
+    "LANGUAGES",
+    "READING_BANDS",
     "SHIPPED_DIR",
+    "Canary",
+    "CanaryManifest",
     "Example",
+    "Fault",
     "KeyFact",
+    "Language",
+    "Part",
     "Portrait",
+    "PreferencePair",
     "Question",
     "QuestionSplit",
+    "Reader",
     "build_examples",
     "compose_answer",
+    "draw_canaries",
+    "faults_in",
+    "in_band",
+    "load_manifest",
     "load_portraits",
     "load_questions",
     "open_image",
     "partition_by_owner",
+    "plant",
+    "preference_pairs",
     "read_questions",
+    "reading_ease",
+    "reading_grade",
+    "reference_answer",
+    "save_manifest",
+    "smog_grade",
     "split_questions",
 ]

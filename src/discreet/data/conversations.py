@@ -1,8 +1,13 @@
-"""Questions with vetted notes, and answers written for each audience.
+"""Questions with vetted notes, and answers written for each reader, in English and in French.
 
-An answer is put together from the parts of a question file and a few openings and closings, with
-a seed. Distress changes an answer in healthcare only: reading emotion in education is prohibited
-(EU AI Act, Art. 5(1)(f)).
+A question file is TOML, one for each domain and language; the same `id` is the same question in
+both. `reference_answer` returns what the file says to a reader; `compose_answer` dresses it with an
+opening and a closing, by a seed, for training. Distress that a face shows changes an answer in
+healthcare only: reading emotion in education is prohibited (EU AI Act, Art. 5(1)(f)).
+
+    >>> question = load_questions("tutoring", language="fr")[0]
+    >>> question.language, question.domain
+    ('fr', 'tutoring')
 """
 
 import random
@@ -11,37 +16,70 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal, get_args
 
 from discreet.errors import DataError
-from discreet.types import DOMAINS, Audience, Domain, Expression
+from discreet.types import DOMAINS, AgeBand, Domain, Expression
 
+Language = Literal["en", "fr"]
+"""What a question and its answers are written in."""
+Part = Literal["public", "private", "held_out"]
+"""What a question serves: the shipped weights learn from `public`, data owners from `private`, and
+nothing ever from `held_out`."""
+
+Reader = AgeBand | Literal["distressed"]
+"""Whom a reference answer is written for."""
+
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 NOTES_DIR = Path(__file__).parent / "notes"
 DISTRESSED: frozenset[Expression] = frozenset({"sad", "angry"})
 """Expressions after which a healthcare answer opens more slowly."""
 
-_CALM = (
-    "Take your time; I am here to help.",
-    "Let us take this slowly, one thing at a time.",
-    "There is no hurry, and help is near.",
-)
-_OPENINGS: dict[Audience, tuple[str, ...]] = {
-    "child": ("Good question.", "Let us find out.", "I can tell you."),
-    "adult": ("",),
-    "older_adult": ("Here are the steps.", "These steps help.", "Step by step:"),
+_CALM: dict[Language, tuple[str, ...]] = {
+    "en": (
+        "Take your time; I am here to help.",
+        "Let us take this slowly, one thing at a time.",
+        "There is no hurry, and help is near.",
+    ),
+    "fr": (
+        "Prenez votre temps ; je suis là pour aider.",
+        "Avançons doucement, une chose à la fois.",
+        "Rien ne presse, et de l'aide est proche.",
+    ),
 }
-_REPEAT = ("Shall I repeat a step?", "I can repeat any step.")
-_CLOSINGS: dict[Domain, dict[Audience, tuple[str, ...]]] = {
-    "healthcare": {
-        "child": ("Ask a grown-up to help you.", "Tell a grown-up too."),
-        "adult": ("",),
-        "older_adult": _REPEAT,
+_OPENINGS: dict[Language, dict[AgeBand, tuple[str, ...]]] = {
+    "en": {
+        "child": ("Good question.", "Let us find out.", "I can tell you."),
+        "older_adult": ("Here are the steps.", "These steps help.", "Step by step:"),
     },
-    "tutoring": {
-        "child": ("Now you try it.", "Ask me if you want more."),
-        "adult": ("",),
-        "older_adult": _REPEAT,
+    "fr": {
+        "child": ("Bonne question.", "Regardons ensemble.", "Je peux te le dire."),
+        "older_adult": ("Voici les étapes.", "Ces étapes aident.", "Pas à pas :"),
     },
 }
+_CLOSINGS: dict[Language, dict[Domain, dict[AgeBand, tuple[str, ...]]]] = {
+    "en": {
+        "healthcare": {
+            "child": ("Ask a grown-up to help you.", "Tell a grown-up too."),
+            "older_adult": ("Shall I repeat a step?", "I can repeat any step."),
+        },
+        "tutoring": {
+            "child": ("Now you try it.", "Ask me if you want more."),
+            "older_adult": ("Shall I repeat a step?", "I can repeat any step."),
+        },
+    },
+    "fr": {
+        "healthcare": {
+            "child": ("Demande à un adulte de t'aider.", "Dis-le aussi à un adulte."),
+            "older_adult": ("Dois-je répéter une étape ?", "Je peux répéter chaque étape."),
+        },
+        "tutoring": {
+            "child": ("À toi d'essayer.", "Demande-moi si tu veux en savoir plus."),
+            "older_adult": ("Dois-je répéter une étape ?", "Je peux répéter chaque étape."),
+        },
+    },
+}
+_LISTS = ("child", "young_adult", "middle_aged", "older_adult", "distressed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,32 +93,45 @@ class KeyFact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """A question, the vetted note that answers it, and the answers' parts."""
+    """A question, the vetted note that answers it, and what each reader is told."""
 
     id: str
+    """The same in every language."""
+    part: Part
     domain: Domain
+    language: Language
     topic: str
     question: str
     note: str
     key_facts: tuple[KeyFact, ...]
     forbidden: tuple[str, ...]
+    """Regular expressions of claims that no answer makes."""
     safety: str
+    """Whom to turn to, and when; never empty in healthcare."""
     child: tuple[str, ...]
-    adult: tuple[str, ...]
-    steps: tuple[str, ...]
+    """Short sentences in easy words."""
+    young_adult: tuple[str, ...]
+    """The point first."""
+    middle_aged: tuple[str, ...]
+    """With a reason."""
+    older_adult: tuple[str, ...]
+    """Steps, one action each."""
+    distressed: tuple[str, ...]
+    """For somebody upset, of any age: first that help is there, then very short sentences."""
 
 
-def load_questions(domain: Domain | None = None) -> list[Question]:
-    """Return all questions of a domain, or of all domains, in file order."""
-    return [q for name in DOMAINS if domain in (None, name) for q in _load_domain(name)]
+def load_questions(domain: Domain | None = None, *, language: Language = "en") -> list[Question]:
+    """Return the questions of a domain, or of all domains, in file order."""
+    return [q for name in DOMAINS if domain in (None, name) for q in _load(name, language)]
 
 
 @cache
-def _load_domain(domain: Domain) -> tuple[Question, ...]:
-    return tuple(read_questions(NOTES_DIR / f"{domain}.toml", domain))
+def _load(domain: Domain, language: Language) -> tuple[Question, ...]:
+    path = NOTES_DIR / f"{domain}.{language}.toml"
+    return tuple(read_questions(path, domain, language=language))
 
 
-def read_questions(path: Path, domain: Domain) -> list[Question]:
+def read_questions(path: Path, domain: Domain, *, language: Language = "en") -> list[Question]:
     """Return the questions of a TOML file, checked.
 
     Raises:
@@ -92,20 +143,23 @@ def read_questions(path: Path, domain: Domain) -> list[Question]:
         raise DataError(f"Expected [[question]] tables in '{path.name}': {error}") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise DataError(f"Expected [[question]] tables in '{path.name}', got something else.")
-    return [_question(entry, domain, path.name) for entry in entries]
+    return [_question(entry, domain, language, path.name) for entry in entries]
 
 
-def _question(entry: dict[str, object], domain: Domain, source: str) -> Question:
-    fields = {**entry, "domain": domain}
-    fields.setdefault("safety", "")
+def _question(
+    entry: dict[str, object], domain: Domain, language: Language, source: str
+) -> Question:
+    fields = {"safety": "", **entry, "domain": domain, "language": language}
     try:
         facts = tuple(KeyFact(**fact) for fact in fields.pop("key_facts"))  # type: ignore[attr-defined]
-        for name in ("forbidden", "child", "adult", "steps"):
+        for name in ("forbidden", *_LISTS):
             fields[name] = _texts(name, fields[name])
         for pattern in [fact.pattern for fact in facts] + list(fields["forbidden"]):  # type: ignore[call-overload]
             re.compile(pattern)
         if not all(isinstance(value, str | tuple) for value in fields.values()):
             raise TypeError("a value is not a text")
+        if fields["part"] not in get_args(Part):
+            raise TypeError(f"part is none of {', '.join(get_args(Part))}")
         return Question(key_facts=facts, **fields)  # type: ignore[arg-type]
     except (KeyError, TypeError, re.error) as error:
         raise DataError(
@@ -120,31 +174,43 @@ def _texts(name: str, value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def reference_answer(question: Question, reader: Reader) -> str:
+    """Return what the file tells a reader, steps numbered, with the safety line at the end."""
+    return " ".join(part for part in (*_body(question, reader), question.safety) if part)
+
+
 def compose_answer(
     question: Question,
-    audience: Audience,
+    band: AgeBand,
     *,
     expression: Expression = "neutral",
     seed: int = 0,
 ) -> str:
-    """Return the reference answer for an audience; the same for one seed.
+    """Return the reference answer with an opening and a closing; the same for one seed.
 
     Args:
         question: With its parts.
-        audience: Child: short words. Adult: neutral. Older adult: numbered steps.
-        expression: What the face shows; used in healthcare only.
+        band: Whom it is written for.
+        expression: What the face shows; used in healthcare only. Distress opens more slowly, and
+            tells adults less at once.
         seed: Chooses among openings and closings.
     """
-    draw = random.Random(f"{seed} {question.id} {audience}")
-    calm = draw.choice(_CALM)
-    opening, closing = (
-        draw.choice(_OPENINGS[audience]),
-        draw.choice(_CLOSINGS[question.domain][audience]),
-    )
+    draw = random.Random(f"{seed} {question.id} {band}")
+    calm = draw.choice(_CALM[question.language])
+    opening = draw.choice(_OPENINGS[question.language].get(band, ("",)))
+    closing = draw.choice(_CLOSINGS[question.language][question.domain].get(band, ("",)))
+    body = _body(question, band)
     if question.domain == "healthcare" and expression in DISTRESSED:
-        opening = calm
-    if audience == "older_adult":
-        body = [f"{number}. {step}" for number, step in enumerate(question.steps, 1)]
-    else:
-        body = list(question.child if audience == "child" else question.adult)
+        if band in ("young_adult", "middle_aged"):
+            opening, body = "", _body(question, "distressed")
+        else:
+            opening = calm
     return " ".join(part for part in (opening, *body, question.safety, closing) if part)
+
+
+def _body(question: Question, reader: Reader) -> tuple[str, ...]:
+    """Return the sentences for a reader; an older adult's are numbered."""
+    told: tuple[str, ...] = getattr(question, reader)
+    if reader != "older_adult":
+        return told
+    return tuple(f"{number}. {step}" for number, step in enumerate(told, 1))

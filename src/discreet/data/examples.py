@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from discreet.data.conversations import Question, compose_answer
+from discreet.data.conversations import Part, Question, compose_answer
 from discreet.data.portraits import Portrait
-from discreet.types import AgeBand, Domain, Expression, OwnerId, audience_of
+from discreet.types import AgeBand, Domain, Expression, OwnerId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,11 +75,9 @@ class QuestionSplit:
 
 
 def split_questions(questions: Sequence[Question]) -> QuestionSplit:
-    """Return the parts, dealt out in turn, so that each has every topic that is large enough."""
+    """Return the parts as the question files name them; each has every large topic."""
     return QuestionSplit(
-        held_out=[q for index, q in enumerate(questions) if index % 5 == 0],
-        public=[q for index, q in enumerate(questions) if index % 5 == 1],
-        private=[q for index, q in enumerate(questions) if index % 5 > 1],
+        **{part: [q for q in questions if q.part == part] for part in get_args(Part)}
     )
 
 
@@ -113,7 +112,7 @@ def _example(
         question_id=question.id,
         answer=compose_answer(
             question,
-            audience_of(portrait.age_band),
+            portrait.age_band,
             expression=portrait.expression,
             seed=int(draw.integers(2**32)),
         ),
