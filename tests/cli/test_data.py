@@ -235,3 +235,37 @@ def test_the_cost_of_sharing_out_is_measured(
     monkeypatch.setattr(sys, "argv", words)
     main()
     assert "500 rows over 5 owners: peak memory" in capsys.readouterr().out
+
+
+def test_what_ships_is_exported_for_other_tools(discreet: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    sizes = {}
+    for what in ("questions", "answers", "pairs"):
+        status, _, err = discreet("export", what, out, "--language", "fr", "--part", "private")
+        assert status == 0, err
+        found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+        assert {line["part"] for line in found} == {"private"}
+        assert {line["language"] for line in found} == {"fr"}
+        assert len({line["id"] for line in found}) == len(found)
+        sizes[what] = len(found)
+        assert f"{len(found)} lines" in err
+    assert sizes["answers"] == 5 * sizes["questions"]
+    pair = next(line for line in found if line["fault"] == "elderspeak")
+    assert [turn["role"] for turn in pair["prompt"] + pair["chosen"]] == ["user", "assistant"]
+    assert pair["chosen"][0]["content"] in pair["rejected"][0]["content"]
+
+
+def test_exported_pairs_are_conversations_that_check_reads(discreet: Run, tmp_path: Path) -> None:
+    discreet("export", "answers", tmp_path / "answers.jsonl")
+    status, out, err = discreet("check", tmp_path / "answers.jsonl", "--json")
+    assert status == 0, err
+    assert json.loads(out)["layout"] == "chats"
+
+
+@pytest.mark.parametrize(
+    "words", [("poems",), ("pairs", "--language", "de"), ("pairs", "--part", "all")]
+)
+def test_what_does_not_ship_is_named(discreet: Run, tmp_path: Path, words: tuple[str]) -> None:
+    status, _, err = discreet("export", words[0], tmp_path / "x.jsonl", *words[1:])
+    assert status != 0
+    assert "Expected one of" in err

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from discreet.cli.data_check import Layout, Source, bars, check
+from discreet.cli.data_export import export
 from discreet.cli.options import Json, show_json, talk
 from discreet.errors import DataError
 from discreet.sources import (
@@ -155,6 +156,7 @@ def _write_sheet(records: list[Record], sheet: Path, path: Path) -> None:
 
 
 app.command("check")(check)
+app.command("export")(export)
 
 
 @app.command("share")
