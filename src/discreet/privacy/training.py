@@ -52,7 +52,7 @@ from discreet.privacy.opacus_gradients import OpacusGradients
 from discreet.privacy.plan import PrivacyPlan, require_count
 from discreet.privacy.randomness import CounterGenerator
 from discreet.privacy.sampling import draw_as_planned
-from discreet.privacy.users import UserLosses, most_of_one_user, require_names
+from discreet.privacy.users import UserLosses, most_of_one_user
 from discreet.types import OwnerId, PrivacyStatement
 
 Engine = Literal["flat", "grouped", "opacus"]
@@ -299,7 +299,6 @@ def _check_users(plan: PrivacyPlan, num_examples: int, user_of: Sequence[Hashabl
         raise ValueError(
             f"Expected user_of to name the user of each of {num_examples} examples, got {got}."
         )
-    require_names(user_of)
     most = plan.examples_per_user
     assert most is not None
     if plan.sampled == "example" and most_of_one_user(user_of) > most:
