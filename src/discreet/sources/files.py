@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from discreet.errors import RunExists
 from discreet.sources.problems import Origin, Problems
 from discreet.sources.records import Medium
 
@@ -165,6 +166,16 @@ class Folder:
                 elif entry.is_symlink() and not self.holds(Path(entry.path), is_link=True):
                     origin = Origin(file=self.name_of(start))
                     problems.add("outside", origin, path=Path(entry.path))
+
+
+def refuse_existing(out: Path) -> None:
+    """Refuse to write where something is.
+
+    Raises:
+        RunExists: if something is there.
+    """
+    if out.exists():
+        raise RunExists(f"Expected a new path, found '{out.name}' in use. Choose another name.")
 
 
 def relative_parts(name: str) -> list[str] | None:

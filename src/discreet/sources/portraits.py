@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from discreet.data import Portrait
-from discreet.errors import DataError, RunExists
+from discreet.errors import DataError
+from discreet.sources.files import refuse_existing
 from discreet.sources.pictures import look
 from discreet.sources.problems import Problems
 from discreet.sources.records import Record
@@ -99,8 +100,7 @@ def write_portraits(
         RunExists: if something is there.
         DataError: if no record can be a portrait.
     """
-    if out.exists():
-        raise RunExists(f"Expected a new path, found '{out.name}' in use. Choose another name.")
+    refuse_existing(out)
     schema = pa.schema(
         {
             "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from discreet.errors import DataError, RunExists
+from discreet.errors import DataError
+from discreet.sources.files import refuse_existing
 from discreet.sources.problems import Origin
 from discreet.sources.records import Medium, Record, Turn
 from discreet.types import OwnerId
@@ -78,10 +79,8 @@ def write_index(
     Raises:
         RunExists: if something is there.
     """
-    _refuse(out)
-    with tempfile.TemporaryDirectory(prefix=".shares.", dir=_parent(out)) as folder:
-        root, groups = _by_owner(shared, Path(folder), on_row)
-        fresh = Path(folder) / "index.parquet"
+    with _grouped(shared, out, on_row) as (folder, root, groups):
+        fresh = folder / "index.parquet"
         rows: Counter[OwnerId] = Counter()
         with pq.ParquetWriter(fresh, _schema(root)) as writer:
             _write(writer, (line for _, lines in groups for line in lines), rows)
@@ -102,10 +101,8 @@ def write_shards(
     Raises:
         RunExists: if something is there.
     """
-    _refuse(out)
-    with tempfile.TemporaryDirectory(prefix=".shares.", dir=_parent(out)) as folder:
-        root, groups = _by_owner(shared, Path(folder), on_row)
-        fresh = Path(folder) / "shards"
+    with _grouped(shared, out, on_row) as (folder, root, groups):
+        fresh = folder / "shards"
         fresh.mkdir()
         rows: Counter[OwnerId] = Counter()
         for owner, lines in groups:
@@ -148,9 +145,14 @@ def read_shares(
         ) from error
 
 
-def _refuse(out: Path) -> None:
-    if out.exists():
-        raise RunExists(f"Expected a new path, found '{out.name}' in use. Choose another name.")
+@contextmanager
+def _grouped(
+    shared: Iterable[tuple[OwnerId, Record]], out: Path, on_row: OnRow | None
+) -> Iterator[tuple[Path, str, Iterator[tuple[OwnerId, Iterable[bytes]]]]]:
+    """Yield a folder beside `out` that goes again, the set's root, and the rows of each owner."""
+    refuse_existing(out)
+    with tempfile.TemporaryDirectory(prefix=".shares.", dir=_parent(out)) as folder:
+        yield Path(folder), *_by_owner(shared, Path(folder), on_row)
 
 
 def _parent(out: Path) -> Path:

@@ -13,6 +13,7 @@ from discreet.sources.files import Folder
 from discreet.sources.layouts import Reader
 from discreet.sources.lists import read_lines
 from discreet.sources.problems import Problems
+from discreet.sources.readers.pairs import pair_of
 from discreet.sources.records import Record
 
 CATEGORIES = ("upper_body", "lower_body", "dresses")
@@ -47,20 +48,17 @@ def _read(path: Path, problems: Problems) -> Iterator[Record]:
                 if fields:
                     problems.add("row", origin, path=listed)
                 continue
-            prefix = f"{category}/images"
-            person = folder.find(fields[0], origin, problems, prefix=prefix)
-            garment = folder.find(fields[1], origin, problems, prefix=prefix)
-            if person and garment:
-                yield Record(
-                    kind="pair",
-                    media=(
-                        folder.medium(person, "person"),
-                        folder.medium(garment, "garment"),
-                    ),
-                    labels={"category": category, "worn": worn},
-                    split=split,
-                    origin=origin,
-                )
+            pair = pair_of(
+                folder,
+                (f"{category}/images", fields[0]),
+                (f"{category}/images", fields[1]),
+                origin,
+                problems,
+                labels={"category": category, "worn": worn},
+                split=split,
+            )
+            if pair is not None:
+                yield pair
 
 
 def _category(fields: list[str], folder: str) -> str | None:

@@ -11,6 +11,7 @@ from discreet.sources.files import Folder
 from discreet.sources.layouts import Reader
 from discreet.sources.lists import read_lines
 from discreet.sources.problems import Problems
+from discreet.sources.readers.pairs import pair_of
 from discreet.sources.records import Record
 
 _SPLITS = ("train", "test")
@@ -36,19 +37,17 @@ def _read(path: Path, problems: Problems) -> Iterator[Record]:
                 if names:
                     problems.add("row", origin, path=listed)
                 continue
-            person = folder.find(names[0], origin, problems, prefix=f"{split}/image")
-            garment = folder.find(names[1], origin, problems, prefix=f"{split}/cloth")
-            if person and garment:
-                yield Record(
-                    kind="pair",
-                    media=(
-                        folder.medium(person, "person"),
-                        folder.medium(garment, "garment"),
-                    ),
-                    labels={"worn": "same" if names[0] == names[1] else "another"},
-                    split=split,
-                    origin=origin,
-                )
+            pair = pair_of(
+                folder,
+                (f"{split}/image", names[0]),
+                (f"{split}/cloth", names[1]),
+                origin,
+                problems,
+                labels={"worn": "same" if names[0] == names[1] else "another"},
+                split=split,
+            )
+            if pair is not None:
+                yield pair
 
 
 READER = Reader(
