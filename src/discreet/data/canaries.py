@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from discreet.artifacts import write_json
+from discreet.artifacts import read_json, write_json
 from discreet.data.conversations import Language
 from discreet.data.examples import Example
-from discreet.errors import DataError
+from discreet.errors import ArtifactCorrupt, DataError
 
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 _FORMS: dict[Language, tuple[tuple[str, str], ...]] = {
@@ -173,14 +173,14 @@ def load_manifest(path: Path) -> CanaryManifest:
         DataError: if the file is missing, is none, or was changed.
     """
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = read_json(path)
         digest = body.pop("sha256")
         if digest != _digest(body):
             raise ValueError("its hash is another")
         canaries = tuple(Canary(**canary) for canary in body.pop("canaries"))
         places = {name: tuple(indices) for name, indices in body.pop("places").items()}
         return CanaryManifest(canaries=canaries, places=places, **body)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ArtifactCorrupt, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
             f"Expected a manifest of canaries in '{path.name}', could not read it "
             f"({type(error).__name__}). Plant the canaries again."
