@@ -38,6 +38,29 @@ _SEEN = {
     "fr": re.compile(r"(?i)\b(vous avez|tu as) l'air\b|\b(vous semblez|tu sembles|je vois que)\b"),
 }
 
+_FROM_TWO = {
+    "en": "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen",
+    "fr": "deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize",
+}
+_TENS_FROM_TWENTY = {
+    "en": "twenty thirty forty fifty sixty seventy eighty ninety hundred",
+    "fr": "vingt trente quarante cinquante soixante soixante-dix quatre-vingt quatre-vingt-dix "
+    "cent",
+}
+
+
+def numbers(text: str, language: Language) -> set[int]:
+    """Return the numbers of a text, in digits or in words from two upwards."""
+    values = {"thousand" if language == "en" else "mille": 1000}
+    values |= {word: n for n, word in enumerate(_FROM_TWO[language].split(), 2)}
+    values |= {word: 10 * n for n, word in enumerate(_TENS_FROM_TWENTY[language].split(), 2)}
+    word = rf"\b({'|'.join(sorted(values, key=len, reverse=True))})s?\b"
+    return {
+        int(found[0]) if found[0].isdigit() else sum(values[w] for w in re.findall(word, found[0]))
+        for found in re.findall(rf"(\d+|{word}(?:-{word})*)", text.lower())
+    }
+
 
 @pytest.fixture(scope="module", params=[(d, lang) for d in DOMAINS for lang in LANGUAGES], ids=str)
 def shipped(request: pytest.FixtureRequest) -> list[Question]:
@@ -122,6 +145,26 @@ def test_openings_and_closings_claim_nothing_forbidden(shipped: list[Question]) 
 
 def test_no_note_says_what_is_forbidden(shipped: list[Question]) -> None:
     assert not [q.id for q in shipped for p in q.forbidden if re.search(p, q.note)]
+
+
+def test_numbers_are_found_in_digits_and_in_words() -> None:
+    assert numbers("Seven of 10, twenty-five, someone, often", "en") == {7, 10, 25}
+    assert numbers("Quatre-vingt-dix, dix-neuf, vingt-cinq, 200", "fr") == {90, 19, 25, 200}
+    assert numbers("Quatre fois vingt, une dizaine, neuve", "fr") == {4, 20}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_every_number_in_an_answer_is_in_its_note_or_question(
+    shipped: list[Question], reader: Reader
+) -> None:
+    new = [
+        (question.id, sorted(said - known))
+        for question in shipped
+        for said in [numbers(" ".join(getattr(question, reader)), question.language)]
+        for known in [numbers(f"{question.note} {question.question}", question.language)]
+        if not said <= known
+    ]
+    assert not new
 
 
 @pytest.mark.parametrize("reader", READERS)
