@@ -1,6 +1,7 @@
 """Load any vision-language model, adapt it, measure its answers, let it write."""
 
 from discreet.model.base import CACHE_DIR, EMBEDDED, Vlm, load
+from discreet.model.dialogue import encode_dialogue
 from discreet.model.families import (
     FAMILIES,
     PARTS,
@@ -32,7 +33,16 @@ from discreet.model.losses import (
     vision_tokens,
 )
 from discreet.model.prefix import FrozenPrefix
-from discreet.model.prompt import IGNORED, Batch, Row, build_prompt, collate, person_line
+from discreet.model.prompt import (
+    IGNORED,
+    Batch,
+    EncodedRow,
+    Row,
+    build_prompt,
+    collate,
+    pad_rows,
+    person_line,
+)
 from discreet.model.small import (
     IMAGE_TOKEN,
     PROJECTOR_PATH,
@@ -51,6 +61,7 @@ __all__ = [
     "PARTS",
     "PROJECTOR_PATH",
     "Batch",
+    "EncodedRow",
     "Family",
     "FamilyName",
     "FrozenPrefix",
@@ -69,6 +80,7 @@ __all__ = [
     "build_prompt",
     "check_guidance",
     "collate",
+    "encode_dialogue",
     "encode_images",
     "family_of",
     "frozen_adapter_hash",
@@ -79,6 +91,7 @@ __all__ = [
     "load_adapter_state",
     "load_family",
     "load_tower",
+    "pad_rows",
     "person_line",
     "pixel_values",
     "projector_state",

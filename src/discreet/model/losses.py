@@ -55,8 +55,8 @@ def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -
 
     Args:
         batch: Rows as `collate` made them.
-        image_features: (I, image_tokens, hidden_size), in the order of the rows that hold a
-            picture; None if no row does.
+        image_features: (I, image_tokens, hidden_size), in the order of the rows and of the places
+            in them; None if no row holds a picture. A row may hold several.
 
     Raises:
         ValueError: if placeholders and features do not match in number.
@@ -72,21 +72,23 @@ def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -
 def answer_logits(
     vlm: Vlm, batch: Batch, image_features: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits (R, A, V) float32 and labels (R, A) of the last A places, A the longest answer.
+    """Return logits (R, A, V) float32 and labels (R, A) of the last A places of each row.
+
+    A is `answer_width`: all that is labelled lies there, with what stands between several answers.
 
     Arguments and errors are those of `answer_losses`.
     """
     check_images(vlm, batch.input_ids, image_features)
-    answer_width = _answer_width(batch.labels)
+    width = answer_width(batch.labels)
     output = vlm.model(
         input_ids=batch.input_ids,
         attention_mask=batch.attention_mask,
         mm_encoder_outputs=as_encoder_outputs(image_features),
-        logits_to_keep=answer_width + 1,
+        logits_to_keep=width + 1,
         use_cache=False,
     )
     logits = output.logits[:, :-1].float()  # (R, A, V); token t is predicted at t - 1
-    return logits, batch.labels[:, -answer_width:]
+    return logits, batch.labels[:, -width:]
 
 
 def check_images(vlm: Vlm, input_ids: torch.Tensor, features: torch.Tensor | None) -> None:
@@ -116,6 +118,11 @@ def base_of(vlm: Vlm) -> Any:
     return inner if get_base is None else get_base()
 
 
-def _answer_width(labels: torch.Tensor) -> int:
-    """Return the length of the longest answer, in tokens."""
-    return max(1, int((labels != IGNORED).sum(1).max()))
+def answer_width(labels: torch.Tensor) -> int:
+    """Return how many places there are from the first label of any row to the end, at least 1.
+
+    Rows end together. Of rows with one answer it is the length of the longest; where there are
+    several, what was said between them lies inside.
+    """
+    labelled = (labels != IGNORED).any(0).nonzero()
+    return labels.shape[1] - int(labelled[0]) if len(labelled) else 1

@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, pad
 
 from discreet.model.base import Vlm
-from discreet.model.losses import as_encoder_outputs, base_of, check_images
+from discreet.model.losses import answer_width, as_encoder_outputs, base_of, check_images
 from discreet.model.prompt import IGNORED, Batch
 
 _GROWS_WITH_LENGTH = ("dynamic", "longrope")
@@ -86,8 +86,8 @@ class FrozenPrefix:
 
         Args:
             batch: Rows as `collate` made them.
-            image_features: (I, image_tokens, hidden_size), in the order of the rows that hold a
-                picture; None if no row does.
+            image_features: (I, image_tokens, hidden_size), in the order of the rows and of the
+                places in them; None if no row holds a picture.
             keys: One for each row; the same key always comes with the same row and picture.
 
         Raises:
@@ -98,7 +98,7 @@ class FrozenPrefix:
         if len(keys) != len(batch.input_ids):
             raise ValueError(f"Expected {len(batch.input_ids)} keys, one a row, got {len(keys)}.")
         states = self._states(batch, image_features, keys)
-        self._window.width = 1 + int((batch.labels != IGNORED).sum(1).max())
+        self._window.width = 1 + answer_width(batch.labels)
         hidden = self._above(
             inputs_embeds=states, attention_mask=batch.attention_mask, use_cache=False
         ).last_hidden_state
@@ -149,10 +149,10 @@ class FrozenPrefix:
         ids = batch.input_ids
         own = None
         if image_features is not None:
-            pictured = (ids == self._vlm.image_token_id).any(1)
-            wanted = torch.zeros_like(pictured)
+            pictures = (ids == self._vlm.image_token_id).sum(1) // image_features.shape[1]
+            wanted = torch.zeros_like(pictures, dtype=torch.bool)
             wanted[rows] = True
-            own = image_features[wanted[pictured]]
+            own = image_features[wanted.repeat_interleave(pictures)]
         states: torch.Tensor = self._below(
             input_ids=ids[rows],
             attention_mask=batch.attention_mask[rows],

@@ -11,7 +11,7 @@ One prompt serves training and use: a note with the facts, the question, and the
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -79,6 +79,20 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedRow:
+    """A row as ids, and which of them are to be learnt."""
+
+    input_ids: torch.Tensor = field(repr=False)
+    """(T,) int32, one placeholder for each visual token."""
+    is_answer: torch.Tensor = field(repr=False)
+    """(T,) bool, true on answers and the tokens that end them."""
+
+    def __len__(self) -> int:
+        """Return how many tokens it has, T."""
+        return len(self.input_ids)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """Rows as tensors, padded on the left so that all answers end together."""
 
@@ -92,10 +106,23 @@ class Batch:
 
 def encode_prompt(vlm: Vlm, messages: list[dict[str, str]]) -> list[int]:
     """Return the ids up to where the answer starts, one placeholder per visual token."""
-    text = vlm.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    text = text.replace(IMAGE_TOKEN, IMAGE_TOKEN * vlm.image_tokens)
+    text = render(vlm, messages, opens_answer=True)
     ids: list[int] = vlm.tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
+
+
+def render(vlm: Vlm, messages: list[dict[str, str]], *, opens_answer: bool) -> str:
+    """Return messages in the base's chat template, `IMAGE_TOKEN` once for each visual token.
+
+    Args:
+        vlm: Whose template it is.
+        messages: `role` and `content` of each.
+        opens_answer: End where the model begins to answer.
+    """
+    text: str = vlm.tokenizer.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=opens_answer
+    )
+    return text.replace(IMAGE_TOKEN, IMAGE_TOKEN * vlm.image_tokens)
 
 
 def collate(vlm: Vlm, rows: Sequence[Row]) -> Batch:
@@ -104,20 +131,33 @@ def collate(vlm: Vlm, rows: Sequence[Row]) -> Batch:
     Raises:
         ValueError: if there is no row; an empty batch has no shape.
     """
+    return pad_rows(vlm, [_encode_row(vlm, row) for row in rows])
+
+
+def pad_rows(vlm: Vlm, rows: Sequence[EncodedRow]) -> Batch:
+    """Return a batch of rows that were encoded before.
+
+    Raises:
+        ValueError: if there is no row; an empty batch has no shape.
+    """
     if not rows:
         raise ValueError("Expected at least one row, got none. Skip the forward pass instead.")
-    prompts = [encode_prompt(vlm, row.messages) for row in rows]
-    answers = [_encode_answer(vlm, row.answer) for row in rows]
-    width = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
+    width = max(map(len, rows))
     ids = torch.full((len(rows), width), int(vlm.tokenizer.pad_token_id))
     mask = torch.zeros_like(ids)
     labels = torch.full_like(ids, IGNORED)
-    for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
-        both = torch.tensor(prompt + answer)
-        ids[row, width - len(both) :] = both
-        mask[row, width - len(both) :] = 1
-        labels[row, width - len(answer) :] = both[len(prompt) :]
+    for place, row in enumerate(rows):
+        own = row.input_ids.long()
+        ids[place, width - len(row) :] = own
+        mask[place, width - len(row) :] = 1
+        labels[place, width - len(row) :] = own.where(row.is_answer, IGNORED)
     return Batch(input_ids=ids, attention_mask=mask, labels=labels)
+
+
+def _encode_row(vlm: Vlm, row: Row) -> EncodedRow:
+    prompt, answer = encode_prompt(vlm, row.messages), _encode_answer(vlm, row.answer)
+    ids = torch.tensor(prompt + answer, dtype=torch.int32)
+    return EncodedRow(input_ids=ids, is_answer=torch.arange(len(ids)) >= len(prompt))
 
 
 def _encode_answer(vlm: Vlm, answer: str) -> list[int]:

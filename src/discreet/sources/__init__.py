@@ -29,6 +29,7 @@ from discreet.sources.readers import READERS
 from discreet.sources.records import Medium, Record, Turn
 from discreet.sources.shares import Shares, read_shares, write_index, write_shards
 from discreet.sources.source import find_reader, read_source
+from discreet.sources.trainable import holds_shares, owners_in
 from discreet.sources.trial import Sharing, measure_sharing
 
 __all__ = [
@@ -60,9 +61,11 @@ __all__ = [
     "contact_sheet",
     "find_reader",
     "gaps_of",
+    "holds_shares",
     "manifest_of",
     "measure_sharing",
     "open_points",
+    "owners_in",
     "partition",
     "portrait_of",
     "read_manifest",

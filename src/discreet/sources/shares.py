@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
@@ -123,7 +123,7 @@ def read_shares(
         root: Folder of the data set, if it lies elsewhere now.
 
     Raises:
-        DataError: if it is no such file.
+        DataError: if it is no such file, or if it names a file outside the data set.
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -293,7 +293,7 @@ def _record(row: Row, root: Path) -> Record:
         media=tuple(
             Medium(
                 role=medium["role"],
-                path=root / medium["name"],
+                path=_inside(root, medium["name"]),
                 root=root,
                 row=medium["row"],
                 column=medium["column"],
@@ -309,6 +309,16 @@ def _record(row: Row, root: Path) -> Record:
         split=row["split"],
         origin=Origin(file=row["file"], line=row["line"]),
     )
+
+
+def _inside(root: Path, name: str) -> Path:
+    """Return where a file of the set lies; a table may have been written by anybody."""
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        raise DataError(
+            "Expected names of files inside the data set, got one that leads out of it. Share the "
+            "set out again."
+        )
+    return root / name
 
 
 def _may_hold(file: pq.ParquetFile, group: int, owner: OwnerId | None) -> bool:

@@ -1,0 +1,61 @@
+"""Tell shares from portraits, the two kinds of file that `discreet train --data` reads.
+
+Told by the names of columns alone; no row is read but the owners'.
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from discreet.errors import DataError
+from discreet.sources.shares import COLUMNS
+from discreet.types import OwnerId
+
+_OF_SHARES = frozenset({"owner", "media", "turns"})
+_OF_PORTRAITS = frozenset({"image", "age_band", "expression"})
+
+
+def holds_shares(path: Path) -> bool:
+    """Return whether a file holds shares; False for what else it may be, a damaged file included.
+
+    Raises:
+        DataError: if it has columns of shares and of portraits, or lacks some of shares.
+    """
+    names = _column_names(path)
+    if not _OF_SHARES <= names:
+        return False
+    if both := sorted(names & _OF_PORTRAITS):
+        raise DataError(
+            f"Expected shares or portraits in '{path.name}', got columns of both: also "
+            f"{', '.join(both)}. Write two files: what an example is has to be the same for all."
+        )
+    if missing := [name for name in COLUMNS if name not in names]:
+        raise DataError(
+            f"Expected the columns of shares in '{path.name}', missing: {', '.join(missing)}. "
+            "Write it with `discreet data share`."
+        )
+    return True
+
+
+def owners_in(path: Path) -> list[OwnerId]:
+    """Return who has something in a file of shares, `owner-2` before `owner-10`.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        found = pq.read_table(path, columns=["owner"]).column("owner").unique().to_pylist()
+        return [OwnerId(name) for name in sorted(found, key=lambda name: (len(name), name))]
+    except (OSError, pa.ArrowException, UnicodeDecodeError, TypeError) as error:
+        raise DataError(
+            f"Expected shares in '{path.name}', could not read it ({type(error).__name__}). Share "
+            "the set out again."
+        ) from error
+
+
+def _column_names(path: Path) -> frozenset[str]:
+    try:
+        return frozenset(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException, ValueError):
+        return frozenset()
