@@ -11,9 +11,9 @@ from discreet.federated import AssistantTask, TrainConfig, client_app
 
 
 @lru_cache(maxsize=1)
-def resident_task(config: TrainConfig, data: Path | None) -> AssistantTask:
+def resident_task(config: TrainConfig, data: Path | None, root: Path | None) -> AssistantTask:
     """Return the task; one base model stays loaded in a process."""
-    return AssistantTask.build(config, data)
+    return AssistantTask.build(config, data, root=root)
 
 
 app = client_app(resident_task)

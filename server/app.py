@@ -18,7 +18,7 @@ from discreet.federated import (
 )
 
 
-def build_task(config: TrainConfig, data: Path | None) -> AssistantTask:
+def build_task(config: TrainConfig, data: Path | None, root: Path | None) -> AssistantTask:
     """Return the task, of which the server needs the first adapter and the writer of files."""
     return AssistantTask.without_data(config)
 

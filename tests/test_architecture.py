@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "perception": BASE | {"model"},
     "privacy": BASE | {"data", "model"},
     "recipes": BASE | {"data", "model", "perception", "privacy"},
-    "federated": BASE | {"data", "model", "privacy", "registry"},
+    "federated": BASE | {"data", "model", "privacy", "registry", "sources"},
     "assistant": BASE | {"model", "perception", "registry"},
     "audit": BASE | {"data", "model", "perception", "registry"},
     "bench": BASE

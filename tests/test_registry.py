@@ -81,9 +81,15 @@ def test_a_card_has_the_parts_the_design_names(tmp_path: Path) -> None:
     assert raw["base"] == {"name": "small", "sha256": BASE}
     assert raw["privacy"]["worst"]["epsilon"] == 4.5
     assert set(raw["privacy"]["worst"]) == {"epsilon", "delta", "unit", "neighbouring_relation"}
-    assert raw["data"] == {"licence": "CC0-1.0"}
+    assert raw["data"] == {"licence": "CC0-1.0", "examples": "portraits"}
     assert raw["format"] == 2
     assert raw["randomness"] == "AES-256-CTR, key from the operating system"
+
+
+def test_a_card_of_before_there_were_conversations_is_of_portraits(tmp_path: Path) -> None:
+    run = shelve(tmp_path, "old")
+    spoil(run, lambda raw: raw["data"].pop("examples"))
+    assert read_card(run).examples == "portraits"
 
 
 def test_without_owners_there_is_no_guarantee(tmp_path: Path) -> None:

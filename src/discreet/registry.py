@@ -42,7 +42,7 @@ _KEYS: dict[str, frozenset[str]] = {
     | {"seed", "rounds_done", "reproducible", "randomness", "created"},
     "base": frozenset({"name", "sha256"}),
     "privacy": frozenset({"per_owner", "worst"}),
-    "data": frozenset({"licence"}),
+    "data": frozenset({"licence", "examples"}),
 }
 _STATEMENT = frozenset({"epsilon", "delta", "unit", "neighbouring_relation"})
 
@@ -71,6 +71,8 @@ class AdapterCard:
     """Rounds that are in it."""
     reproducible: bool
     """Whether whoever knows the seed can remove the noise."""
+    examples: str = "portraits"
+    """What one private example is, the unit where no user is: `portraits` or `conversations`."""
     commit: str | None = None
     """Commit of the code, if it is known."""
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -101,7 +103,7 @@ class AdapterCard:
                 "per_owner": {owner: asdict(spent) for owner, spent in self.per_owner.items()},
                 "worst": asdict(self.worst) if self.worst else None,
             },
-            "data": {"licence": self.data_licence},
+            "data": {"licence": self.data_licence, "examples": self.examples},
             "commit": self.commit,
             "seed": self.seed,
             "rounds_done": self.rounds_done,
@@ -120,8 +122,9 @@ class AdapterCard:
         if not isinstance(raw, Mapping) or raw.get("format") != FORMAT:
             raise ValueError(f"Expected a card of format {FORMAT}. Install the version it needs.")
         _check_keys("card", raw, _KEYS[""])
-        for part in ("base", "privacy", "data"):
-            _check_keys(part, raw[part], _KEYS[part])
+        data = {"examples": "portraits", **_part("data", raw["data"])}  # older cards do not say
+        for part, found in (("base", raw["base"]), ("privacy", raw["privacy"]), ("data", data)):
+            _check_keys(part, found, _KEYS[part])
         owners = _part("per_owner", raw["privacy"]["per_owner"])
         card = cls(
             run=_typed(raw, "run", str),
@@ -130,7 +133,8 @@ class AdapterCard:
             adapter_sha256=_typed(raw, "adapter_sha256", str),
             lora=_typed(raw, "lora", dict),
             per_owner={owner: _statement(spent) for owner, spent in owners.items()},
-            data_licence=_typed(raw["data"], "licence", str),
+            data_licence=_typed(data, "licence", str),
+            examples=_typed(data, "examples", str),
             commit=None if raw["commit"] is None else _typed(raw, "commit", str),
             seed=_typed(raw, "seed", int),
             rounds_done=_typed(raw, "rounds_done", int),

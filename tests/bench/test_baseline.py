@@ -25,17 +25,18 @@ def test_it_is_the_mean_over_owners_of_adam_on_the_same_poisson_batches() -> Non
     state = {name: torch.zeros_like(value) for name, value in found.items()}
     for server_round in (1, 2):
         local = []
-        for owner, examples in task.owned.items():
+        for owner, lessons in task.owned.items():
             load_adapter_state(task.vlm, state)
             weights = list(adapter_parameters(task.vlm).values())
             adam = torch.optim.Adam(weights, lr=LEARNING_RATE)
             chance = draw_generators(PLAN, owner=owner, server_round=server_round)
-            draw = poisson(len(examples), PLAN.sample_rate, chance.sampling)
+            draw = poisson(len(lessons), PLAN.sample_rate, chance.sampling)
             for _ in range(2):
                 adam.zero_grad()
                 total = torch.zeros((), requires_grad=True)
                 for index in draw():
-                    both = example_losses(task.vlm, task.visual, [examples[index]])
+                    own = [lessons.examples[index]]
+                    both = example_losses(task.vlm, lessons.visual, own)
                     total = total + (both[0] + both[1]).sum() / 2
                 gradients = torch.autograd.grad(total / 5, weights, allow_unused=True)
                 for weight, gradient in zip(weights, gradients, strict=True):

@@ -87,7 +87,7 @@ def test_two_clinics_train_the_tiny_model_and_the_server_shelves_it(
 ) -> None:
     write_people(tmp_path / "shipped" / "train.parquet", seed=0)
     monkeypatch.setattr("discreet.data.portraits.SHIPPED_DIR", tmp_path / "shipped")
-    monkeypatch.setattr("discreet.federated.task.load_questions", questions)
+    monkeypatch.setattr("discreet.federated.portraits.load_questions", questions)
     monkeypatch.syspath_prepend(ROOT)
     client, server = import_module("clients.app"), import_module("server.app")
     plan = TrainConfig(

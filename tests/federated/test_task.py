@@ -41,8 +41,8 @@ def train(task: AssistantTask, folder: Path) -> tuple[object, list[StepRecord], 
 
 def test_where_examples_are_drawn_nobody_has_more_than_planned() -> None:
     everything, bounded = task_of(), task_of(**USERS)
-    most = Counter(everything.users_of(OWNER))
-    kept = Counter(bounded.users_of(OWNER))
+    most = Counter(everything.lessons_of(OWNER).users)
+    kept = Counter(bounded.lessons_of(OWNER).users)
     assert max(most.values()) == 7
     assert {person: min(3, count) for person, count in most.items()} == dict(kept)
 
@@ -54,7 +54,7 @@ def test_what_is_kept_of_a_person_depends_on_nobody_else() -> None:
     def portraits_by_person(task: AssistantTask) -> dict[str, set[int]]:
         found: dict[str, set[int]] = {}
         for owner in task.owned:
-            for example in task.examples_of(owner):
+            for example in task.lessons_of(owner).examples:
                 found.setdefault(example.identity_id, set()).add(example.portrait)
         return found
 
@@ -83,7 +83,7 @@ def test_all_of_a_person_is_one_voice_where_users_are_drawn(tmp_path: Path) -> N
     """Batches count persons: there are a seventh as many as examples."""
     task = task_of(**USERS, sampled="user", sample_rate=1.0, local_steps=1)
     _, records, _ = train(task, tmp_path)
-    assert records[0].batch_size == len(set(task.users_of(OWNER)))
+    assert records[0].batch_size == len(set(task.lessons_of(OWNER).users))
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,13 @@ def test_kept_activations_change_the_time_and_not_the_adapter(tmp_path: Path) ->
     """Every example is drawn in both steps; in the second nothing is computed below layer 1."""
     steps = {"sample_rate": 1.0, "num_owners": 200, "lora_modules": "q_proj,v_proj"}
     plain, cached = task_of(**steps), task_of(**steps, activations_mib=64)
-    assert cached.prefix is not None
+    prefix = cached.lessons_of(OWNER).prefix
+    assert prefix is not None
     results = []
     for name, task in (("plain", plain), ("cached", cached)):
         (tmp_path / name).mkdir()
         results.append(train(task, tmp_path / name)[0].state)  # type: ignore[attr-defined]
-    assert cached.prefix.size_bytes > 0
+    assert prefix.size_bytes > 0
     for name, value in results[0].items():
         torch.testing.assert_close(results[1][name], value, rtol=1e-3, atol=1e-4)
 

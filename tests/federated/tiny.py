@@ -47,7 +47,9 @@ def plan_of(config: TrainConfig) -> PrivacyPlan:
 class TinyTask:
     """Owners learn the same line from points of their own."""
 
-    def __init__(self, config: TrainConfig, data: Path | None = None) -> None:
+    def __init__(
+        self, config: TrainConfig, data: Path | None = None, root: Path | None = None
+    ) -> None:
         torch.manual_seed(config.seed)
         self.config = config
         self.model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))

@@ -50,12 +50,13 @@ def _train(
         if on_step is not None:
             on_step()
 
+    lessons = task.lessons_of(owner)
     chance = draw_generators(task.config, owner=owner, server_round=server_round)
     run_steps(
-        task.loss_of(owner),
+        lessons.losses,
         accumulate,
         update,
-        draw=draw_as_planned(task.plan, len(task.examples_of(owner)), chance.sampling),
+        draw=draw_as_planned(task.plan, len(lessons), chance.sampling),
         steps=task.config.local_steps,
         max_physical_batch=task.config.max_physical_batch,
         on_step=None,

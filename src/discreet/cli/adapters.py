@@ -64,7 +64,7 @@ def show(
     table.add_row("randomness", escape(card.randomness))
     if card.reproducible:
         table.add_row("beware", "whoever knows the seed can remove the noise")
-    table.add_row("data", escape(card.data_licence))
+    table.add_row("data", escape(f"{card.examples}; {card.data_licence}"))
     table.add_row("code", escape(card.commit or "unknown"))
     table.add_row("created", escape(card.created))
     talk().print(table)

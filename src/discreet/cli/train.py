@@ -16,8 +16,17 @@ from discreet.assistant import Assistant, Turn
 from discreet.cli.chat import build_assistant, why
 from discreet.cli.options import RUNS, Cache, Json, Runs, progress, quiet_logs, show_json, talk
 from discreet.data import load_portraits
-from discreet.federated import AssistantTask, Outcome, TrainConfig, plan_of, publish, run_federation
+from discreet.federated import (
+    REASONS,
+    AssistantTask,
+    Outcome,
+    TrainConfig,
+    plan_of,
+    publish,
+    run_federation,
+)
 from discreet.privacy import PrivacyLedger, StepRecord
+from discreet.sources import holds_shares, owners_in
 from discreet.types import AgeBand, OwnerId, PrivacyStatement
 
 QUICKSTART = TrainConfig()
@@ -55,13 +64,23 @@ def train(
         bool, typer.Option(help="Draw noise from the seed: benchmarks on public data only.")
     ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="Parquet of portraits instead of the shipped people.")
+        Path | None,
+        typer.Option(
+            help="Parquet of portraits, or conversations as `discreet data share` wrote them; the "
+            "shipped people by default."
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Where the pictures of --data lie, if the set was moved.")
     ] = None,
     runs: Runs = RUNS,
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
     """Train an adapter over several owners with differential privacy.
+
+    One private example is a portrait with a question, or a whole conversation. Of conversations,
+    the owners are those in the file.
 
     CONFIG holds what no option says: sampler, bands, clipping, optimizer, engine, adapter; every
     field is in `discreet.federated.TrainConfig`, and a run folder's config.toml is an example.
@@ -101,9 +120,10 @@ def train(
             seed=seed,
             reproducible=reproducible or None,
         )
+        plan = _follow(plan, data, is_counted=config is not None or owners is not None)
         plan_of(plan)  # what does not go together is refused before a folder is made
         run = RunFolder.create(out or _new_folder(runs))
-    outcome = train_run(plan, run, data=data, cache=cache)
+    outcome = train_run(plan, run, data=data, root=root, cache=cache)
     _show(run, outcome, as_json)
 
 
@@ -147,13 +167,20 @@ def _first_seen_as(band: AgeBand, own: list[Image], assistant: Assistant) -> tup
 
 
 def train_run(
-    plan: TrainConfig, run: RunFolder, *, data: Path | None = None, cache: Path | None = None
+    plan: TrainConfig,
+    run: RunFolder,
+    *,
+    data: Path | None = None,
+    root: Path | None = None,
+    cache: Path | None = None,
 ) -> Outcome:
     """Run the rounds that are left with a progress bar; publish the adapter after each."""
     quiet_logs()
     talk().print(_promise(plan), markup=False)
-    with talk().status("loading the base model and sharing people out to owners"):
-        task = AssistantTask.build(plan, shared_data=data, cache_dir=cache)
+    with talk().status("loading the base model, and giving owners their examples"):
+        task = AssistantTask.build(plan, shared_data=data, root=root, cache_dir=cache)
+    for reason, count in task.shared.left_out.items():
+        talk().print(f"left out: {count} {REASONS[reason]}", markup=False)
     with progress() as bar:
         return run_federation(
             plan,
@@ -175,6 +202,7 @@ def _promise(plan: TrainConfig) -> str:
         unit=plan.unit,
         neighbouring_relation="add_or_remove_one",
     )
+    what = "An example is one conversation. " if plan.examples == "conversations" else ""
     chance = (
         "Not private: noise is drawn from the public seed (reproducible); for public data only."
         if plan.reproducible
@@ -182,7 +210,7 @@ def _promise(plan: TrainConfig) -> str:
     )
     return (
         f"{plan.num_owners} owners, {plan.num_rounds} rounds of {plan.local_steps} private steps; "
-        f"each owner spends at most {statement}. {chance}"
+        f"each owner spends at most {statement}. {what}{chance}"
     )
 
 
@@ -201,6 +229,16 @@ def _override(plan: TrainConfig, **changes: Any) -> TrainConfig:
     if "num_owners" in given and "min_replies" not in given:
         given["min_replies"] = min(plan.min_replies, max(1, given["num_owners"]))
     return replace(plan, **given)
+
+
+def _follow(plan: TrainConfig, data: Path | None, *, is_counted: bool) -> TrainConfig:
+    """Return the plan for what the data are; the number of owners only where nobody said one."""
+    if data is None or not holds_shares(data):
+        return plan
+    plan = replace(plan, examples="conversations")
+    if is_counted:
+        return plan
+    return _override(plan, num_owners=len(owners_in(data)) or None)
 
 
 def _new_folder(runs: Path) -> Path:

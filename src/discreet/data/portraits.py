@@ -66,13 +66,15 @@ def _read(path: Path) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"Expected a Parquet file of portraits at '{path.name}', could not read it "
-            f"({type(error).__name__}). Check the path, or make the file again."
+            f"({type(error).__name__}). Check the path, or make the file again; conversations are "
+            "shared out first (`discreet data share`)."
         ) from error
     missing = [name for name in REQUIRED_COLUMNS if name not in table.column_names]
     if missing:
         raise DataError(
             f"Expected the columns {', '.join(REQUIRED_COLUMNS)} in '{path.name}', missing: "
-            f"{', '.join(missing)}. See docs/cards/people.md for the schema."
+            f"{', '.join(missing)}. See docs/cards/people.md for the schema; conversations are "
+            "shared out first (`discreet data share`)."
         )
     return table
 

@@ -10,8 +10,11 @@ from discreet.federated.client import (
     local_update,
 )
 from discreet.federated.config import TrainConfig, describe_fields
+from discreet.federated.conversations import REASONS, ConversationLessons, most_tokens
+from discreet.federated.lessons import Lessons, VisualTokens
 from discreet.federated.local import LocalGrid
 from discreet.federated.messages import State
+from discreet.federated.portraits import PortraitLessons, example_losses, presentations
 from discreet.federated.publishing import publish
 from discreet.federated.rounds import (
     Checkpoint,
@@ -22,24 +25,22 @@ from discreet.federated.rounds import (
     server_app,
 )
 from discreet.federated.strategy import AdapterAveraging, OnRound, RoundReport, RunningMean
-from discreet.federated.task import (
-    AssistantTask,
-    VisualTokens,
-    example_losses,
-    plan_of,
-    presentations,
-)
+from discreet.federated.task import AssistantTask, plan_of
 
 __all__ = [
+    "REASONS",
     "AdapterAveraging",
     "AssistantTask",
     "Checkpoint",
+    "ConversationLessons",
     "Generators",
+    "Lessons",
     "LocalGrid",
     "LocalResult",
     "LocalTask",
     "OnRound",
     "Outcome",
+    "PortraitLessons",
     "RoundReport",
     "RunningMean",
     "State",
@@ -51,6 +52,7 @@ __all__ = [
     "draw_generators",
     "example_losses",
     "local_update",
+    "most_tokens",
     "plan_of",
     "presentations",
     "publish",

@@ -59,9 +59,10 @@ class LocalTask(Protocol):
         """Train from `state` on the owner's data; reserve in the owner's account first."""
 
 
-TaskFactory = Callable[[TrainConfig, Path | None], LocalTask]
-"""Makes the task from the plan and the owner's own data; `None`: simulated owners. It is called for
-each message, so it should keep what is costly to load."""
+TaskFactory = Callable[[TrainConfig, Path | None, Path | None], LocalTask]
+"""Makes the task from the plan, the owner's own data (`None`: simulated owners) and where the
+pictures of shares lie now (`None`: where they were). It is called for each message, so it should
+keep what is costly to load."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +87,8 @@ class OwnerSite:
     """The owner's ledger; it must outlive the process, the run and the machine's restarts."""
     data: Path | None = None
     """The owner's own data; `None`: a simulated owner with packaged people."""
+    root: Path | None = None
+    """Folder of the data set that `data` is a shard of, if it lies elsewhere now."""
     max_epsilon: float = 8.0
     """Largest `target_epsilon` the owner accepts."""
     max_delta: float = 1e-5
@@ -114,8 +117,9 @@ class OwnerSite:
         """Return the site that a SuperNode's `--node-config` describes.
 
         Args:
-            context: With the keys `owner`, `ledger`, `data`, `max_epsilon`, `max_delta`,
-                `unit` and `base`, or with Flower's own `partition-id` for a simulated owner.
+            context: With the keys `owner`, `ledger`, `data`, `root`, `max_epsilon`,
+                `max_delta`, `unit` and `base`, or with Flower's own `partition-id` for a simulated
+                owner.
             ledger: Where simulated owners keep their accounts; default: one file for each run.
 
         Raises:
@@ -139,6 +143,7 @@ class OwnerSite:
             owner=OwnerId(owner),
             ledger=Path(path),
             data=Path(data),
+            root=Path(str(node["root"])) if "root" in node else None,
             unit=str(node.get("unit", "example")),
             base=str(node["base"]) if "base" in node else None,
             **limits,
@@ -250,7 +255,7 @@ def client_app(
             plan = config or TrainConfig.from_run_config(context.run_config)
             if config is None:
                 site.check(plan)
-            task = make_task(plan, site.data)
+            task = make_task(plan, site.data, site.root)
         except Exception as error:  # See `local_update`.
             return _refuse(message, OwnerId(f"node {context.node_id}"), watch or Watch(), error)
         return local_update(message, task=task, site=site, watch=watch)

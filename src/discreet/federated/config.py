@@ -20,6 +20,7 @@ from discreet.privacy import Engine, Sampled, Sampler, Unit
 MOST = 1_000_000
 """Largest count in a plan: a typing mistake is told, not waited for."""
 CHOICES = {
+    "examples": ("portraits", "conversations"),
     "unit": get_args(Unit),
     "sampled": get_args(Sampled),
     "sampler": get_args(Sampler),
@@ -37,6 +38,12 @@ class TrainConfig:
 
     base: str = "small"
     """Base model: `small`, `tiny`, or the path of a local checkpoint."""
+    examples: str = "portraits"
+    """What one private example is: `portraits`, a picture of somebody with a question, or
+    `conversations`, a whole one with its pictures and all answers in it."""
+    max_tokens: int = 2048
+    """Longest conversation that is learnt from, visual tokens included, 1 or more; longer ones are
+    left out, never cut. LLaVA's own limit (Liu et al. 2023, arXiv:2304.08485, its code)."""
     num_owners: int = 4
     """Data owners expected to take part, 1 or more."""
     dirichlet_alpha: float | None = None
@@ -157,6 +164,8 @@ class TrainConfig:
         )
         room = self.activations_mib
         self._require("activations_mib", 0 <= room <= MOST, f"activations_mib from 0 to {MOST}")
+        length = self.max_tokens
+        self._require("max_tokens", 1 <= length <= MOST, f"max_tokens from 1 to {MOST}")
         self._require("bands", 1 <= self.bands <= MOST, f"bands >= 1 and at most {MOST}")
         self._require("seed", 0 <= self.seed < 2**63, "seed >= 0 and below 2**63")
         self._require("base", bool(self.base), "a base model", "Use base = 'small'.")

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from discreet.artifacts import RunFolder, code_commit, sha256_of_folder
+from discreet.federated.lessons import NOT_STATED
 from discreet.federated.messages import State
-from discreet.federated.task import NOT_STATED, AssistantTask, spec_of
+from discreet.federated.task import AssistantTask, spec_of
 from discreet.model import load_adapter_state, save_adapter
 from discreet.privacy import PrivacyLedger
 from discreet.registry import AdapterCard, read_card, write_card
@@ -45,6 +46,7 @@ def publish(
         lora=asdict(spec_of(task.config)),
         per_owner=dict(spent),
         data_licence=_licence(task, before),
+        examples=task.config.examples,
         seed=task.config.seed,
         rounds_done=rounds_done,
         reproducible=task.config.reproducible or bool(before and before.reproducible),
@@ -56,6 +58,6 @@ def publish(
 
 def _licence(task: AssistantTask, before: AdapterCard | None) -> str:
     """Return the licence of everything the adapter has learnt from, in this part and earlier."""
-    if before is not None and before.data_licence != task.data_licence:
+    if before is not None and before.data_licence != task.shared.licence:
         return NOT_STATED
-    return task.data_licence
+    return task.shared.licence

@@ -130,7 +130,7 @@ def server_app(
     def main(grid: Grid, context: Context) -> None:
         plan = config or TrainConfig.from_run_config(context.run_config)
         folder = run or _run_folder(context)
-        task = make_task(plan, None)
+        task = make_task(plan, None, None)
         on_round = publisher(plan, folder, task) if publisher else None
         drive(plan, folder, task, grid, on_round=on_round)
 

@@ -44,6 +44,8 @@ def encode_dialogue(vlm: Vlm, messages: Sequence[dict[str, str]]) -> EncodedRow 
     """
     said = _without_control_tokens(vlm, messages)
     places = [n for n, turn in enumerate(said) if n and turn["role"] == ANSWERS and turn["content"]]
+    if not places:
+        return None
     try:
         whole = render(vlm, said, opens_answer=False)
         before = [render(vlm, said[:place], opens_answer=True) for place in places]
@@ -59,8 +61,6 @@ def encode_dialogue(vlm: Vlm, messages: Sequence[dict[str, str]]) -> EncodedRow 
             return None
         end = ids.index(vlm.tokenizer.eos_token_id, len(prompt))
         is_answer[len(prompt) : end + 1] = True
-    if not places:
-        return None
     return EncodedRow(input_ids=torch.tensor(ids, dtype=torch.int32), is_answer=is_answer)
 
 

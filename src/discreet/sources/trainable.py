@@ -23,7 +23,7 @@ def holds_shares(path: Path) -> bool:
         DataError: if it has columns of shares and of portraits, or lacks some of shares.
     """
     names = _column_names(path)
-    if not _OF_SHARES <= names:
+    if not names >= _OF_SHARES:
         return False
     if both := sorted(names & _OF_PORTRAITS):
         raise DataError(
