@@ -21,8 +21,10 @@ from discreet.model import (
     attach_lora,
     base_of,
     collate,
+    encode_dialogue,
     encode_images,
     load,
+    pad_rows,
 )
 from discreet.privacy import ExampleGradients
 
@@ -141,6 +143,32 @@ def test_gradients_of_examples_are_taken_from_kept_states(
             gradients.add_clipped(losses, torch.arange(4), total, 1e9)
             error = (gradients.by_example() - wanted).norm(dim=1) / wanted.norm(dim=1)
             assert float(error.max()) <= 1e-5
+
+
+def test_rows_with_several_pictures_and_answers_are_exact(faces: list[Image]) -> None:
+    """Some rows are kept when the others come, so that pictures have to be told apart."""
+    vlm = deep(targets=("q_proj", "down_proj"))
+    shown = [(0,), (), (1, 2, 3), (2,), (4, 0)]
+    dialogues = [
+        [
+            {"role": "user", "content": "<image>" * (len(own) - 1) + "Who?" * (n + 1)},
+            {"role": "assistant", "content": "Somebody." * (n + 1)},
+            {"role": "user", "content": "<image> And?" if own else "And?"},
+            {"role": "assistant", "content": "Nobody."},
+        ]
+        for n, own in enumerate(shown)
+    ]
+    rows = [encode_dialogue(vlm, said) for said in dialogues]
+    prefix = FrozenPrefix(vlm)
+    for chosen in ([3, 1], [0, 1, 2, 3, 4], [4, 2, 0], [1]):
+        batch = pad_rows(vlm, [row for n in chosen if (row := rows[n])])
+        pictures = [faces[place] for n in chosen for place in shown[n]]
+        features = encode_images(vlm, pictures) if pictures else None
+        wanted = answer_losses(vlm, batch, features)
+        found = prefix.answer_losses(batch, features, keys=chosen)
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+        first, second = gradients_of(vlm, wanted), gradients_of(vlm, found)
+        assert float(((second - first).norm(dim=1) / first.norm(dim=1)).max()) <= 1e-5
 
 
 def test_kept_rows_skip_the_lower_layers(rows: list[Row]) -> None:

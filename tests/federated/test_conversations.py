@@ -1,0 +1,400 @@
+"""Private training on conversations: what an example is, what is left out, what nobody is told."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from discreet.errors import DataError
+from discreet.federated import AssistantTask, ConversationLessons, TrainConfig, most_tokens
+from discreet.federated.lessons import OWN
+from discreet.model import Vlm, adapter_parameters, pixel_values
+from discreet.privacy import PrivacyLedger, StepRecord, check_exactness
+from discreet.sources import read_shares
+from discreet.types import OwnerId
+from federated.chats import CANARY, NAMES, PICTURE, change, index, said, shards, talks
+
+OWNER = OwnerId("owner-0")
+BASE: dict[str, object] = {
+    "base": "tiny",
+    "examples": "conversations",
+    "num_owners": 2,
+    "num_rounds": 1,
+    "local_steps": 2,
+    "expected_batch_size": 3,
+    "sample_rate": 0.5,
+    "lora_r": 2,
+    "lora_layers": 1,
+    "learning_rate": 1.0,
+    "reproducible": True,
+}
+
+
+def task_of(path: Path, *, root: Path | None = None, **changes: object) -> AssistantTask:
+    config = TrainConfig.from_mapping({**BASE, **changes})
+    return AssistantTask.build(config, shared_data=path, root=root)
+
+
+def lessons_of(task: AssistantTask, owner: OwnerId = OWNER) -> ConversationLessons:
+    lessons = task.lessons_of(owner)
+    assert isinstance(lessons, ConversationLessons)
+    return lessons
+
+
+def train(task: AssistantTask, folder: Path) -> tuple[Any, list[StepRecord], PrivacyLedger]:
+    folder.mkdir(exist_ok=True)
+    ledger = PrivacyLedger.open(folder / "ledger.jsonl")
+    records: list[StepRecord] = []
+    result = task.train(
+        task.initial_state(), owner=OWNER, server_round=1, ledger=ledger, on_step=records.append
+    )
+    return result, records, ledger
+
+
+def scatter(vlm: Vlm) -> None:
+    """Give the adapter weights, so that A has a gradient and rows differ."""
+    draw = torch.Generator().manual_seed(0)
+    for parameter in adapter_parameters(vlm).values():
+        parameter.data.normal_(std=0.1, generator=draw)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    return index(tmp_path)
+
+
+def test_an_example_is_a_conversation_of_the_owner_that_the_file_names(shared: Path) -> None:
+    task = task_of(shared)
+    rows = list(read_shares(shared))
+    for owner in task.owned:
+        own = [record for name, record in rows if name == owner]
+        assert len(task.lessons_of(owner)) == len(own)
+        assert sorted(task.lessons_of(owner).users) == sorted(r.person for r in own)  # type: ignore[type-var]
+    assert set(task.owned) == {name for name, _ in rows} == {OWNER, OwnerId("owner-1")}
+    assert task.shared.left_out == {}
+
+
+def test_a_loss_is_that_of_transformers_on_the_whole_conversation(shared: Path) -> None:
+    """Ids of the template, pixels of the files, labels by hand: all answers and their ends."""
+    task = task_of(shared)
+    scatter(task.vlm)
+    vlm, lessons = task.vlm, lessons_of(task)
+    wanted = []
+    for owner, record in read_shares(shared):
+        if owner != OWNER:
+            continue
+        roles = [{"role": turn.role, "content": turn.text} for turn in record.turns]
+        text = vlm.tokenizer.apply_chat_template(roles, tokenize=False)
+        text = text.replace("<image>", "<image>" * vlm.image_tokens)
+        ids, labels = [], []
+        for n, part in enumerate(text.split("<|im_start|>assistant\n")):
+            answer, end, rest = part.partition("<|im_end|>") if n else ("", "", part)
+            before = ("<|im_start|>assistant\n" if n else "", answer + end, rest)
+            for is_learnt, piece in enumerate(before):
+                new = vlm.tokenizer(piece, add_special_tokens=False)["input_ids"]
+                ids += new
+                labels += new if is_learnt == 1 else [-100] * len(new)
+        pictures = [medium.image() for medium in record.media]
+        with torch.no_grad():
+            output = vlm.model(
+                input_ids=torch.tensor([ids]),
+                pixel_values=pixel_values(vlm, pictures) if pictures else None,
+                labels=torch.tensor([labels]),
+            )
+        wanted.append(float(output.loss))
+    found = lessons.losses(range(len(lessons))).tolist()
+    assert len({len(example.pictures) for example in lessons.examples}) == 3, "0, 1 and 2 pictures"
+    assert sorted(found) == pytest.approx(sorted(wanted), abs=2e-3), "float16 of visual tokens"
+
+
+@pytest.mark.parametrize("activations_mib", [0, 64])
+def test_gradients_of_conversations_are_exact(shared: Path, activations_mib: int) -> None:
+    """With no, one and two pictures, alone and beside others."""
+    task = task_of(
+        shared, num_owners=2, activations_mib=activations_mib, lora_modules="q_proj,v_proj"
+    )
+    scatter(task.vlm)
+    lessons = lessons_of(task)
+    everybody = list(range(len(lessons)))
+    batches = [everybody, everybody[::2], everybody[:1], everybody[::-1][:3]]
+    report = check_exactness(task.vlm.model, lessons.losses, batches)
+    assert report.is_exact, report.problems
+    assert report.num_examples == len(lessons)
+
+
+def test_a_loss_over_tokens_of_the_batch_would_be_found_out(shared: Path) -> None:
+    task = task_of(shared)
+    scatter(task.vlm)
+    lessons = lessons_of(task)
+
+    def coupled(indices: Any) -> torch.Tensor:
+        return lessons.losses(indices) * len(indices)
+
+    assert not check_exactness(task.vlm.model, coupled, [[0, 1, 2], [3, 4]]).is_exact
+
+
+def test_rows_of_the_file_may_change_their_places(shared: Path, tmp_path: Path) -> None:
+    """The adapter that is learnt is the same, with the same coins and noise."""
+    turned = tmp_path / "turned.parquet"
+    pq.write_table(pq.read_table(shared).take(list(range(11, -1, -1))), turned)
+    states = [train(task_of(path), tmp_path / path.stem)[0].state for path in (shared, turned)]
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_the_ledger_is_charged_as_planned(shared: Path, tmp_path: Path) -> None:
+    task = task_of(shared)
+    result, records, ledger = train(task, tmp_path / "run")
+    (entry,) = ledger.entries(OWNER)
+    assert entry.steps_counted == 2
+    assert entry.is_settled
+    assert result.statement == ledger.spent(OWNER)
+    assert ledger.spent(OWNER).epsilon == pytest.approx(task.plan.epsilon, rel=0.02)
+    assert sum(record.batch_size for record in records) > 0
+    before = task.initial_state()
+    assert any(not torch.equal(before[name], value) for name, value in result.state.items())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"engine": "grouped"},
+        {"engine": "opacus"},
+        {"unit": "user", "examples_per_user": 2},
+        {"unit": "user", "examples_per_user": 2, "sampled": "user"},
+        {"activations_mib": 16},
+    ],
+    ids=str,
+)
+def test_every_way_of_a_plan_trains_on_conversations(
+    changes: dict[str, object], shared: Path, tmp_path: Path
+) -> None:
+    task = task_of(shared, **changes)
+    result, _, ledger = train(task, tmp_path / "run")
+    assert all(bool(value.isfinite().all()) for value in result.state.values())
+    assert ledger.spent(OWNER).unit == changes.get("unit", "example")
+
+
+def test_users_are_the_persons_of_the_file_and_have_no_more_than_planned(tmp_path: Path) -> None:
+    path = index(tmp_path, talks(20), owners=1)
+    task = task_of(path, num_owners=1, min_replies=1, unit="user", examples_per_user=3)
+    users = list(task.lessons_of(OWNER).users)
+    assert {users.count(user) for user in users} == {3}
+    assert len(set(users)) == 4
+
+
+def test_users_cannot_be_hidden_where_nobody_says_who_they_are(tmp_path: Path) -> None:
+    rows = [{**row, "user": "u1"} for row in talks()]
+    rows[3] = {name: value for name, value in rows[3].items() if name != "user"}
+    path = index(tmp_path, rows, owners=1)
+    plan = {"num_owners": 1, "min_replies": 1}
+    with pytest.raises(DataError, match="got 1 of 12 without.*Add a column 'user'"):
+        task_of(path, **plan, unit="user", examples_per_user=3)
+    assert len(task_of(path, **plan).lessons_of(OWNER)) == 12
+
+
+def left_out(tmp_path: Path, *extra: dict[str, object], **changes: object) -> dict[str, int]:
+    """Return what is left out of a set of three good conversations and some others."""
+    path = index(tmp_path, [*talks(3), *extra], owners=1)
+    task = task_of(path, num_owners=1, min_replies=1, **changes)
+    assert len(task.lessons_of(OWNER)) == 3
+    return dict(task.shared.left_out)
+
+
+PICTURED = [f"p/{PICTURE}-0.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"conversations": [{"from": "gpt", "value": "Hello."}]}, "answer"),
+        ({"conversations": said("Why?", "<|im_end|>")}, "template"),
+        ({"conversations": said("Draw one.", "<image>"), "images": PICTURED}, "places"),
+        ({"prompt": "Why?", "chosen": "So.", "rejected": "<image>", "images": PICTURED}, "places"),
+        ({"conversations": said("Why?" * 600, "So.")}, "length"),
+    ],
+    ids=["nothing asked", "nothing answered", "drawn", "in the rejected", "long"],
+)
+def test_what_cannot_be_learnt_from_is_left_out_and_counted(
+    row: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    assert left_out(tmp_path, row) == {reason: 1}
+
+
+def test_pictures_and_videos_are_no_conversations(tmp_path: Path, shared: Path) -> None:
+    mixed = change(
+        shared,
+        kind=lambda rows: ["video"] * 2 + [row["kind"] for row in rows[2:]],
+        turns=lambda rows: [[], []] + [row["turns"] for row in rows[2:]],
+    )
+    assert task_of(mixed).shared.left_out == {"kind": 2}
+
+
+def test_the_limit_counts_every_token_and_nothing_is_cut(tmp_path: Path) -> None:
+    """A conversation of exactly as many tokens stays, whatever the others are."""
+    path = index(tmp_path, talks(6), owners=1)
+    plan = {"num_owners": 1, "min_replies": 1}
+    whole = lessons_of(task_of(path, **plan)).examples
+    lengths = [len(example.row) for example in whole]
+    assert lengths == sorted(lengths)
+    for most in lengths:
+        task = task_of(path, **plan, max_tokens=most)
+        kept = lessons_of(task).examples
+        assert [len(example.row) for example in kept] == [n for n in lengths if n <= most]
+        assert task.shared.left_out.get("length", 0) == sum(n > most for n in lengths)
+        assert all(
+            torch.equal(one.row.input_ids, other.row.input_ids)
+            for one, other in zip(kept, whole, strict=False)
+        )
+
+
+def test_a_base_that_reads_less_than_planned_sets_the_limit(shared: Path) -> None:
+    task = task_of(shared, max_tokens=100_000)
+    assert most_tokens(task.vlm, task.config) == 4096
+
+
+def test_of_a_pair_the_chosen_answer_is_learnt(tmp_path: Path) -> None:
+    pair = {"prompt": "Why?", "chosen": "So it is.", "rejected": f"No, {CANARY}."}
+    path = index(tmp_path, [pair], owners=1)
+    task = task_of(path, num_owners=1, min_replies=1)
+    (example,) = lessons_of(task).examples
+    text = task.vlm.tokenizer.decode(example.row.input_ids)
+    assert "So it is.<|im_end|>" in text
+    assert CANARY not in text
+
+
+def test_words_are_no_place_for_a_picture(tmp_path: Path) -> None:
+    """A literal `<image>` that is no place is refused where the set is read, and once more here."""
+    rows: list[Any] = [
+        {"conversations": said("Write <image> twice: <image>", "So."), "images": PICTURED},
+        {"conversations": said("What is <image> in HTML?", "A tag.")},
+        *talks(2),
+    ]
+    path = index(tmp_path, rows, owners=1)
+    assert len(list(read_shares(path))) == 2
+    forged = change(
+        path,
+        turns=lambda rows: [
+            [{**turn, "text": turn["text"] + "<image>"} for turn in row["turns"][:1]]
+            + row["turns"][1:]
+            for row in rows
+        ],
+    )
+    with pytest.raises(DataError, match="got none in 2 records: 2 with another number of places"):
+        task_of(forged, num_owners=1, min_replies=1)
+
+
+def test_a_picture_that_several_conversations_show_is_one(shared: Path) -> None:
+    task = task_of(shared)
+    shown = [p for example in lessons_of(task).examples for p in example.pictures]
+    visual = lessons_of(task).visual
+    assert len(visual.pictures) == 5
+    assert set(shown) <= set(range(5))
+    assert len(shown) > len(set(shown))
+
+
+def test_a_picture_that_does_not_open_is_found_before_anything_is_charged(
+    shared: Path, tmp_path: Path
+) -> None:
+    path = next((tmp_path / "set" / "p").glob("*-1.jpg"))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"In row \d+ of 12: Expected a complete picture"):
+        task_of(shared)
+    path.unlink()
+    with pytest.raises(DataError, match="In row .*FileNotFoundError.*--root") as told:
+        task_of(shared)
+    assert not any(name in str(told.value) for name in NAMES)
+
+
+def test_a_set_that_was_moved_is_found_by_its_root(shared: Path, tmp_path: Path) -> None:
+    wanted = lessons_of(task_of(shared)).losses([0, 1, 2]).detach()
+    (tmp_path / "set").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="say where it is now"):
+        task_of(shared)
+    found = lessons_of(task_of(shared, root=tmp_path / "elsewhere")).losses([0, 1, 2]).detach()
+    assert torch.equal(found, wanted)
+
+
+def test_a_node_has_the_shard_of_one_owner(tmp_path: Path) -> None:
+    config = TrainConfig.from_mapping(BASE)
+    paths = shards(tmp_path)
+    tasks = [AssistantTask.build(config, path) for path in paths]
+    assert [list(task.owned) for task in tasks] == [[OWN], [OWN]]
+    assert sum(len(task.lessons_of(OwnerId("clinic-a"))) for task in tasks) == 12
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DataError, match="shard of one owner.*got 2 owners.*--shards"):
+        AssistantTask.build(config, index(tmp_path / "other"))
+
+
+def test_owners_of_any_name_are_numbered_and_their_names_stay(shared: Path) -> None:
+    names = {"owner-0": "dr-kerouac", "owner-1": "clinic"}
+    renamed = change(shared, owner=lambda rows: [names[row["owner"]] for row in rows])
+    own, other = task_of(shared), task_of(renamed)
+    assert list(other.owned) == ["owner-0", "owner-1"]
+    assert len(other.lessons_of(OWNER)) == len(own.lessons_of(OwnerId("owner-1")))
+
+
+def test_a_plan_for_other_owners_than_the_file_has_is_refused(shared: Path) -> None:
+    with pytest.raises(ValueError, match="Expected num_owners = 2.*got num_owners=3"):
+        task_of(shared, num_owners=3)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda p: change(p, image=lambda rows: [b""] * len(rows)), "columns of both: also image"),
+        (lambda p: change(p, person=None), "missing: person.*data share"),
+        (lambda p: change(p, owner=lambda rows: [None] * len(rows)), "could not read it"),
+        (lambda p: change(p, turns=lambda rows: [[]] * len(rows)), "got none in 12 records"),
+    ],
+    ids=["mixed", "a column less", "no owners", "no words"],
+)
+def test_a_file_that_is_not_shares_is_refused(
+    spoil: Callable[[Path], Path], message: str, shared: Path
+) -> None:
+    with pytest.raises(DataError, match=message):
+        task_of(spoil(shared))
+
+
+def test_data_of_another_kind_than_the_plan_says_are_refused(
+    shared: Path, portraits_file: Path
+) -> None:
+    """What an example is belongs to the promise; so does going on with a run without its data."""
+    with pytest.raises(DataError, match="Expected portraits .* got conversations"):
+        task_of(shared, examples="portraits")
+    with pytest.raises(DataError, match="Expected conversations .* got portraits.*--data"):
+        task_of(portraits_file)
+    with pytest.raises(DataError, match="Expected conversations"):
+        AssistantTask.build(TrainConfig.from_mapping(BASE))
+    with pytest.raises(ValueError, match="a root for shares only"):
+        task_of(portraits_file, root=shared.parent, examples="portraits")
+
+
+def test_a_table_without_rows_says_so(shared: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.parquet"
+    pq.write_table(pq.read_table(shared).slice(0, 0), empty)
+    with pytest.raises(DataError, match="found none"):
+        task_of(empty)
+    pq.write_table(pa.table({"conversations": ["x"]}), empty)
+    with pytest.raises(DataError, match="data share"):
+        task_of(empty, examples="portraits")
+
+
+def test_nothing_of_a_conversation_is_in_what_can_be_printed(
+    shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger="discreet"):
+        task = task_of(shared)
+        result, _, _ = train(task, tmp_path / "run")
+    lessons = lessons_of(task)
+    shown = [repr(x) for x in (task, lessons, lessons.examples[0], lessons.visual, result)]
+    shown += [repr(lessons.visual.pictures[0]), repr(replace(lessons)), caplog.text]
+    assert "0 of 12 records are left out" in caplog.text
+    for text in shown:
+        assert not any(name in text for name in NAMES), text
