@@ -23,6 +23,7 @@ from discreet.federated.config import SERVER_KEYS
 from discreet.privacy import PrivacyLedger
 from discreet.registry import resolve
 from discreet.types import AGE_BANDS, DOMAINS, EXPRESSIONS, OwnerId
+from federated.chats import NAMES, shards
 
 ROOT = Path(__file__).parents[2]
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
@@ -122,6 +123,47 @@ def test_two_clinics_train_the_tiny_model_and_the_server_shelves_it(
     }
     released = "".join(p.read_text() for p in (tmp_path / "run").glob("*.json*"))
     assert "clinic" not in released
+
+
+def test_two_labs_train_on_shards_of_their_chats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One set lies elsewhere by now; a node with portraits does not train under this plan."""
+    monkeypatch.syspath_prepend(ROOT)
+    client, server = import_module("clients.app"), import_module("server.app")
+    paths = shards(tmp_path)
+    (tmp_path / "set").rename(tmp_path / "moved")
+    plan = TrainConfig(
+        base="tiny",
+        examples="conversations",
+        num_owners=3,
+        num_rounds=1,
+        lora_layers=1,
+        sample_rate=0.5,
+        expected_batch_size=3,
+    )
+    settings = {**plan.as_mapping(), "run_folder": str(tmp_path / "run")}
+    data = [*paths, write_people(tmp_path / "people.parquet", 1)]
+    nodes = [
+        {
+            "owner": f"lab-{n}",
+            "ledger": str(tmp_path / f"ledger-{n}.jsonl"),
+            "data": str(path),
+            "root": str(tmp_path / "moved"),
+        }
+        for n, path in enumerate(data)
+    ]
+    grid = LocalGrid(client.app, nodes, run_config=settings)
+    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=settings)
+    with grid.activated():
+        server.app(grid, context)
+    card = resolve("run", tmp_path).card
+    assert card.examples == "conversations"
+    assert set(card.per_owner) == {"node-1000", "node-1001"}
+    assert [(tmp_path / f"ledger-{n}.jsonl").exists() for n in range(3)] == [True, True, False]
+    released = b"".join(p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file())
+    assert not any(name.encode() in released for name in (*NAMES, "lab-"))
+    assert b'"reason": "DataError"' in released
 
 
 def test_a_bundle_holds_the_two_apps_and_no_data(tmp_path: Path) -> None:

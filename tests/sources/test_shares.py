@@ -135,3 +135,17 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     for name in ("a", "b", "none"):
         with pytest.raises(DataError, match="Expected shares"):
             list(read_shares(tmp_path / f"{name}.parquet"))
+
+
+@pytest.mark.parametrize("name", ["../b.jpg", "/etc/passwd", "a/../../b.jpg"])
+def test_a_name_that_leads_out_of_the_set_is_refused(tmp_path: Path, name: str) -> None:
+    """Anybody may have written the file, and what it names is opened."""
+    written = write_index(partition(records(1), 1), tmp_path / "index.parquet")
+    table = pq.read_table(written.path)
+    rows = table.to_pylist()
+    rows[0]["media"][0]["name"] = name
+    forged = pa.Table.from_pylist(rows, schema=table.schema)
+    pq.write_table(forged, written.path)
+    with pytest.raises(DataError, match="leads out of it") as told:
+        list(read_shares(written.path))
+    assert name not in str(told.value)

@@ -231,7 +231,8 @@ def _number_owners(path: Path, config: TrainConfig, is_own: bool) -> Mapping[Own
         )
     raise ValueError(
         f"Expected num_owners = {len(names)}, the owners in '{path.name}', got "
-        f"num_owners={config.num_owners}. Say so in the plan, or share the set out again."
+        f"num_owners={config.num_owners}. Who has nothing takes no part: say so in the plan "
+        "(--owners), or share the set out again."
     )
 
 

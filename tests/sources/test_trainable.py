@@ -1,0 +1,64 @@
+"""Shares and portraits are told apart by their columns, and owners read without the rest."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from discreet.errors import DataError
+from discreet.sources import holds_shares, owners_in, partition, read_source, write_index
+from sources.small import lines, picture, put
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    rows = [{"question": f"Why {n}?", "answer": "So.", "image": "a.jpg"} for n in range(40)]
+    listed = put(tmp_path / "set", {"chats.jsonl": lines(*rows), "a.jpg": picture()})
+    write_index(partition(read_source(listed), 12, by="record"), tmp_path / "index")
+    return tmp_path / "index"
+
+
+def with_columns(path: Path, *names: str) -> Path:
+    table = pq.read_table(path)
+    for name in names:
+        table = table.append_column(name, pa.array(["x"] * len(table)))
+    pq.write_table(table, path)
+    return path
+
+
+def test_shares_are_told_whatever_the_file_is_called(shared: Path, portraits_file: Path) -> None:
+    assert holds_shares(shared)
+    assert not holds_shares(portraits_file)
+
+
+def test_what_is_no_table_holds_no_shares(tmp_path: Path) -> None:
+    (tmp_path / "list.jsonl").write_text('{"owner": 1}')
+    for path in (tmp_path / "list.jsonl", tmp_path / "gone", tmp_path):
+        assert not holds_shares(path)
+
+
+@pytest.mark.parametrize("column", ["image", "age_band", "expression"])
+def test_a_file_of_both_is_refused(shared: Path, column: str) -> None:
+    with pytest.raises(DataError, match=f"columns of both: also {column}. Write two files"):
+        holds_shares(with_columns(shared, column))
+
+
+def test_a_column_less_is_refused_with_a_way_out(shared: Path) -> None:
+    pq.write_table(pq.read_table(shared).drop_columns(["person", "line"]), shared)
+    with pytest.raises(DataError, match="missing: person, line. Write it with `discreet data"):
+        holds_shares(shared)
+
+
+def test_owners_come_in_the_order_of_their_numbers(shared: Path) -> None:
+    found = owners_in(shared)
+    assert found == sorted(found, key=lambda name: int(name.removeprefix("owner-")))
+    assert found[-1] == "owner-11"
+    assert set(found) == set(pq.read_table(shared)["owner"].to_pylist())
+
+
+def test_a_damaged_file_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "index.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=r"'index.parquet', could not read it"):
+        owners_in(path)
