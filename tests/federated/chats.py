@@ -1,14 +1,20 @@
-"""Conversations on disk as `discreet data share` leaves them, small enough for a test."""
+"""Conversations on disk as `discreet data share` leaves them, and a task that trains on them."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from sources.small import picture, put
 
+from discreet.federated import AssistantTask, ConversationLessons, TrainConfig
+from discreet.model import Vlm, adapter_parameters
+from discreet.privacy import PrivacyLedger, StepRecord
 from discreet.sources import partition, read_source, write_index, write_shards
+from discreet.types import OwnerId
 
 CANARY = "the violet heron sang at Quimper"
 """Words of a conversation that nothing else has."""
@@ -81,3 +87,47 @@ def change(path: Path, **columns: object) -> Path:
     out = path.with_name(f"changed-{path.name}")
     pq.write_table(table, out)
     return out
+
+
+OWNER = OwnerId("owner-0")
+BASE: dict[str, object] = {
+    "base": "tiny",
+    "examples": "conversations",
+    "num_owners": 2,
+    "num_rounds": 1,
+    "local_steps": 2,
+    "expected_batch_size": 3,
+    "sample_rate": 0.5,
+    "lora_r": 2,
+    "lora_layers": 1,
+    "learning_rate": 1.0,
+    "reproducible": True,
+}
+
+
+def task_of(path: Path, *, root: Path | None = None, **changes: object) -> AssistantTask:
+    config = TrainConfig.from_mapping({**BASE, **changes})
+    return AssistantTask.build(config, shared_data=path, root=root)
+
+
+def lessons_of(task: AssistantTask, owner: OwnerId = OWNER) -> ConversationLessons:
+    lessons = task.lessons_of(owner)
+    assert isinstance(lessons, ConversationLessons)
+    return lessons
+
+
+def train(task: AssistantTask, folder: Path) -> tuple[Any, list[StepRecord], PrivacyLedger]:
+    folder.mkdir(exist_ok=True)
+    ledger = PrivacyLedger.open(folder / "ledger.jsonl")
+    records: list[StepRecord] = []
+    result = task.train(
+        task.initial_state(), owner=OWNER, server_round=1, ledger=ledger, on_step=records.append
+    )
+    return result, records, ledger
+
+
+def scatter(vlm: Vlm) -> None:
+    """Give the adapter weights, so that A has a gradient and rows differ."""
+    draw = torch.Generator().manual_seed(0)
+    for parameter in adapter_parameters(vlm).values():
+        parameter.data.normal_(std=0.1, generator=draw)

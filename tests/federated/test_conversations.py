@@ -1,8 +1,6 @@
-"""Private training on conversations: what an example is, what is left out, what nobody is told."""
+"""Conversations as private examples: which there are, whose they are, what is left out."""
 
-import logging
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,56 +10,24 @@ import pytest
 import torch
 
 from discreet.errors import DataError
-from discreet.federated import AssistantTask, ConversationLessons, TrainConfig, most_tokens
+from discreet.federated import AssistantTask, TrainConfig, most_tokens
 from discreet.federated.lessons import OWN
-from discreet.model import Vlm, adapter_parameters, pixel_values
-from discreet.privacy import PrivacyLedger, StepRecord, check_exactness
 from discreet.sources import read_shares
 from discreet.types import OwnerId
-from federated.chats import CANARY, NAMES, PICTURE, change, index, said, shards, talks
-
-OWNER = OwnerId("owner-0")
-BASE: dict[str, object] = {
-    "base": "tiny",
-    "examples": "conversations",
-    "num_owners": 2,
-    "num_rounds": 1,
-    "local_steps": 2,
-    "expected_batch_size": 3,
-    "sample_rate": 0.5,
-    "lora_r": 2,
-    "lora_layers": 1,
-    "learning_rate": 1.0,
-    "reproducible": True,
-}
-
-
-def task_of(path: Path, *, root: Path | None = None, **changes: object) -> AssistantTask:
-    config = TrainConfig.from_mapping({**BASE, **changes})
-    return AssistantTask.build(config, shared_data=path, root=root)
-
-
-def lessons_of(task: AssistantTask, owner: OwnerId = OWNER) -> ConversationLessons:
-    lessons = task.lessons_of(owner)
-    assert isinstance(lessons, ConversationLessons)
-    return lessons
-
-
-def train(task: AssistantTask, folder: Path) -> tuple[Any, list[StepRecord], PrivacyLedger]:
-    folder.mkdir(exist_ok=True)
-    ledger = PrivacyLedger.open(folder / "ledger.jsonl")
-    records: list[StepRecord] = []
-    result = task.train(
-        task.initial_state(), owner=OWNER, server_round=1, ledger=ledger, on_step=records.append
-    )
-    return result, records, ledger
-
-
-def scatter(vlm: Vlm) -> None:
-    """Give the adapter weights, so that A has a gradient and rows differ."""
-    draw = torch.Generator().manual_seed(0)
-    for parameter in adapter_parameters(vlm).values():
-        parameter.data.normal_(std=0.1, generator=draw)
+from federated.chats import (
+    BASE,
+    CANARY,
+    NAMES,
+    OWNER,
+    PICTURE,
+    change,
+    index,
+    lessons_of,
+    said,
+    shards,
+    talks,
+    task_of,
+)
 
 
 @pytest.fixture
@@ -78,107 +44,6 @@ def test_an_example_is_a_conversation_of_the_owner_that_the_file_names(shared: P
         assert sorted(task.lessons_of(owner).users) == sorted(r.person for r in own)  # type: ignore[type-var]
     assert set(task.owned) == {name for name, _ in rows} == {OWNER, OwnerId("owner-1")}
     assert task.shared.left_out == {}
-
-
-def test_a_loss_is_that_of_transformers_on_the_whole_conversation(shared: Path) -> None:
-    """Ids of the template, pixels of the files, labels by hand: all answers and their ends."""
-    task = task_of(shared)
-    scatter(task.vlm)
-    vlm, lessons = task.vlm, lessons_of(task)
-    wanted = []
-    for owner, record in read_shares(shared):
-        if owner != OWNER:
-            continue
-        roles = [{"role": turn.role, "content": turn.text} for turn in record.turns]
-        text = vlm.tokenizer.apply_chat_template(roles, tokenize=False)
-        text = text.replace("<image>", "<image>" * vlm.image_tokens)
-        ids, labels = [], []
-        for n, part in enumerate(text.split("<|im_start|>assistant\n")):
-            answer, end, rest = part.partition("<|im_end|>") if n else ("", "", part)
-            before = ("<|im_start|>assistant\n" if n else "", answer + end, rest)
-            for is_learnt, piece in enumerate(before):
-                new = vlm.tokenizer(piece, add_special_tokens=False)["input_ids"]
-                ids += new
-                labels += new if is_learnt == 1 else [-100] * len(new)
-        pictures = [medium.image() for medium in record.media]
-        with torch.no_grad():
-            output = vlm.model(
-                input_ids=torch.tensor([ids]),
-                pixel_values=pixel_values(vlm, pictures) if pictures else None,
-                labels=torch.tensor([labels]),
-            )
-        wanted.append(float(output.loss))
-    found = lessons.losses(range(len(lessons))).tolist()
-    assert len({len(example.pictures) for example in lessons.examples}) == 3, "0, 1 and 2 pictures"
-    assert sorted(found) == pytest.approx(sorted(wanted), abs=2e-3), "float16 of visual tokens"
-
-
-@pytest.mark.parametrize("activations_mib", [0, 64])
-def test_gradients_of_conversations_are_exact(shared: Path, activations_mib: int) -> None:
-    """With no, one and two pictures, alone and beside others."""
-    task = task_of(
-        shared, num_owners=2, activations_mib=activations_mib, lora_modules="q_proj,v_proj"
-    )
-    scatter(task.vlm)
-    lessons = lessons_of(task)
-    everybody = list(range(len(lessons)))
-    batches = [everybody, everybody[::2], everybody[:1], everybody[::-1][:3]]
-    report = check_exactness(task.vlm.model, lessons.losses, batches)
-    assert report.is_exact, report.problems
-    assert report.num_examples == len(lessons)
-
-
-def test_a_loss_over_tokens_of_the_batch_would_be_found_out(shared: Path) -> None:
-    task = task_of(shared)
-    scatter(task.vlm)
-    lessons = lessons_of(task)
-
-    def coupled(indices: Any) -> torch.Tensor:
-        return lessons.losses(indices) * len(indices)
-
-    assert not check_exactness(task.vlm.model, coupled, [[0, 1, 2], [3, 4]]).is_exact
-
-
-def test_rows_of_the_file_may_change_their_places(shared: Path, tmp_path: Path) -> None:
-    """The adapter that is learnt is the same, with the same coins and noise."""
-    turned = tmp_path / "turned.parquet"
-    pq.write_table(pq.read_table(shared).take(list(range(11, -1, -1))), turned)
-    states = [train(task_of(path), tmp_path / path.stem)[0].state for path in (shared, turned)]
-    for name, value in states[0].items():
-        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-6)
-
-
-def test_the_ledger_is_charged_as_planned(shared: Path, tmp_path: Path) -> None:
-    task = task_of(shared)
-    result, records, ledger = train(task, tmp_path / "run")
-    (entry,) = ledger.entries(OWNER)
-    assert entry.steps_counted == 2
-    assert entry.is_settled
-    assert result.statement == ledger.spent(OWNER)
-    assert ledger.spent(OWNER).epsilon == pytest.approx(task.plan.epsilon, rel=0.02)
-    assert sum(record.batch_size for record in records) > 0
-    before = task.initial_state()
-    assert any(not torch.equal(before[name], value) for name, value in result.state.items())
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"engine": "grouped"},
-        {"engine": "opacus"},
-        {"unit": "user", "examples_per_user": 2},
-        {"unit": "user", "examples_per_user": 2, "sampled": "user"},
-        {"activations_mib": 16},
-    ],
-    ids=str,
-)
-def test_every_way_of_a_plan_trains_on_conversations(
-    changes: dict[str, object], shared: Path, tmp_path: Path
-) -> None:
-    task = task_of(shared, **changes)
-    result, _, ledger = train(task, tmp_path / "run")
-    assert all(bool(value.isfinite().all()) for value in result.state.values())
-    assert ledger.spent(OWNER).unit == changes.get("unit", "example")
 
 
 def test_users_are_the_persons_of_the_file_and_have_no_more_than_planned(tmp_path: Path) -> None:
@@ -286,7 +151,7 @@ def test_words_are_no_place_for_a_picture(tmp_path: Path) -> None:
             for row in rows
         ],
     )
-    with pytest.raises(DataError, match="got none in 2 records: 2 with another number of places"):
+    with pytest.raises(DataError, match="got none: 2 of 2 records are left out: 2 with another"):
         task_of(forged, num_owners=1, min_replies=1)
 
 
@@ -351,7 +216,7 @@ def test_a_plan_for_other_owners_than_the_file_has_is_refused(shared: Path) -> N
         (lambda p: change(p, image=lambda rows: [b""] * len(rows)), "columns of both: also image"),
         (lambda p: change(p, person=None), "missing: person.*data share"),
         (lambda p: change(p, owner=lambda rows: [None] * len(rows)), "could not read it"),
-        (lambda p: change(p, turns=lambda rows: [[]] * len(rows)), "got none in 12 records"),
+        (lambda p: change(p, turns=lambda rows: [[]] * len(rows)), "got none: 12 of 12"),
     ],
     ids=["mixed", "a column less", "no owners", "no words"],
 )
@@ -384,17 +249,3 @@ def test_a_table_without_rows_says_so(shared: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"conversations": ["x"]}), empty)
     with pytest.raises(DataError, match="data share"):
         task_of(empty, examples="portraits")
-
-
-def test_nothing_of_a_conversation_is_in_what_can_be_printed(
-    shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.DEBUG, logger="discreet"):
-        task = task_of(shared)
-        result, _, _ = train(task, tmp_path / "run")
-    lessons = lessons_of(task)
-    shown = [repr(x) for x in (task, lessons, lessons.examples[0], lessons.visual, result)]
-    shown += [repr(lessons.visual.pictures[0]), repr(replace(lessons)), caplog.text]
-    assert "0 of 12 records are left out" in caplog.text
-    for text in shown:
-        assert not any(name in text for name in NAMES), text

@@ -1,5 +1,6 @@
 """A conversation as one row: what is learnt, where pictures are, and that words stay words."""
 
+import doctest
 from collections.abc import Sequence
 
 import pytest
@@ -15,6 +16,7 @@ from discreet.model import (
     Vlm,
     answer_losses,
     collate,
+    dialogue,
     encode_dialogue,
     encode_images,
     load,
@@ -208,3 +210,7 @@ def test_the_template_and_the_tokenizer_of_small_hold_conversations(small: Vlm) 
     special = set(small.tokenizer.added_tokens_decoder)
     found, wanted = encode(attack, small).input_ids.tolist(), row.input_ids.tolist()
     assert [i for i in found if i in special] == [i for i in wanted if i in special]
+
+
+def test_the_example_of_the_file_runs() -> None:
+    assert doctest.testmod(dialogue) == doctest.TestResults(failed=0, attempted=5)

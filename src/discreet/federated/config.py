@@ -43,7 +43,7 @@ class TrainConfig:
     `conversations`, a whole one with its pictures and all answers in it."""
     max_tokens: int = 2048
     """Longest conversation that is learnt from, visual tokens included, 1 or more; longer ones are
-    left out, never cut. LLaVA's own limit (Liu et al. 2023, arXiv:2304.08485, its code)."""
+    left out, never cut. 2,048 is what LLaVA's scripts for fine-tuning take."""
     num_owners: int = 4
     """Data owners expected to take part, 1 or more."""
     dirichlet_alpha: float | None = None

@@ -141,11 +141,16 @@ def share_conversations(
         if conversation := found.take(record):
             by_owner[owner_of[name]].append(conversation)
     used = sum(map(len, by_owner.values()))
-    _require_any(used, found)
+    if not used:
+        raise DataError(
+            "Expected conversations to learn from, got none: {} of {} records are left out: {}. "
+            "`discreet data check` says what is in a set.".format(*found.told())
+        )
     if config.unit == "user":
         _require_persons(by_owner.values())
     _open_all(found.pictures, found.rows)
-    logger.info("%s of %s records are left out", found.left_out.total(), found.rows)
+    level = logging.WARNING if is_own and found.left_out else logging.INFO
+    logger.log(level, "%s of %s records are left out: %s", *found.told())
     visual, prefix = VisualTokens(vlm, found.pictures), prefix_of(vlm, config)
     owned: dict[OwnerId, Lessons] = {}
     for owner, conversations in by_owner.items():
@@ -199,6 +204,11 @@ class _Reading:
             number=self.rows,
         )
 
+    def told(self) -> tuple[int, int, str]:
+        """Return how many records are left out, of how many, and why."""
+        why = (f"{count} {REASONS[reason]}" for reason, count in self.left_out.items())
+        return self.left_out.total(), self.rows, "; ".join(why) or "none"
+
     def _place(self, medium: Medium) -> int:
         """Return which picture it is; one that several conversations show is one."""
         place = self._place_of.setdefault(medium.key, len(self.pictures))
@@ -234,16 +244,6 @@ def _number_owners(path: Path, config: TrainConfig, is_own: bool) -> Mapping[Own
         f"num_owners={config.num_owners}. Who has nothing takes no part: say so in the plan "
         "(--owners), or share the set out again."
     )
-
-
-def _require_any(used: int, found: _Reading) -> None:
-    """Refuse a file without anything to learn from."""
-    if not used:
-        told = "; ".join(f"{count} {REASONS[name]}" for name, count in found.left_out.items())
-        raise DataError(
-            f"Expected conversations to learn from, got none in {found.rows} records: {told}. "
-            "`discreet data check` says what is in a set."
-        )
 
 
 def _require_persons(shared: Iterable[Sequence[Conversation]]) -> None:
