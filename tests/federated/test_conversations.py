@@ -197,6 +197,19 @@ def test_a_node_has_the_shard_of_one_owner(tmp_path: Path) -> None:
         AssistantTask.build(config, index(tmp_path / "other"))
 
 
+def test_a_node_is_told_by_numbers_what_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shard = shards(tmp_path)[0]
+    lessons = lessons_of(AssistantTask.build(TrainConfig.from_mapping(BASE), shard))
+    assert "left out" not in caplog.text
+    shortest, count = len(lessons.examples[0].row), len(lessons)
+    plan = TrainConfig.from_mapping({**BASE, "max_tokens": shortest})
+    left = count - len(AssistantTask.build(plan, shard).lessons_of(OWNER))
+    assert f"{left} of {count} records are left out: {left} longer than max_tokens" in caplog.text
+    assert not any(name in caplog.text for name in NAMES)
+
+
 def test_owners_of_any_name_are_numbered_and_their_names_stay(shared: Path) -> None:
     names = {"owner-0": "dr-kerouac", "owner-1": "clinic"}
     renamed = change(shared, owner=lambda rows: [names[row["owner"]] for row in rows])
