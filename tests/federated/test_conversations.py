@@ -143,16 +143,18 @@ def test_words_are_no_place_for_a_picture(tmp_path: Path) -> None:
     ]
     path = index(tmp_path, rows, owners=1)
     assert len(list(read_shares(path))) == 2
-    forged = change(
-        path,
-        turns=lambda rows: [
-            [{**turn, "text": turn["text"] + "<image>"} for turn in row["turns"][:1]]
-            + row["turns"][1:]
-            for row in rows
-        ],
-    )
-    with pytest.raises(DataError, match="got none: 2 of 2 records are left out: 2 with another"):
-        task_of(forged, num_owners=1, min_replies=1)
+
+    def add(place: int) -> Path:
+        def turns(rows: list[Any]) -> list[Any]:
+            for row in rows:
+                row["turns"][place]["text"] += "<image>"
+            return [row["turns"] for row in rows]
+
+        return change(path, turns=turns)
+
+    for place in (0, 1):
+        with pytest.raises(DataError, match="2 of 2 records are left out: 2 with another number"):
+            task_of(add(place), num_owners=1, min_replies=1)
 
 
 def test_a_picture_that_several_conversations_show_is_one(shared: Path) -> None:
