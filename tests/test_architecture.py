@@ -14,6 +14,8 @@ MAY_IMPORT = {
     "artifacts": {"errors", "types"},
     "registry": BASE,
     "people": BASE,
+    "figures": BASE | {"people"},
+    "studio": BASE | {"people", "figures"},
     "data": BASE | {"people"},
     "sources": BASE | {"data"},
     "model": BASE,
@@ -25,7 +27,7 @@ MAY_IMPORT = {
     "audit": BASE | {"data", "model", "perception", "registry"},
     "bench": BASE
     | {"people", "data", "model", "perception", "privacy", "recipes", "registry", "federated"}
-    | {"audit"},
+    | {"audit", "figures", "studio"},
 }
 EVERYTHING = set(MAY_IMPORT)
 FOLDERS = [PACKAGE, ROOT / "clients", ROOT / "server", ROOT / "demos"]

@@ -5,39 +5,51 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discreet.people import sample_person, sample_shot, split_of
-from discreet.people.sampling import CLOTHING_COLOURS, NUM_CELLS, cell_of, identity_index
-from discreet.people.spec import ADULT_CLOTHING, YEARS
+from discreet.people import CLOTHING_COLOURS, PATTERNS, sample_person, sample_scene, split_of
+from discreet.people.sampling import NUM_CELLS, cell_of, identity_index, identity_name
+from discreet.people.wardrobe import ADULT_CLOTHING, YEARS
 from discreet.types import EXPRESSIONS
 
-CHANGES = {
-    "shot", "expression", "expression_strength", "clothing_colour", "yaw_degrees", "pitch_degrees",
-    "camera_distance", "light", "background", "background_rgb",
-}  # fmt: skip
-identities = st.integers(0, 2000)
+identities = st.integers(0, 20000)
+GREY = {"grey", "white", "salt_and_pepper"}
 
 
 @given(st.integers(0, 2**32 - 1), identities, st.integers(0, 20))
-def test_a_picture_depends_on_seed_identity_and_shot_alone(
+def test_a_scene_depends_on_seed_identity_and_shot_alone(
     seed: int, identity: int, shot: int
 ) -> None:
-    by_way = sample_shot(sample_shot(sample_person(seed, identity), shot + 3), shot)
-    assert sample_shot(sample_person(seed, identity), shot) == by_way
+    scene = sample_scene(seed, identity, shot)
+    sample_scene(seed, identity, shot + 1)
+    sample_scene(seed + 1, identity, shot)
+    assert sample_scene(seed, identity, shot) == scene
 
 
 @given(identities, st.integers(1, 20))
-def test_an_identity_stays_who_they_are_from_shot_to_shot(identity: int, shot: int) -> None:
-    person = sample_person(0, identity)
-    other = dataclasses.asdict(sample_shot(person, shot))
-    same = {name for name, value in dataclasses.asdict(person).items() if other[name] == value}
-    assert same >= set(other) - CHANGES
+def test_a_person_stays_who_they_are_from_shot_to_shot(identity: int, shot: int) -> None:
+    first, other = (sample_scene(0, identity, s).figures[0] for s in (0, shot))
+    assert first.person == other.person == sample_person(0, identity)
+    assert first.look.hair_colour == other.look.hair_colour
+
+
+@given(identities)
+def test_a_larger_picture_is_of_the_same_scene(identity: int) -> None:
+    small, large = (sample_scene(0, identity, 1, size_px=side) for side in (64, 256))
+    camera = dataclasses.replace(small.camera, size_px=256)
+    assert dataclasses.replace(small, camera=camera) == large
 
 
 @given(identities)
 def test_age_is_inside_its_band(identity: int) -> None:
-    spec = sample_person(3, identity)
-    low, high = YEARS[spec.age_band]
-    assert low <= spec.age_years < high
+    person = sample_person(3, identity)
+    low, high = YEARS[person.age_band]
+    assert low <= person.age_years < high
+
+
+def test_hair_and_clothes_of_a_person_change() -> None:
+    looks = [sample_scene(0, 8, shot).figures[0].look for shot in range(20)]
+    assert len({look.hair for look in looks}) > 1
+    assert len({look.garments[0].kind for look in looks}) > 3
+    assert len({look.garments[0].colour for look in looks}) > 3
 
 
 def test_two_people_have_two_faces() -> None:
@@ -53,25 +65,36 @@ def test_another_seed_is_another_person_with_the_same_dealt_labels() -> None:
 
 def test_five_shots_show_every_expression_once() -> None:
     for identity in range(NUM_CELLS):
-        person = sample_person(0, identity)
-        assert {sample_shot(person, shot).expression for shot in range(5)} == set(EXPRESSIONS)
+        shown = {sample_scene(0, identity, shot).figures[0].face.expression for shot in range(5)}
+        assert shown == set(EXPRESSIONS)
 
 
-def test_children_wear_nothing_that_is_for_adults() -> None:
-    children = [sample_person(0, identity) for identity in range(0, 2400, 4)]
-    assert {child.age_band for child in children} == {"child"}
-    assert not {child.clothing for child in children} & ADULT_CLOTHING
+def test_children_wear_nothing_that_is_for_adults_and_have_no_beard() -> None:
+    looks = [sample_scene(0, identity, 0).figures[0].look for identity in range(0, 2400, 4)]
+    assert not {garment.kind for look in looks for garment in look.garments} & ADULT_CLOTHING
+    assert {look.stubble for look in looks} == {0.0}
 
 
 def test_only_older_adults_and_some_in_middle_age_are_grey() -> None:
-    people = [sample_person(0, identity) for identity in range(480)]
-    grey = {person.age_band for person in people if person.hair_colour in {"grey", "white"}}
+    figures = [sample_scene(0, identity, 0).figures[0] for identity in range(480)]
+    grey = {f.person.age_band for f in figures if f.look.hair_colour in GREY}
     assert grey == {"middle_aged", "older_adult"}
 
 
-def test_every_clothing_colour_is_a_colour() -> None:
-    people = [sample_person(0, identity) for identity in range(480)]
-    assert {person.clothing_colour for person in people} == set(CLOTHING_COLOURS)
+def test_every_colour_and_pattern_is_worn() -> None:
+    worn = [sample_scene(0, identity, 0).figures[0].look.garments[0] for identity in range(480)]
+    assert {garment.colour for garment in worn} == set(CLOTHING_COLOURS)
+    assert {garment.pattern for garment in worn} == set(PATTERNS)
+
+
+def test_most_people_look_into_the_camera() -> None:
+    scenes = [sample_scene(0, identity, 2) for identity in range(300)]
+    off = [
+        abs(s.camera.yaw_degrees - s.figures[0].pose.head_yaw_degrees
+            - s.figures[0].face.gaze_yaw_degrees)
+        for s in scenes
+    ]  # fmt: skip
+    assert sum(angle < 5 for angle in off) > 0.7 * len(off)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7])
@@ -81,12 +104,6 @@ def test_every_cell_is_split_seventy_ten_twenty(seed: int) -> None:
         assert Counter(splits[cell::NUM_CELLS]) == {"train": 14, "validation": 2, "test": 4}
 
 
-def test_an_identity_name_gives_its_index() -> None:
-    assert identity_index(sample_person(0, 41).identity_id) == 41
-
-
-def test_hair_over_an_eye_is_seen_from_the_other_side() -> None:
-    for identity in range(480):
-        person = sample_person(0, identity)
-        if person.hair in {"bob", "bob_fringe", "parted"}:
-            assert all(sample_shot(person, shot).yaw_degrees >= 6 for shot in range(7))
+@given(identities)
+def test_an_identity_name_gives_its_index(identity: int) -> None:
+    assert identity_index(identity_name(identity)) == identity

@@ -1,34 +1,108 @@
-"""Synthetic people: identities with exact truth, drawn as portraits, for training and audits.
+"""Synthetic people: who is in a picture and how it is taken, as words and numbers.
 
-Drawing needs the `people` extra (pyvista) and the MakeHuman assets (`fetch_assets`); the
-portraits that ship with the package need neither (`discreet.data.load_portraits`).
+A `Scene` is the exact truth of a picture; `discreet.studio` draws it, and needs the `people` extra
+and the MakeHuman assets. Describing, sampling and labelling need neither, and the portraits that
+ship with the package are read by `discreet.data.load_portraits`.
 
->>> spec = sample_person(0, 7)
->>> spec.identity_id, spec.age_band
-('p0008', 'older_adult')
->>> from pathlib import Path
->>> render(spec, fetch_assets(Path("cache"))).size  # doctest: +SKIP
-(128, 128)
+>>> scene = sample_scene(0, 7, 0)
+>>> labels(scene)["age_band"], labels(scene)["expression"]
+('older_adult', 'angry')
 """
 
-from discreet.people.assets import Assets, fetch_assets, open_assets
-from discreet.people.build import build_portraits, contact_sheet, rerender, save_contact_sheet
-from discreet.people.render import render
-from discreet.people.sampling import sample_person, sample_shot, split_of
-from discreet.people.spec import PersonSpec, labels
+from discreet.people.codec import read_plain
+from discreet.people.collection import (
+    SPLITS,
+    CollectionSpec,
+    Entry,
+    Pair,
+    Portrait,
+    Shard,
+    read_scenes,
+    read_spec,
+    shards_of,
+    spec_names,
+)
+from discreet.people.sampling import sample_person, sample_scene, split_of
+from discreet.people.scene import (
+    BACKDROPS,
+    FRAMINGS,
+    LIGHTS,
+    Backdrop,
+    BackdropKind,
+    Camera,
+    Face,
+    Figure,
+    Framing,
+    Garment,
+    Light,
+    LightKind,
+    Look,
+    Person,
+    Place,
+    Pose,
+    Scene,
+    Sensor,
+    labels,
+)
+from discreet.people.twins import TWIN_KINDS, TwinKind, Twins, differences, sample_twins
+from discreet.people.wardrobe import (
+    CLOTHING,
+    CLOTHING_COLOURS,
+    ETHNICITIES,
+    HAIR,
+    HAIR_COLOURS,
+    PATTERNS,
+    Ethnicity,
+    GenderPresentation,
+    HairCut,
+)
 
 __all__ = [
-    "Assets",
-    "PersonSpec",
-    "build_portraits",
-    "contact_sheet",
-    "fetch_assets",
+    "BACKDROPS",
+    "CLOTHING",
+    "CLOTHING_COLOURS",
+    "ETHNICITIES",
+    "FRAMINGS",
+    "HAIR",
+    "HAIR_COLOURS",
+    "LIGHTS",
+    "PATTERNS",
+    "SPLITS",
+    "TWIN_KINDS",
+    "Backdrop",
+    "BackdropKind",
+    "Camera",
+    "CollectionSpec",
+    "Entry",
+    "Ethnicity",
+    "Face",
+    "Figure",
+    "Framing",
+    "Garment",
+    "GenderPresentation",
+    "HairCut",
+    "Light",
+    "LightKind",
+    "Look",
+    "Pair",
+    "Person",
+    "Place",
+    "Portrait",
+    "Pose",
+    "Scene",
+    "Sensor",
+    "Shard",
+    "TwinKind",
+    "Twins",
+    "differences",
     "labels",
-    "open_assets",
-    "render",
-    "rerender",
+    "read_plain",
+    "read_scenes",
+    "read_spec",
     "sample_person",
-    "sample_shot",
-    "save_contact_sheet",
+    "sample_scene",
+    "sample_twins",
+    "shards_of",
+    "spec_names",
     "split_of",
 ]

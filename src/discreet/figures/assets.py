@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from discreet.errors import ArtifactCorrupt, DataError
-from discreet.people.spec import CLOTHING, HAIR
+from discreet.people import CLOTHING, HAIR
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +67,7 @@ _TARGETS = _Archive(
 _WORN = "|".join(
     [
         *(f"clothes/{name}" for name in sorted(set(CLOTHING.values()))),
-        *(f"hair/{name}" for name in sorted(filter(None, HAIR.values()))),
+        *(f"hair/{name}" for name in sorted({cut.asset for cut in HAIR.values()} - {""})),
         r"eyebrows/eyebrow0\d\d",
         "eyelashes/eyelashes02",
         "eyes/HighPolyEyes",
@@ -90,7 +90,7 @@ def open_assets(folder: Path) -> Assets:
     """
     assets = Assets(folder=folder)
     worn = [f"clothes/{name}" for name in CLOTHING.values()]
-    worn += [f"hair/{name}" for name in HAIR.values() if name]
+    worn += [f"hair/{cut.asset}" for cut in HAIR.values() if cut.asset]
     needed = [assets.base_mesh, assets.targets, folder / "skins", folder / "proxies" / "eyes"]
     needed += [folder / "proxies" / path / f"{path.split('/')[1]}.json" for path in worn]
     missing = [path.relative_to(folder).as_posix() for path in needed if not path.exists()]

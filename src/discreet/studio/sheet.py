@@ -1,0 +1,69 @@
+"""Contact sheets: many pictures on one, to look at a collection with one's own eyes."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from discreet.types import EXPRESSIONS
+
+_CELL = ("age_band", "gender_presentation", "ethnicity")
+
+
+def contact_sheet(
+    images: Sequence[Image.Image], *, columns: int = 8, size_px: int = 128
+) -> Image.Image:
+    """Return the pictures side by side, left to right and top to bottom."""
+    lines = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * size_px, lines * size_px))
+    for place, image in enumerate(images):
+        corner = (place % columns * size_px, place // columns * size_px)
+        sheet.paste(image.convert("RGB").resize((size_px, size_px)), corner)
+    return sheet
+
+
+def save_contact_sheet(parquet: Path, out: Path, *, count: int = 48) -> None:
+    """Write a sheet of a Parquet file's portraits or twins, as a PNG of 256 colours.
+
+    Portraits are of different people: combinations of age band, gender presentation and ethnicity
+    take turns, and so do expressions. Twins stand side by side, and their kinds take turns.
+    """
+    rows = pq.read_table(parquet).to_pylist()
+    twins = bool(rows) and "first_image" in rows[0]
+    pictures = _twins(rows, count) if twins else _portraits(rows, count)
+    sheet = contact_sheet(pictures)
+    palette = sheet.quantize(256, kmeans=1)
+    sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(out, optimize=True)
+
+
+def _portraits(rows: list[dict[str, Any]], count: int) -> list[Image.Image]:
+    of_cell: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
+    for row in rows:
+        cell = tuple(row[name] for name in _CELL)
+        of_cell.setdefault(cell, {}).setdefault(row["identity_id"], []).append(row)
+    people = [list(of_cell[cell].values()) for cell in sorted(of_cell)]
+    turns = [some[turn] for turn in range(count) for some in people if turn < len(some)]
+    chosen = []
+    for place, shots in enumerate(turns[:count]):
+        wanted = EXPRESSIONS[place % len(EXPRESSIONS)]
+        chosen.append(next((row for row in shots if row["expression"] == wanted), shots[0]))
+    return [_open(row["image"]) for row in chosen]
+
+
+def _twins(rows: list[dict[str, Any]], count: int) -> list[Image.Image]:
+    of_kind: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        of_kind.setdefault(row["kind"], []).append(row)
+    chosen = [
+        of_kind[kind][(7 * turn + 5 * place) % len(of_kind[kind])]
+        for place, kind in enumerate(sorted(of_kind))
+        for turn in range(max(1, count // 2 // len(of_kind)))
+    ]
+    return [_open(row[name]) for row in chosen for name in ("first_image", "second_image")]
+
+
+def _open(image: dict[str, Any]) -> Image.Image:
+    return Image.open(io.BytesIO(image["bytes"]))

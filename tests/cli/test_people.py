@@ -1,0 +1,103 @@
+"""`discreet people` as a person types it; drawing itself is tested in tests/studio."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from discreet.artifacts import sha256_of_file
+from discreet.cli import main, people
+from discreet.figures import Assets
+from discreet.people import Scene, sample_scene
+from discreet.studio import shards
+from discreet.studio.sensor import encode_jpeg
+
+Run = Callable[..., tuple[int, str, str]]
+SPEC = 'kind = "portraits"\nseed = 3\nidentities = 240\nsize_px = 16\nshots = 1\n'
+
+
+@pytest.fixture
+def discreet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process, without drawing: every picture is grey."""
+
+    def jpeg_of(scene: Scene, assets: Assets) -> bytes:
+        side = scene.camera.size_px
+        return encode_jpeg(Image.new("RGB", (side, side), "grey"), scene.sensor.jpeg_quality)
+
+    monkeypatch.setattr(shards, "jpeg_of", jpeg_of)
+    monkeypatch.setattr(people, "fetch", lambda cache: Assets(folder=Path("assets")))
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["discreet", *map(str, words)])
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(SPEC)
+    return path
+
+
+def test_render_prints_the_hash_of_every_file(discreet: Run, spec: Path, tmp_path: Path) -> None:
+    status, out, _ = discreet("people", "render", spec, "--out", tmp_path / "o", "--workers", 1)
+    assert status == 0
+    told = dict(line.split("  ")[::-1] for line in out.splitlines())
+    assert {Path(name).name for name in told} == {
+        "train.parquet", "validation.parquet", "test.parquet",
+    }  # fmt: skip
+    assert all(sha256_of_file(Path(name)) == digest for name, digest in told.items())
+
+
+def test_render_goes_on_and_says_so_in_json(discreet: Run, spec: Path, tmp_path: Path) -> None:
+    words = ("people", "render", spec, "--out", tmp_path / "o", "--workers", 1, "--json")
+    first = json.loads(discreet(*words)[1])
+    (tmp_path / "o" / "train.parquet").unlink()
+    second = json.loads(discreet(*words)[1])
+    assert [file["was_there"] for file in first] == [False, False, False]
+    assert [file["was_there"] for file in second] == [False, True, True]
+    assert [file["sha256"] for file in first] == [file["sha256"] for file in second]
+
+
+def test_render_takes_scenes(discreet: Run, tmp_path: Path) -> None:
+    path = tmp_path / "scenes.jsonl"
+    path.write_text("".join(sample_scene(0, n, 0, size_px=16).to_json() + "\n" for n in range(3)))
+    status, out, _ = discreet("people", "render", path, "--out", tmp_path / "o", "--workers", 1)
+    assert status == 0
+    assert out.strip().endswith("scenes.parquet")
+
+
+def test_an_unknown_spec_names_those_that_ship(discreet: Run, tmp_path: Path) -> None:
+    status, _, err = discreet("people", "render", "faces", "--out", tmp_path / "o")
+    assert status == 1
+    assert "portraits-2" in err
+    assert "twins-2" in err
+
+
+def test_sheet_writes_a_picture(discreet: Run, spec: Path, tmp_path: Path) -> None:
+    discreet("people", "render", spec, "--out", tmp_path / "o", "--workers", 1)
+    sheet = tmp_path / "sheet.png"
+    status, _, _ = discreet(
+        "people", "sheet", tmp_path / "o" / "test.parquet", "--out", sheet, "--count", 16
+    )
+    assert status == 0
+    with Image.open(sheet) as image:
+        assert image.size == (1024, 256)
+
+
+def test_export_writes_shipped_portraits(discreet: Run, tmp_path: Path) -> None:
+    status, out, _ = discreet("people", "export", tmp_path / "faces", "--limit", 2)
+    assert status == 0
+    assert len(out.splitlines()) == 2
+    assert all(Path(line).is_file() for line in out.splitlines())

@@ -1,0 +1,3 @@
+from tests.figures.conftest import assets
+
+__all__ = ["assets"]
