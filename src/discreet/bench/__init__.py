@@ -1,9 +1,10 @@
-"""Benchmarks: what privacy costs, on people and questions that no training saw."""
+"""Benchmarks: what privacy costs, on people and questions that no training saw; and drawing."""
 
 from discreet.bench.baseline import run_without_privacy
 from discreet.bench.compare import Cell, as_markdown, compare, summarise
 from discreet.bench.epochs import Epochs, measure_epochs
 from discreet.bench.norms import gradient_norms
+from discreet.bench.people import DrawingSpeed, measure_drawing
 from discreet.bench.performance import (
     WAYS,
     Measured,
@@ -29,6 +30,7 @@ __all__ = [
     "WAYS",
     "Adapter",
     "Cell",
+    "DrawingSpeed",
     "Epochs",
     "HeldOut",
     "Measured",
@@ -47,6 +49,7 @@ __all__ = [
     "hardware",
     "load_held_out",
     "measure",
+    "measure_drawing",
     "measure_epochs",
     "peak_bytes",
     "run_without_privacy",

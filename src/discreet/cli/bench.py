@@ -23,6 +23,7 @@ from discreet.bench import (
     hardware,
     load_held_out,
     measure,
+    measure_drawing,
     measure_epochs,
     summarise,
     written_for,
@@ -245,6 +246,34 @@ def _measured_before(out: Path, record: dict[str, Any]) -> list[Measured]:
     if any(before.get(name) != value for name, value in record.items()):
         return []
     return [Measured(**{**row, "setting": Setting(**row["setting"])}) for row in before["steps"]]
+
+
+@app.command("people")
+def people(
+    pictures: Annotated[int, typer.Option(min=7, help="Portraits that each worker draws.")] = 70,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that draw; one for each core.")
+    ] = None,
+    size: Annotated[int, typer.Option(min=32, help="Side of a portrait in px.")] = 128,
+    cache: Cache = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how fast portraits are drawn (needs the people extra)."""
+    from discreet.cli.people import fetch
+
+    assets = fetch(cache)
+    with talk().status("drawing"):
+        speed = measure_drawing(assets, pictures=pictures, workers=workers, size_px=size)
+    record = {"commit": code_commit(), "hardware": hardware(), **asdict(speed)}
+    if as_json:
+        show_json(record)
+        return
+    typer.echo(
+        f"{speed.pictures_per_second:.1f} portraits/s with {speed.workers} workers, "
+        f"{speed.pictures_per_second_per_worker:.1f} each"
+    )
+    for stage, milliseconds in speed.milliseconds.items():
+        typer.echo(f"{stage:>10} {milliseconds:7.1f} ms")
 
 
 def _settings(models: str, batch: str, *, threads: int, device: str) -> list[Setting]:
