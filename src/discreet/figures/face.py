@@ -14,7 +14,10 @@ from discreet.types import Expression
 
 Units = Mapping[str, float]
 
-REST: Units = {"eyebrows-*-inner-up": 0.55, "mouth-corner-puller": 0.10, "eyebrows-*-up": 0.05}
+REST: Units = {
+    "eyebrows-*-inner-up": 0.55, "eyebrows-*-up": 0.12, "eyebrows/eyebrows-angle-up": 0.16,
+    "mouth-corner-puller": 0.17,
+}  # fmt: skip
 """Morphs of every face that is not angry."""
 VARIANTS: Mapping[Expression, tuple[Units, ...]] = {
     "neutral": (
@@ -23,14 +26,16 @@ VARIANTS: Mapping[Expression, tuple[Units, ...]] = {
         {"mouth-parling": 0.12, "eye-*-slit": 0.05},
     ),
     "happy": (
-        {"mouth-corner-puller": 0.70, "mouth-upward-retraction": 0.80, "eye-*-slit": 0.22,
+        {"mouth-retraction": 0.7, "mouth-corner-puller": 0.42, "mouth-upward-retraction": 0.55,
+         "eye-*-slit": 0.2, "cheek/*-cheek-trans-up": 0.4, "cheek/*-cheek-volume-incr": 0.35},
+        {"mouth-retraction": 0.75, "mouth-corner-puller": 0.45, "mouth-upward-retraction": 0.68,
+         "mouth-open": 0.08, "eye-*-slit": 0.24, "cheek/*-cheek-trans-up": 0.45,
+         "cheek/*-cheek-volume-incr": 0.35},
+        {"mouth-retraction": 0.8, "mouth-corner-puller": 0.60, "eye-*-slit": 0.2,
          "cheek/*-cheek-trans-up": 0.4, "cheek/*-cheek-volume-incr": 0.35},
-        {"mouth-corner-puller": 0.75, "mouth-upward-retraction": 1.0, "mouth-open": 0.08,
-         "eye-*-slit": 0.26, "cheek/*-cheek-trans-up": 0.45, "cheek/*-cheek-volume-incr": 0.35},
-        {"mouth-corner-puller": 1.0, "mouth-retraction": 0.55, "eye-*-slit": 0.22,
-         "cheek/*-cheek-trans-up": 0.4, "cheek/*-cheek-volume-incr": 0.4},
-        {"mouth-corner-puller": 0.85, "mouth-part-later": 0.26, "mouth-retraction": 0.45,
-         "eye-*-slit": 0.25, "cheek/*-cheek-trans-up": 0.4, "cheek/*-cheek-volume-incr": 0.35},
+        {"mouth-retraction": 0.75, "mouth-corner-puller": 0.46, "mouth-upward-retraction": 0.5,
+         "mouth-part-later": 0.12, "eye-*-slit": 0.22, "cheek/*-cheek-trans-up": 0.4,
+         "cheek/*-cheek-volume-incr": 0.35},
     ),
     "sad": (
         {"mouth-depression": 1.0, "eyebrows-*-inner-up": 1.7, "eye-*-slit": 0.28,
@@ -50,11 +55,11 @@ VARIANTS: Mapping[Expression, tuple[Units, ...]] = {
     ),
     "surprised": (
         {"eyebrows-*-up": 1.05, "eyebrows-*-inner-up": 1.35, "mouth-open": 0.50,
-         "eye-*-opened-up": 1.3},
+         "eye-*-opened-up": 1.05},
         {"eyebrows-*-up": 1.1, "eyebrows-*-inner-up": 1.4, "mouth-open": 0.40,
-         "mouth-protusion": 0.14, "eye-*-opened-up": 1.5},
+         "mouth-protusion": 0.14, "eye-*-opened-up": 1.15},
         {"eyebrows-*-up": 1.15, "eyebrows-*-inner-up": 1.45, "mouth-open": 0.62,
-         "eye-*-opened-up": 1.2},
+         "eye-*-opened-up": 1.0},
     ),
 }  # fmt: skip
 """Ways to show each expression; strength multiplies all weights."""
@@ -72,7 +77,7 @@ FOLDS_BY_AGE: Mapping[str, tuple[float, ...]] = {
 _FOLDED_BY: Mapping[str, Units] = {
     "forehead": {"eyebrows-*-up": 0.35, "eyebrows-*-inner-up": 0.12},
     "eyes": {"eye-*-slit": 0.9, "cheek/*-cheek-trans-up": 0.5},
-    "mouth": {"mouth-corner-puller": 0.55, "mouth-upward-retraction": 0.2,
+    "mouth": {"mouth-corner-puller": 0.45, "mouth-retraction": 0.35,
               "mouth-depression": 0.3, "nose-*-elevation": 0.3},
     "frown": {"eyebrows-*-down": 0.6, "eyebrows/eyebrows-angle-up": 0.4},
 }  # fmt: skip

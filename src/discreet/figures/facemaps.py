@@ -92,9 +92,10 @@ def _lips(x: Plane, y: Plane) -> Plane:
 
 def _beard(x: Plane, y: Plane, z: Plane) -> Plane:
     cheek = np.interp(x, [0.0, 0.2, 0.3, 0.5, 0.62, 0.7], [6.87, 6.86, 6.74, 6.70, 6.88, 7.20])
-    area = _step(y, cheek.astype(np.float32) + 0.05, cheek.astype(np.float32) - 0.05)
+    line = cheek.astype(np.float32)
+    area = _step(y, line + 0.07, line - 0.13)
     neck = _step(y, 6.10, 6.32) * _step(z, 0.42, 0.72) * _step(x, 0.735, 0.70)
-    bare = np.exp(-((x / 0.09) ** 2) - ((y - 6.80) / 0.05) ** 2) * 0.35
+    bare = np.exp(-((x / 0.12) ** 2) - ((y - 6.80) / 0.09) ** 2) * 0.5
     corner = np.exp(-(((x - 0.2) / 0.05) ** 2) - ((y - 6.50) / 0.05) ** 2) * 0.4
     return np.clip(area * neck - bare - corner, 0, 1)
 

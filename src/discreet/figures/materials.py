@@ -48,7 +48,7 @@ _MOUTH: dict[str, tuple[Rgb, float, float, float]] = {
 """Colour, wetness, depth at which it is dark (decimetres), and whether it is teeth."""
 _EASE = np.float32(0.035)
 """How far a garment is held off the skin, in decimetres, so that arms do not come through."""
-_TEETH_DOWN = np.array([0.0, -0.06, 0.02], np.float32)
+_TEETH_DOWN = np.array([0.0, -0.065, 0.02], np.float32)
 """Where upper teeth go in an open smile, in decimetres."""
 _CALM_SHARE = {"child": 0.6}
 """How much of a face's shading follows the face at rest; folds of the mesh are too deep."""
@@ -235,12 +235,13 @@ class Wardrobe:
     def _brows(self, body: Standing) -> list[Surface]:
         person, look = body.figure.person, body.figure.look
         made = []
-        darker = 0.8 if sum(HAIR_COLOURS[look.hair_colour]) < 260 else 0.5
+        dark = sum(HAIR_COLOURS[look.hair_colour]) < 260
+        darker = 0.8 if dark or _is_grey(look.hair_colour) else 0.5
         brow = tuple(darker * v for v in _unit(HAIR_COLOURS[look.hair_colour]))
         child = person.age_band == "child"
         for kind, name, colour, density in (
             ("eyebrows", person.eyebrows, brow, 1.0 if child else 1.35),
-            ("eyelashes", "eyelashes02", (0.07, 0.05, 0.045), 0.45 if child else 0.7),
+            ("eyelashes", "eyelashes02", (0.07, 0.05, 0.045), 0.28 if child else 0.65),
         ):
             proxy = load_proxy(self._folder / "proxies" / kind / name)
             self._picture(f"{kind} {name}", partial(textures.cut_out_map, proxy.texture))

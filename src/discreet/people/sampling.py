@@ -320,7 +320,7 @@ def _light(rng: np.random.Generator) -> Light:
         ),
         "lamp": (rng.normal(0, 40), rng.uniform(35, 60), rng.uniform(0.5, 0.72)),
         "overcast": (rng.normal(0, 40), rng.uniform(50, 75), rng.uniform(0.25, 0.45)),
-        "screen": (rng.normal(0, 12), rng.uniform(-12, 10), rng.uniform(0.4, 0.62)),
+        "screen": (rng.normal(0, 12), rng.uniform(-4, 14), rng.uniform(0.4, 0.62)),
     }[kind]
     return Light(
         kind=kind,

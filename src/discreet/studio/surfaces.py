@@ -200,6 +200,7 @@ void main() {
   float o = mix(open(n, 0.35), 1.0, 0.75 * teeth);
   float between = smoothstep(0.82, 1.0, abs(fract(rest.x * 11.5 + 0.5) * 2.0 - 1.0));
   vec3 albedo = linear(colour) * (1.0 - 0.22 * teeth * between);
+  albedo *= 1.0 - 0.75 * teeth * smoothstep(0.12, 0.27, abs(rest.x));    // cheeks shade them
   vec3 light = keyColour * wrapped(n, keyDir, vec3(0.4)) * mix(0.35 + 0.4 * teeth, 1.0, lit(n));
   light += fillColour * wrapped(n, fillDir, vec3(0.4)) * 0.7 + around(n) * 0.8;
   vec3 shine = keyColour * gleam(n, v, keyDir, 40.0, 0.03);
