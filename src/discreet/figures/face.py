@@ -27,15 +27,19 @@ VARIANTS: Mapping[Expression, tuple[Units, ...]] = {
     ),
     "happy": (
         {"mouth-retraction": 0.7, "mouth-corner-puller": 0.42, "mouth-upward-retraction": 0.55,
-         "eye-*-slit": 0.2, "cheek/*-cheek-trans-up": 0.4, "cheek/*-cheek-volume-incr": 0.35},
-        {"mouth-retraction": 0.75, "mouth-corner-puller": 0.45, "mouth-upward-retraction": 0.68,
-         "mouth-open": 0.08, "eye-*-slit": 0.24, "cheek/*-cheek-trans-up": 0.45,
-         "cheek/*-cheek-volume-incr": 0.35},
+         "eye-*-slit": 0.2, "cheek/*-cheek-trans-up": 0.4, "cheek/*-cheek-volume-incr": 0.35,
+         "eyebrows-*-up": 0.3, "eyebrows-*-inner-up": 0.35},
+        {"mouth-retraction": 0.75, "mouth-corner-puller": 0.45, "mouth-upward-retraction": 0.56,
+         "mouth-open": 0.04, "eye-*-slit": 0.24, "cheek/*-cheek-trans-up": 0.45,
+         "cheek/*-cheek-volume-incr": 0.35,
+         "eyebrows-*-up": 0.3, "eyebrows-*-inner-up": 0.35},
         {"mouth-retraction": 0.8, "mouth-corner-puller": 0.60, "eye-*-slit": 0.2,
-         "cheek/*-cheek-trans-up": 0.4, "cheek/*-cheek-volume-incr": 0.35},
+         "cheek/*-cheek-trans-up": 0.4, "cheek/*-cheek-volume-incr": 0.35,
+         "eyebrows-*-up": 0.3, "eyebrows-*-inner-up": 0.35},
         {"mouth-retraction": 0.75, "mouth-corner-puller": 0.46, "mouth-upward-retraction": 0.5,
          "mouth-part-later": 0.12, "eye-*-slit": 0.22, "cheek/*-cheek-trans-up": 0.4,
-         "cheek/*-cheek-volume-incr": 0.35},
+         "cheek/*-cheek-volume-incr": 0.35,
+         "eyebrows-*-up": 0.3, "eyebrows-*-inner-up": 0.35},
     ),
     "sad": (
         {"mouth-depression": 1.0, "eyebrows-*-inner-up": 1.7, "eye-*-slit": 0.28,
@@ -54,17 +58,17 @@ VARIANTS: Mapping[Expression, tuple[Units, ...]] = {
          "nose-*-elevation": 0.7, "eye-*-slit": 0.1, "eyebrows/eyebrows-angle-down": 0.1},
     ),
     "surprised": (
-        {"eyebrows-*-up": 1.05, "eyebrows-*-inner-up": 1.35, "mouth-open": 0.50,
-         "eye-*-opened-up": 1.05},
-        {"eyebrows-*-up": 1.1, "eyebrows-*-inner-up": 1.4, "mouth-open": 0.40,
-         "mouth-protusion": 0.14, "eye-*-opened-up": 1.15},
-        {"eyebrows-*-up": 1.15, "eyebrows-*-inner-up": 1.45, "mouth-open": 0.62,
-         "eye-*-opened-up": 1.0},
+        {"eyebrows-*-up": 0.85, "eyebrows-*-inner-up": 1.5, "eyebrows/eyebrows-angle-up": 0.4,
+         "mouth-open": 0.50, "eye-*-opened-up": 1.05},
+        {"eyebrows-*-up": 0.9, "eyebrows-*-inner-up": 1.55, "eyebrows/eyebrows-angle-up": 0.4,
+         "mouth-open": 0.40, "mouth-protusion": 0.14, "eye-*-opened-up": 1.15},
+        {"eyebrows-*-up": 0.95, "eyebrows-*-inner-up": 1.6, "eyebrows/eyebrows-angle-up": 0.45,
+         "mouth-open": 0.62, "eye-*-opened-up": 1.0},
     ),
 }  # fmt: skip
 """Ways to show each expression; strength multiplies all weights."""
 
-_BY_BAND = {"child": 0.84}
+_BY_BAND = {"child": 0.74}
 """How strong expressions are on smaller faces, which the morphs distort more."""
 FOLD_YEARS = (16.0, 30.0, 45.0, 60.0, 75.0, 91.0)
 FOLDS_BY_AGE: Mapping[str, tuple[float, ...]] = {

@@ -50,6 +50,8 @@ _EASE = np.float32(0.035)
 """How far a garment is held off the skin, in decimetres, so that arms do not come through."""
 _TEETH_DOWN = np.array([0.0, -0.065, 0.02], np.float32)
 """Where upper teeth go in an open smile, in decimetres."""
+_CAVITY_BACK = np.array([0.0, 0.0, -0.06], np.float32)
+"""How far the inside of a mouth is held back, in decimetres, so that no smile lets it through."""
 _CALM_SHARE = {"child": 0.6}
 """How much of a face's shading follows the face at rest; folds of the mesh are too deep."""
 _KEPT = 6
@@ -97,6 +99,7 @@ class Wardrobe:
         self._hung: dict[str, sparse.csr_array] = {}
         self._calm: dict[str, Calm] = {}
         self._upper_teeth = np.unique(self.body.part("upper_teeth").corners)
+        self._cavity = np.unique(self.body.part("cavity").corners)
         self._normals_of = {"body": Normals(self.body.part("body"))}
         places = place_map(self.body)
         self._picture("face", lambda: face_map(places))
@@ -117,6 +120,7 @@ class Wardrobe:
         """Return a figure's body in its place, with its expression and pose."""
         calm, mix = self.calm(figure.person), figure.person.ethnicity_mix
         shape = self.body.express(calm.vertices, units_of(figure), mix, calm.scale)
+        shape[self._cavity] += np.float32(calm.scale) * _CAVITY_BACK
         shape[self._upper_teeth] += np.float32(calm.scale * teeth_drop(figure)) * _TEETH_DOWN
         put = place_matrix(figure, floor=float(calm.vertices[:, 1].min()))
         bones = bone_matrices(self.body.rig, calm.vertices, turns_of(figure))

@@ -280,7 +280,7 @@ def _face(rng: np.random.Generator, expression: int, camera: Camera, pose: Pose)
     pitch = camera.pitch_degrees - pose.head_pitch_degrees + rng.normal(0, spread / 2)
     return Face(
         expression=EXPRESSIONS[expression],
-        strength=_number(rng.uniform(0.85, 1.15)),
+        strength=_number(rng.uniform(0.95, 1.2)),
         variant=int(rng.integers(6)),
         gaze_yaw_degrees=_number(np.clip(yaw, -24, 24), 1),
         gaze_pitch_degrees=_number(np.clip(pitch, -12, 12), 1),

@@ -45,7 +45,7 @@ class Crop:
 
 
 CROPS: dict[Framing, Crop] = {
-    "portrait": Crop(head_share=0.65, head_up=0.04, lowest=2.6),
+    "portrait": Crop(head_share=0.72, head_up=0.03, lowest=2.6),
     "bust": Crop(head_share=0.42, head_up=0.12, lowest=0.0),
     "half": Crop(head_share=0.26, head_up=0.22, lowest=-4.0),
     "full": Crop(head_share=0.125, head_up=0.38, lowest=-np.inf),
