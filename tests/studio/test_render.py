@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import subprocess
 import sys
 from typing import Any
@@ -11,6 +12,7 @@ from scipy import ndimage
 from discreet.figures import Assets
 from discreet.people import Place, Scene, TwinKind, sample_scene, sample_twins
 from discreet.studio import render, render_masks
+from discreet.studio.render import Studio
 
 pytestmark = pytest.mark.people
 
@@ -38,6 +40,14 @@ def test_a_picture_does_not_depend_on_those_before_it(assets: Assets) -> None:
     assert np.array_equal(_pixels(scene, assets), first)
 
 
+def test_the_order_in_which_figures_came_in_does_not_matter(assets: Assets) -> None:
+    scenes = [sample_scene(2, identity, shot) for identity, shot in ((259, 0), (851, 2), (0, 0))]
+    here, there = Studio(assets), Studio(assets)
+    drawn = [np.asarray(here.shoot(scene)) for scene in scenes]
+    for scene, pixels in reversed(list(zip(scenes, drawn, strict=True))):
+        assert np.array_equal(np.asarray(there.shoot(scene)), pixels)
+
+
 def test_another_process_draws_the_same_pixels(assets: Assets) -> None:
     code = (
         "import sys, hashlib; from pathlib import Path; from discreet.figures import open_assets;"
@@ -48,8 +58,6 @@ def test_another_process_draws_the_same_pixels(assets: Assets) -> None:
     command = [sys.executable, "-c", code, str(assets.folder)]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     here = render(sample_scene(0, 4, 1, size_px=48), assets)
-    import hashlib
-
     assert told == hashlib.sha256(here.tobytes()).hexdigest()
 
 

@@ -187,12 +187,11 @@ class Stage:
             lit: With light, or only outlines for depth and masks.
             keep_depth: Start from the depth that is there, which spares light on hidden surfaces.
         """
-        for mesh in self._meshes.values():
-            mesh.lit.SetVisibility(False)
-            mesh.outline.SetVisibility(False)
+        shown = self._renderer.GetViewProps()
+        shown.RemoveAllItems()  # in the order of `surfaces`: of two at one depth, the last is seen
         for surface in surfaces:
             mesh = self._meshes[surface.key]
-            (mesh.lit if lit else mesh.outline).SetVisibility(True)
+            shown.AddItem(mesh.lit if lit else mesh.outline)
         self._renderer.SetPreserveDepthBuffer(keep_depth)
         camera = self._renderer.GetActiveCamera()
         camera.SetPosition(*view.position)
@@ -230,7 +229,6 @@ class Stage:
         actor.ForceOpaqueOn()
         actor.GetShaderProperty().SetVertexShaderCode(VERTEX)
         actor.GetShaderProperty().SetFragmentShaderCode(fragment)
-        self._renderer.AddActor(actor)
         return actor
 
     def _polydata(self, surface: Surface) -> Any:
