@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import AUDIT_LABELS, PEOPLE, SHOTS, Rows
 
-from discreet.data import Portrait, load_portraits
+from discreet.data import Portrait, load_portraits, load_twins
 from discreet.errors import DataError, ImageError
 from discreet.types import Split
 
@@ -145,9 +145,70 @@ def test_an_unknown_split_leaves_nobody_out_unsaid(people_rows: Rows, tmp_path: 
         load_portraits("test", path=write(rows, tmp_path / "own.parquet"))
 
 
-def test_a_folder_is_not_a_table(portraits_file: Path) -> None:
-    with pytest.raises(DataError, match="got a folder"):
+def test_a_folder_without_the_split_is_refused(portraits_file: Path) -> None:
+    with pytest.raises(DataError, match="'train.parquet' or all shards of it"):
         load_portraits("train", path=portraits_file.parent)
+
+
+def test_a_device_is_not_a_table() -> None:
+    with pytest.raises(DataError, match="got a device"):
+        load_portraits("train", path=Path("/dev/null"))
+
+
+def test_shards_are_read_as_one_file(people_rows: Rows, tmp_path: Path) -> None:
+    train = [row for row in people_rows if row["split"] == "train"]
+    write(train[:5], tmp_path / "train-00000-of-00002.parquet")
+    write(train[5:], tmp_path / "train-00001-of-00002.parquet")
+    found = load_portraits("train", path=tmp_path)
+    assert [p.jpeg for p in found] == [row["image"]["bytes"] for row in train]
+    write(train, tmp_path / "test.parquet")
+    with pytest.raises(DataError, match="found none"):
+        load_portraits("test", path=tmp_path)
+
+
+@pytest.mark.parametrize("names", [["00000-of-00002"], ["00000-of-00001", "00001-of-00002"]])
+def test_a_folder_that_lacks_a_shard_is_refused(
+    names: list[str], people_rows: Rows, tmp_path: Path
+) -> None:
+    for name in names:
+        write(people_rows[:2], tmp_path / f"train-{name}.parquet")
+    with pytest.raises(DataError, match=f"found {len(names)} shards"):
+        load_portraits("train", path=tmp_path)
+
+
+def _twins(people_rows: Rows) -> Rows:
+    pairs = zip(people_rows, people_rows[1:], ("hair", "age", "age"), strict=False)
+    return [
+        {
+            "first_image": first["image"],
+            "second_image": second["image"],
+            "kind": kind,
+            "first_value": "this",
+            "second_value": "that",
+            "identity_id": "p1",
+            "skin_tone": 3,
+            "first_spec": "{}",
+        }
+        for first, second, kind in pairs
+    ]
+
+
+def test_twins_are_two_pictures_and_what_differs(people_rows: Rows, tmp_path: Path) -> None:
+    path = write(_twins(people_rows), tmp_path / "twins.parquet")
+    assert load_twins(path=path) == load_twins(path=tmp_path)
+    assert [twins.kind for twins in load_twins(path=path)] == ["hair", "age", "age"]
+    first, second = load_twins(kind="age", path=path)
+    assert first.jpegs == (people_rows[1]["image"]["bytes"], people_rows[2]["image"]["bytes"])
+    assert first.values == ("this", "that")
+    assert first.audit_labels == {"skin_tone": "3"}
+    assert second.images[0].size == (96, 96)
+    assert "this" not in repr(first)
+
+
+def test_an_unknown_kind_of_twins_is_refused(people_rows: Rows, tmp_path: Path) -> None:
+    path = write(_twins(people_rows), tmp_path / "twins.parquet")
+    with pytest.raises(DataError, match="Expected kind in age, hair, got another"):
+        load_twins(kind="shoes", path=path)
 
 
 def test_an_id_that_is_not_a_number_is_none(people_rows: Rows, tmp_path: Path) -> None:

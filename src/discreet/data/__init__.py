@@ -28,7 +28,13 @@ from discreet.data.examples import (
     split_questions,
 )
 from discreet.data.images import open_image
-from discreet.data.portraits import SHIPPED_DIR, Portrait, load_portraits
+from discreet.data.portraits import (
+    SHIPPED_DIR,
+    Portrait,
+    TwinPortraits,
+    load_portraits,
+    load_twins,
+)
 from discreet.data.preferences import (
     FAULTS,
     Fault,
@@ -61,6 +67,7 @@ __all__ = [
     "Question",
     "QuestionSplit",
     "Reader",
+    "TwinPortraits",
     "build_examples",
     "compose_answer",
     "draw_canaries",
@@ -69,6 +76,7 @@ __all__ = [
     "load_manifest",
     "load_portraits",
     "load_questions",
+    "load_twins",
     "open_image",
     "partition_by_owner",
     "plant",

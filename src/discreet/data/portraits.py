@@ -1,10 +1,14 @@
 """Portraits with their truth, from Parquet files: the shipped synthetic people or one's own.
 
+Twins are pairs of portraits that differ in one attribute; only audits read them.
+
 >>> people = load_portraits("validation")
 >>> people[0].image.size
 (128, 128)
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +23,9 @@ from discreet.types import AGE_BANDS, EXPRESSIONS, AgeBand, Expression, Split
 
 SHIPPED_DIR = Path(__file__).parent / "people"
 REQUIRED_COLUMNS = ("image", "identity_id", "age_band", "expression")
+TWIN_COLUMNS = ("first_image", "second_image", "kind", "first_value", "second_value", "identity_id")
+_OF_THE_DRAWING = frozenset({"spec", "first_spec", "second_spec", "seed", "shot"})
+_SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,45 +45,104 @@ class Portrait:
         return open_image(self.jpeg)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TwinPortraits:
+    """Two pictures of one person, the same in everything but one attribute."""
+
+    kind: str
+    """Which: `age`, `ethnicity`, `hair`, ... (docs/cards/people.md)."""
+    jpegs: tuple[bytes, bytes] = field(repr=False)
+    values: tuple[str, str] = field(repr=False)
+    """What the attribute is in each."""
+    identity_id: str = field(repr=False)
+    audit_labels: dict[str, str] = field(repr=False)
+    """What else is true of the first."""
+
+    @property
+    def images(self) -> tuple[Image, Image]:
+        """Decode both pictures."""
+        first, second = self.jpegs
+        return open_image(first), open_image(second)
+
+
 def load_portraits(split: Split, *, path: Path | None = None) -> list[Portrait]:
     """Return the portraits of a split, in file order.
 
     Args:
         split: `train`, `validation` or `test`; people of one split are in no other.
-        path: A Parquet file of one's own, with a column `split` or of one split only; the shipped
-            synthetic people by default.
+        path: A Parquet file of one's own, with a column `split` or of one split only, or a folder
+            with `train.parquet`, ... or shards of it, as `discreet people render` writes them; the
+            shipped synthetic people by default.
 
     Raises:
-        DataError: if the file is missing or damaged, lacks a column, or holds an unknown label.
+        DataError: if a file is missing or damaged, lacks a column, or holds an unknown label.
     """
     if split not in get_args(Split):
         raise ValueError(f"Expected split in {get_args(Split)}, got split={split!r}.")
-    table = _read(path or SHIPPED_DIR / f"{split}.parquet")
-    rows = [row for row in _rows(table) if row.get("split", split) == split]
+    rows = [
+        row
+        for file in _files(path or SHIPPED_DIR, split)
+        for row in _rows(_read(file, REQUIRED_COLUMNS))
+        if row.get("split", split) == split
+    ]
     if not rows:
         raise DataError(f"Expected portraits in split '{split}', found none.")
     return [_portrait(row) for row in rows]
 
 
-def _read(path: Path) -> pa.Table:
-    if path.exists() and not path.is_file():
-        raise DataError(f"Expected one Parquet file at '{path.name}', got a folder or a device.")
+def load_twins(*, kind: str | None = None, path: Path | None = None) -> list[TwinPortraits]:
+    """Return twins of people of the test split, in file order.
+
+    Args:
+        kind: Only those that differ in this attribute.
+        path: A Parquet file, or a folder with `twins.parquet` or shards of it; the shipped ones by
+            default.
+
+    Raises:
+        DataError: if a file is missing or damaged or lacks a column, or nobody has twins of a kind.
+    """
+    files = _files(path or SHIPPED_DIR, "twins")
+    rows = [row for file in files for row in _rows(_read(file, TWIN_COLUMNS))]
+    kinds = sorted({row["kind"] for row in rows})
+    if kind is not None and kind not in kinds:
+        raise DataError(f"Expected kind in {', '.join(kinds)}, got another.")
+    return [_twins(row) for row in rows if kind in (None, row["kind"])]
+
+
+def _files(path: Path, name: str) -> list[Path]:
+    """Return the file itself, or what a folder has under a name: one file, or all shards of it."""
+    if not path.is_dir():
+        if path.exists() and not path.is_file():
+            raise DataError(f"Expected a Parquet file or a folder at '{path.name}', got a device.")
+        return [path]
+    if (whole := path / f"{name}.parquet").exists():
+        return [whole]
+    shards = sorted(path.glob(f"{name}-*-of-*.parquet"))
+    counts = {int(match[1]) for file in shards if (match := _SHARD.search(file.stem))}
+    if counts != {len(shards)}:
+        raise DataError(
+            f"Expected '{name}.parquet' or all shards of it in '{path.name}', found "
+            f"{len(shards)} shards. Make them again with `discreet people render`."
+        )
+    return shards
+
+
+def _read(path: Path, required: Sequence[str]) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            names = [name for name in file.schema_arrow.names if name not in _OF_THE_DRAWING]
+            missing = [name for name in required if name not in names]
+            if not missing:
+                return file.read(names)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"Expected a Parquet file of portraits at '{path.name}', could not read it "
-            f"({type(error).__name__}). Check the path, or make the file again; conversations are "
-            "shared out first (`discreet data share`)."
+            f"({type(error).__name__}). Check the path, or make the file again."
         ) from error
-    missing = [name for name in REQUIRED_COLUMNS if name not in table.column_names]
-    if missing:
-        raise DataError(
-            f"Expected the columns {', '.join(REQUIRED_COLUMNS)} in '{path.name}', missing: "
-            f"{', '.join(missing)}. See docs/cards/people.md for the schema; conversations are "
-            "shared out first (`discreet data share`)."
-        )
-    return table
+    raise DataError(
+        f"Expected the columns {', '.join(required)} in '{path.name}', missing: "
+        f"{', '.join(missing)}. See docs/cards/people.md for the schema."
+    )
 
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:
@@ -97,10 +163,6 @@ def _rows(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def _portrait(row: dict[str, Any]) -> Portrait:
-    image = row["image"]
-    jpeg = image.get("bytes") if isinstance(image, dict) else image
-    if not isinstance(jpeg, bytes):
-        raise DataError("Expected bytes of a picture in the column 'image', got none.")
     for name, allowed in (("age_band", AGE_BANDS), ("expression", EXPRESSIONS)):
         if row[name] not in allowed:
             raise DataError(f"Expected {name} in {allowed}, got another label.")
@@ -109,11 +171,30 @@ def _portrait(row: dict[str, Any]) -> Portrait:
             "Expected an identity_id in every row, found a row without: pictures of one person "
             "must stay together. Fill the column."
         )
-    known = {*REQUIRED_COLUMNS, "split", "spec", "seed", "shot"}
+    known = {*REQUIRED_COLUMNS, "split"}
     return Portrait(
-        jpeg=jpeg,
+        jpeg=_jpeg(row, "image"),
         identity_id=str(row["identity_id"]),
         age_band=row["age_band"],
         expression=row["expression"],
         audit_labels={k: str(v) for k, v in row.items() if k not in known},
     )
+
+
+def _twins(row: dict[str, Any]) -> TwinPortraits:
+    known = {*TWIN_COLUMNS, "split"}
+    return TwinPortraits(
+        kind=row["kind"],
+        jpegs=(_jpeg(row, "first_image"), _jpeg(row, "second_image")),
+        values=(str(row["first_value"]), str(row["second_value"])),
+        identity_id=str(row["identity_id"]),
+        audit_labels={k: str(v) for k, v in row.items() if k not in known},
+    )
+
+
+def _jpeg(row: dict[str, Any], column: str) -> bytes:
+    image = row[column]
+    jpeg = image.get("bytes") if isinstance(image, dict) else image
+    if not isinstance(jpeg, bytes):
+        raise DataError(f"Expected bytes of a picture in the column '{column}', got none.")
+    return jpeg
