@@ -67,7 +67,7 @@ class TrainConfig:
     max_grad_norm: float = 0.05
     """L2 bound on one example's gradient, above 0; below most gradients of `small`, so that each
     example has one voice (`discreet bench norms`)."""
-    sample_rate: float = 0.05
+    sample_rate: float = 0.016
     """Probability that a step draws an example, above 0 and at most 1."""
     expected_batch_size: int = 30
     """Divisor of the noisy sum, 1 or more; about `sample_rate` times the examples of an owner."""
