@@ -229,3 +229,22 @@ def test_text_that_is_not_utf8_is_refused(people_rows: Rows, tmp_path: Path) -> 
     pq.write_table(table.set_column(place, "identity_id", bad), tmp_path / "own.parquet")
     with pytest.raises(DataError, match="UTF-8"):
         load_portraits("train", path=tmp_path / "own.parquet")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["00000-of-00002", "00005-of-00002"],
+        ["00001-of-00002", "00002-of-00002"],
+        ["old-00000-of-00002", "00001-of-00002"],
+        ["00000-of-00002", "000000-of-00002"],
+        ["00000-of-00000"],
+    ],
+)
+def test_shards_have_every_number_from_zero(
+    names: list[str], people_rows: Rows, tmp_path: Path
+) -> None:
+    for name in names:
+        write(people_rows[:2], tmp_path / f"train-{name}.parquet")
+    with pytest.raises(DataError, match=f"numbered from 00000, found {len(names)} shards"):
+        load_portraits("train", path=tmp_path)

@@ -25,7 +25,7 @@ SHIPPED_DIR = Path(__file__).parent / "people"
 REQUIRED_COLUMNS = ("image", "identity_id", "age_band", "expression")
 TWIN_COLUMNS = ("first_image", "second_image", "kind", "first_value", "second_value", "identity_id")
 _OF_THE_DRAWING = frozenset({"spec", "first_spec", "second_spec", "seed", "shot"})
-_SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
+_SHARD = re.compile(r"-([0-9]{5,})-of-([0-9]{5,})$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,14 +117,21 @@ def _files(path: Path, name: str) -> list[Path]:
         return [path]
     if (whole := path / f"{name}.parquet").exists():
         return [whole]
-    shards = sorted(path.glob(f"{name}-*-of-*.parquet"))
-    counts = {int(match[1]) for file in shards if (match := _SHARD.search(file.stem))}
-    if counts != {len(shards)}:
+    shards = list(path.glob(f"{name}-*-of-*.parquet"))
+    numbered = {_numbers_of(file, name): file for file in shards}
+    whole_set = [(number, len(shards)) for number in range(len(shards))]
+    if not shards or numbered.keys() != set(whole_set):
         raise DataError(
-            f"Expected '{name}.parquet' or all shards of it in '{path.name}', found "
-            f"{len(shards)} shards. Make them again with `discreet people render`."
+            f"Expected '{name}.parquet' or all shards of it in '{path.name}', numbered from 00000, "
+            f"found {len(shards)} shards. Make them again with `discreet people render`."
         )
-    return shards
+    return [numbered[numbers] for numbers in whole_set]
+
+
+def _numbers_of(shard: Path, name: str) -> tuple[int, int] | None:
+    """Return the number of a shard and the number of shards, if its file name says them."""
+    match = _SHARD.fullmatch(shard.stem.removeprefix(name))
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _read(path: Path, required: Sequence[str]) -> pa.Table:
