@@ -14,13 +14,16 @@ from discreet.figures import Assets
 from discreet.people import Scene, sample_scene
 from discreet.studio import shards
 from discreet.studio.sensor import encode_jpeg
+from tests.studio.conftest import named_assets
 
 Run = Callable[..., tuple[int, str, str]]
 SPEC = 'kind = "portraits"\nseed = 3\nidentities = 240\nsize_px = 16\nshots = 1\n'
 
 
 @pytest.fixture
-def discreet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def discreet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Run:
     """Run a command in this process, without drawing: every picture is grey."""
 
     def jpeg_of(scene: Scene, assets: Assets) -> bytes:
@@ -28,7 +31,8 @@ def discreet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return encode_jpeg(Image.new("RGB", (side, side), "grey"), scene.sensor.jpeg_quality)
 
     monkeypatch.setattr(shards, "jpeg_of", jpeg_of)
-    monkeypatch.setattr(people, "fetch", lambda cache: Assets(folder=Path("assets")))
+    made = named_assets(tmp_path / "assets")
+    monkeypatch.setattr(people, "fetch", lambda cache: made)
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["discreet", *map(str, words)])
@@ -76,6 +80,33 @@ def test_render_takes_scenes(discreet: Run, tmp_path: Path) -> None:
     status, out, _ = discreet("people", "render", path, "--out", tmp_path / "o", "--workers", 1)
     assert status == 0
     assert out.strip().endswith("scenes.parquet")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", "{", "[NaN]", "3", "huge"])
+def test_render_says_in_one_line_what_is_no_scene(
+    content: str, discreet: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "scenes.json"
+    good = sample_scene(0, 0, 0).to_json()
+    path.write_text(good.replace('"undertone":', '"undertone":1' + "0" * 400) if
+                    content == "huge" else content)  # fmt: skip
+    status, out, err = discreet("people", "render", path, "--out", tmp_path / "o")
+    assert (status, out) == (1, "")
+    assert err.startswith("DataError: Expected")
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "o").exists()
+
+
+def test_render_leaves_other_scenes_alone(discreet: Run, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 5)):
+        lines = [sample_scene(seed, n, 0, size_px=16).to_json() for n in range(3)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    words = ("--out", tmp_path / "o", "--workers", 1)
+    assert discreet("people", "render", tmp_path / "a.jsonl", *words)[0] == 0
+    status, _, err = discreet("people", "render", tmp_path / "b.jsonl", *words)
+    assert status == 1
+    assert "those of another" in err
+    assert "1 of them were there" in discreet("people", "render", tmp_path / "a.jsonl", *words)[2]
 
 
 def test_an_unknown_spec_names_those_that_ship(discreet: Run, tmp_path: Path) -> None:

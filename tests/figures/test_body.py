@@ -52,6 +52,21 @@ def test_an_unknown_face_shape_axis_is_refused(body: Body) -> None:
 
 
 @pytest.mark.people
+@pytest.mark.parametrize("name", ["nope", "cheek/nope", "breast/breast-dist-incr"])
+def test_an_unknown_facial_unit_is_refused(name: str, body: Body) -> None:
+    calm, scale = body.calm(sample_person(0, 1))
+    with pytest.raises(ValueError, match="known facial unit"):
+        body.express(calm, {name: 0.5}, (1.0, 0.0, 0.0), scale)
+
+
+@pytest.mark.people
+def test_a_face_shape_names_no_other_part_of_a_body(body: Body) -> None:
+    person = dataclasses.replace(sample_person(0, 1), face_shape={"breast-dist": 0.5})
+    with pytest.raises(ValueError, match="known face shape axis"):
+        body.calm(person)
+
+
+@pytest.mark.people
 def test_a_child_is_smaller_than_the_adult_of_the_same_face(body: Body) -> None:
     child = sample_person(0, 0)
     adult = dataclasses.replace(child, age_band="young_adult", age_years=30.0)

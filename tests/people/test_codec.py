@@ -5,6 +5,7 @@ from typing import Any, Literal
 import pytest
 
 from discreet.people import read_plain
+from discreet.people.codec import parse_json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,9 @@ def test_what_asdict_gives_is_read_back() -> None:
         ({"leaves": [{"name": "a", "more": 1}]}, "Expected the fields"),
         ({"leaves": {"name": "a"}}, "at '.leaves', got dict"),
         ({"weights": {"x": True}}, "Expected float at '.weights', got True"),
+        ({"weights": {"x": float("nan")}}, "Expected a finite number at '.weights', got nan"),
+        ({"weights": {"x": float("-inf")}}, "Expected a finite number at '.weights', got -inf"),
+        ({"weights": {"x": 10**400}}, "Expected a finite number at '.weights', got 1000"),
         ({"weights": [1]}, "at '.weights', got list"),
         ({"extra": 1}, "Expected the fields"),
     ],
@@ -74,3 +78,25 @@ def test_a_missing_field_is_refused() -> None:
 def test_a_value_that_is_no_table_is_refused() -> None:
     with pytest.raises(ValueError, match="Expected a table at 'Tree', got list"):
         read_plain(Tree, [])
+
+
+def test_a_long_value_is_not_repeated_whole() -> None:
+    for change in ({"kind": "x" * 9999}, {"x" * 9999: 1}, {"weights": {"x": 10**400}}):
+        with pytest.raises(ValueError, match="Expected") as caught:
+            read_plain(Tree, PLAIN | change)
+        assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"x": NaN}', "got NaN"),
+        ("[-Infinity]", "got -Infinity"),
+        ("[" * 100_000, "nested"),
+        ('{"x": ', "Expected JSON"),
+        ("9" * 5000, "digits"),
+    ],
+)
+def test_what_is_not_json_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_json(text)

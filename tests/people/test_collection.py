@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from discreet.errors import DataError
 from discreet.people import (
     TWIN_KINDS,
     CollectionSpec,
@@ -103,3 +104,37 @@ def test_scenes_are_read_from_json_and_from_lines(tmp_path: Path) -> None:
     one.write_text(scenes[0].to_json())
     assert read_scenes(lines) == read_scenes(listed) == scenes
     assert read_scenes(one) == scenes[:1]
+
+
+@pytest.mark.parametrize("text", ["seed = ", "x = " + "[" * 100_000, "seed = \ud800"])
+def test_what_is_not_toml_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(ValueError, match="Expected TOML in 'mine.toml'"):
+        read_spec(str(path))
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[" * 100_000, b"\xff\xfe", b"3", b"null", b"{}", b'{"seed": NaN}', b"9" * 5000],
+)
+def test_what_holds_no_scenes_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"scene.* in '{name}'"):
+        read_scenes(path)
+
+
+def test_a_list_without_scenes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(DataError, match="at least one scene in 'a.json', got none"):
+        read_scenes(tmp_path / "a.json")
+
+
+def test_a_wrong_scene_is_named_by_its_number(tmp_path: Path) -> None:
+    good = sample_scene(0, 0, 0).to_json()
+    path = tmp_path / "a.jsonl"
+    path.write_text(f"{good}\n{good.replace('window', 'strobe')}\n")
+    with pytest.raises(DataError, match="Scene 2: .*strobe"):
+        read_scenes(path)

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discreet.people import Place, Scene, labels, sample_scene
+from discreet.people import Place, Scene, labels, read_plain, sample_scene
 from discreet.people.wardrobe import YEARS
 from discreet.types import AGE_BANDS
 
+NAN = float("nan")
 scenes = st.builds(
     sample_scene, st.integers(0, 2**32 - 1), st.integers(0, 5000), st.integers(0, 50)
 )
@@ -76,6 +77,28 @@ def test_nobody_is_a_teenager() -> None:
         ("person", {"ethnicity_mix": (0.5, 0.2, 0.2)}),
         ("person", {"face_shape": {"chin-width": 1.5}}),
         ("person", {"eye_colour": "gold"}),
+        ("person", {"ethnicity_mix": (NAN, 0.5, 0.5)}),
+        ("person", {"ethnicity_mix": (0.5, 0.5, NAN)}),
+        ("person", {"ethnicity_mix": (1.5, -0.5, 0.0)}),
+        ("person", {"face_shape": {"chin-width": NAN}}),
+        ("person", {"face_shape": {f"axis-{n}": 0.1 for n in range(300)}}),
+        ("person", {"identity_id": ""}),
+        ("person", {"identity_id": "p" * 65}),
+        ("person", {"identity_id": "p\x1b[31m"}),
+        ("person", {"identity_id": "p1\n"}),
+        ("person", {"identity_id": "\ud800"}),
+        ("person", {"identity_id": "p\u202e1"}),
+        ("place", {"right_m": NAN}),
+        ("place", {"right_m": 1e308}),
+        ("place", {"towards_m": float("-inf")}),
+        ("place", {"turn_degrees": 361.0}),
+        ("face", {"units": {"mouth-open": NAN}}),
+        ("face", {"units": {"mouth-open": 2.5}}),
+        ("face", {"variant": -1}),
+        ("face", {"variant": 10**40}),
+        ("face", {"strength": NAN}),
+        ("backdrop", {"seed": -1}),
+        ("backdrop", {"seed": 2**63}),
         ("look", {"hair": "mohawk"}),
         ("look", {"hair_colour": "pink"}),
         ("look", {"garments": ()}),
@@ -114,6 +137,43 @@ def test_a_child_wears_nothing_of_an_adult_and_has_no_beard() -> None:
 def test_a_scene_without_figures_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one figure"):
         dataclasses.replace(sample_scene(0, 0, 0), figures=())
+
+
+def test_more_figures_than_a_room_holds_and_an_odd_seed_are_refused() -> None:
+    scene = sample_scene(0, 0, 0)
+    for change in ({"figures": scene.figures * 33}, {"seed": -1}, {"seed": 10**30}):
+        with pytest.raises(ValueError, match="Expected"):
+            dataclasses.replace(scene, **change)
+
+
+def _numbers(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path of every number of plain values."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, item in items:
+        if isinstance(item, dict | list):
+            found += _numbers(item, (*path, key))
+        elif isinstance(item, int | float):
+            found.append((*path, key))
+    return found
+
+
+@pytest.mark.parametrize("wrong", [NAN, float("inf"), -1e308, 1e308, 10**400])
+def test_no_number_of_a_scene_may_be_absurd(wrong: float) -> None:
+    """Each number in turn, by its place in the JSON, so that no new field is forgotten."""
+    text = sample_scene(0, 0, 0).to_json()
+    paths = _numbers(json.loads(text))
+    assert len(paths) > 60
+    for path in paths:
+        plain = json.loads(text)
+        at = plain
+        for key in path[:-1]:
+            at = at[key]
+        at[path[-1]] = wrong
+        with pytest.raises(ValueError, match="Expected"):
+            read_plain(Scene, plain)
+        with pytest.raises(ValueError, match="Expected"):
+            Scene.from_json(json.dumps(plain))
 
 
 def test_json_with_missing_or_unknown_fields_is_refused() -> None:

@@ -1,6 +1,8 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,12 +11,13 @@ from PIL import Image
 
 from discreet.artifacts import sha256_of_file
 from discreet.data import load_portraits
-from discreet.errors import DataError
+from discreet.errors import ArtifactCorrupt, DataError
 from discreet.figures import Assets
 from discreet.people import CollectionSpec, Scene, labels, sample_scene, shards_of
 from discreet.studio import render, render_collection, render_scenes, shards
 from discreet.studio.sensor import encode_jpeg
 from discreet.studio.shards import COLUMNS
+from tests.studio.conftest import named_assets
 
 SPEC = CollectionSpec(
     kind="portraits", seed=3, identities=240, size_px=16, shots=1, pictures_per_file=40
@@ -31,7 +34,7 @@ def _plain_jpeg(scene: Scene, assets: Assets) -> bytes:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Assets:
     monkeypatch.setattr(shards, "jpeg_of", _plain_jpeg)
-    return Assets(folder=tmp_path / "assets")
+    return named_assets(tmp_path / "assets")
 
 
 def _hashes(folder: Path) -> dict[str, str]:
@@ -133,6 +136,93 @@ def test_scenes_of_a_file_are_drawn_in_order(tmp_path: Path, undrawn: Assets) ->
     (file,) = render_scenes(scenes, tmp_path / "out", undrawn, workers=1)
     rows = pq.read_table(file.path).to_pylist()
     assert [Scene.from_json(row["spec"]) for row in rows] == scenes
+
+
+def _four(seed: int = 0) -> list[Scene]:
+    return [sample_scene(seed, identity, 0, size_px=16) for identity in range(4)]
+
+
+def test_other_scenes_do_not_take_the_place_of_drawn_ones(tmp_path: Path, undrawn: Assets) -> None:
+    render_scenes(_four(), tmp_path / "out", undrawn, workers=1)
+    before = _hashes(tmp_path / "out")
+    for other in (_four(5), _four()[::-1], _four()[:3]):
+        with pytest.raises(DataError, match="those of another"):
+            render_scenes(other, tmp_path / "out", undrawn, workers=1)
+    assert _hashes(tmp_path / "out") == before
+
+
+def test_scenes_that_were_drawn_are_not_drawn_again(
+    tmp_path: Path, undrawn: Assets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = render_scenes(_four(), tmp_path / "out", undrawn, workers=1)
+    first.path.write_bytes(first.path.read_bytes()[:-9])
+    (again,) = render_scenes(_four(), tmp_path / "out", undrawn, workers=1)
+    assert (again.was_there, again.sha256) == (False, first.sha256)
+    monkeypatch.setattr(shards, "jpeg_of", lambda *_: pytest.fail("drawn again"))
+    told: list[tuple[int, int]] = []
+    (kept,) = render_scenes(
+        _four(), tmp_path / "out", undrawn, workers=1, on_progress=lambda *at: told.append(at)
+    )
+    assert (kept.was_there, kept.sha256) == (True, first.sha256)
+    assert told == [(4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("face", {"units": {"nope": 1.0}}),
+        ("face", {"units": {"genitals/long": 1.0}}),
+        ("face", {"units": {"../../etc/passwd": 1.0}}),
+        ("person", {"face_shape": {"../../etc/passwd": 0.1}}),
+        ("person", {"face_shape": {"nose-of-gold": 0.1}}),
+    ],
+)
+def test_nothing_is_drawn_where_a_later_scene_names_an_unknown_morph(
+    part: str,
+    change: dict[str, Any],
+    tmp_path: Path,
+    undrawn: Assets,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shards, "jpeg_of", lambda *_: pytest.fail("drawn"))
+    *first, last = _four()
+    figure = last.figures[0]
+    figure = replace(figure, **{part: replace(getattr(figure, part), **change)})
+    with pytest.raises(ValueError, match="Expected a known .* got .* MakeHuman's names"):
+        render_scenes([*first, replace(last, figures=(figure,))], tmp_path / "out", undrawn)
+    assert not (tmp_path / "out").exists()
+
+
+def test_known_units_are_drawn(tmp_path: Path, undrawn: Assets) -> None:
+    scene = _four()[0]
+    face = replace(scene.figures[0].face, units={"mouth-open": 0.3, "cheek/l-cheek-trans-up": 1.0})
+    spoken = replace(scene, figures=(replace(scene.figures[0], face=face),))
+    assert render_scenes([spoken], tmp_path / "out", undrawn, workers=1)[0].rows == 1
+
+
+def test_no_scenes_are_refused(tmp_path: Path, undrawn: Assets) -> None:
+    with pytest.raises(ValueError, match="at least one scene, got none"):
+        render_scenes([], tmp_path / "out", undrawn)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ["[]", "3", "{}", '{"spec": {"scenes": 4}}', '{"spec": {}, "files": []}', "{broken",
+     '{"spec": {}, "files": {"scenes.parquet": {"sha256": "a"}}}',
+     '{"spec": {}, "files": {"scenes.parquet": {"sha256": 1, "rows": 4, "size_bytes": 9}}}'],
+)  # fmt: skip
+def test_a_manifest_that_is_none_is_refused(
+    manifest: str, tmp_path: Path, undrawn: Assets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "jpeg_of", lambda *_: pytest.fail("drawn"))
+    for kind in ("scenes", "portraits"):
+        (tmp_path / f"{kind}.manifest.json").write_text(manifest)
+    with pytest.raises((DataError, ArtifactCorrupt), match="Expected"):
+        render_scenes(_four(), tmp_path, undrawn, workers=1)
+    with pytest.raises((DataError, ArtifactCorrupt), match="Expected"):
+        render_collection(SPEC, tmp_path, undrawn, workers=1)
+    assert (tmp_path / "scenes.manifest.json").read_text() == manifest
 
 
 @pytest.mark.people

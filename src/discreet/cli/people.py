@@ -54,7 +54,10 @@ def render(
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a collection of people; stopped, it goes on where it was (needs the people extra)."""
+    """Draw a collection of people; stopped, it goes on where it was (needs the people extra).
+
+    A file of scenes is drawn whole: stopped, it begins again; split a long one.
+    """
     from discreet.people import read_scenes, read_spec
     from discreet.studio import render_collection, render_scenes
 

@@ -9,7 +9,7 @@ brings.
 """
 
 from discreet.figures.assets import Assets, assets_folder, fetch_assets, open_assets
-from discreet.figures.body import HEAD_BOTTOM, HEAD_TOP, Floats
+from discreet.figures.body import HEAD_BOTTOM, HEAD_TOP, Floats, refuse_unknown_morphs
 from discreet.figures.materials import Standing, Wardrobe
 from discreet.figures.surface import MASKS, Pixels, Surface, Value
 
@@ -27,4 +27,5 @@ __all__ = [
     "assets_folder",
     "fetch_assets",
     "open_assets",
+    "refuse_unknown_morphs",
 ]

@@ -6,6 +6,7 @@ that grows with the body.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from discreet.figures.assets import Assets
-from discreet.people import ETHNICITIES, Person
+from discreet.people import ETHNICITIES, Figure, Person
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -37,6 +38,10 @@ _FOLDERS = {"ear": "ears", "eye": "eyes"}
 _LESS_MORE = {"nose-curve": ("concave", "convex")}
 MORPH_NAMES = tuple({"european": "caucasian"}.get(name, name) for name in ETHNICITIES)
 """What the targets call the ethnicities, in the order of `Person.ethnicity_mix`."""
+_OF_A_FACE = frozenset({
+    "cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head", "mouth", "neck", "nose",
+})  # fmt: skip
+"""Folders of targets that a scene may name; those of the body follow from age and weight."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +104,7 @@ class Body:
             for name, material in _MATERIALS.items()
         }
         self._archive = np.load(assets.targets)
-        self.target_names = {name[8:-6] for name in self._archive.files if name.endswith(".index")}
+        self.target_names = _names_in(self._archive)
         self._targets: dict[str, tuple[Ints, Floats]] = {}
 
     def part(
@@ -134,14 +139,16 @@ class Body:
         """Return the vertices (V, 3) of a face with facial action morphs of the given weights.
 
         A name without a folder is one of the action morphs, which exist for each ethnicity.
+
+        Raises:
+            ValueError: if there is no such morph of a face.
         """
         posed = calm.copy()
         for name, weight in units.items():
-            if "/" in name:
-                self.add(posed, name, weight * scale)
-                continue
-            for ethnicity, share in zip(MORPH_NAMES, mix, strict=True):
-                self.add(posed, f"expression/units/{ethnicity}/{name}", weight * scale * share)
+            targets = _unit_targets(name, self.target_names)
+            shares = (1.0,) if len(targets) == 1 else mix
+            for target, share in zip(targets, shares, strict=True):
+                self.add(posed, target, weight * scale * share)
         return posed
 
     def dress(self, proxy: Proxy, vertices: Floats) -> Floats:
@@ -161,6 +168,16 @@ class Body:
             self._targets[name] = index, vector
         index, vector = self._targets[name]
         vertices[index] += np.float32(weight) * vector
+
+
+def refuse_unknown_morphs(figures: Iterable[Figure], assets: Assets) -> None:
+    """Raise `ValueError` if a face shape or facial unit of a figure is not among the assets."""
+    with np.load(assets.targets) as archive:
+        names = _names_in(archive)
+    for figure in figures:
+        _face_weights(figure.person, names)
+        for unit in figure.face.units:
+            _unit_targets(unit, names)
 
 
 @lru_cache(maxsize=64)
@@ -222,7 +239,26 @@ def head_scale(base: Floats, vertices: Floats) -> Floats:
     return np.array(scale, np.float32)
 
 
-def _face_weights(person: Person, names: set[str]) -> dict[str, float]:
+def _names_in(archive: Any) -> frozenset[str]:
+    """Return the names of the targets in an archive, `nose/nose-hump-incr`."""
+    return frozenset(name[8:-6] for name in archive.files if name.endswith(".index"))
+
+
+def _unit_targets(name: str, names: frozenset[str]) -> tuple[str, ...]:
+    """Return the target of a facial unit, or one for each ethnicity."""
+    if "/" in name:
+        targets: tuple[str, ...] = (name,) if name.split("/")[0] in _OF_A_FACE else ()
+    else:
+        targets = tuple(f"expression/units/{ethnicity}/{name}" for ethnicity in MORPH_NAMES)
+    if not targets or not names.issuperset(targets):
+        raise ValueError(
+            f"Expected a known facial unit, got {name[:60]!r}. MakeHuman's names are taken, such "
+            "as 'mouth-open' or 'cheek/l-cheek-trans-up'."
+        )
+    return targets
+
+
+def _face_weights(person: Person, names: frozenset[str]) -> dict[str, float]:
     weights = {}
     for axis, value in person.face_shape.items():
         group = axis.split("-")[0]
@@ -230,8 +266,11 @@ def _face_weights(person: Person, names: set[str]) -> dict[str, float]:
         target = f"{_FOLDERS.get(group, group)}/{{}}{axis}-{more if value > 0 else less}"
         for side in ("l-", "r-") if group in _MIRRORED else ("",):
             name = target.format(side)
-            if name not in names:
-                raise ValueError(f"Expected a known face shape axis, got {axis!r}.")
+            if name not in names or name.split("/")[0] not in _OF_A_FACE:
+                raise ValueError(
+                    f"Expected a known face shape axis, got {axis[:60]!r}. MakeHuman's names are "
+                    "taken, such as 'chin-width'."
+                )
             weights[name] = abs(value)
     aged = float(np.interp(person.age_years, *_HEAD_AGE))
     weights[f"head/head-age-{'incr' if aged > 0 else 'decr'}"] = abs(aged)

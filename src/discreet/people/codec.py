@@ -9,11 +9,29 @@ Point(x=1.0)
 """
 
 import dataclasses
+import json
+import math
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 _T = TypeVar("_T")
+_SHOWN = 60
+"""Characters of a value that a message repeats."""
+
+
+def parse_json(text: str) -> Any:
+    """Return what JSON says; `NaN` and `Infinity`, which are no JSON, are refused.
+
+    Raises:
+        ValueError: if the text is not JSON, or nested too deeply to be anything of ours.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("Expected JSON of a few levels, got one nested far deeper.") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"Expected JSON, got something else: {error}.") from error
 
 
 def read_plain(kind: type[_T], value: Any, name: str = "") -> _T:
@@ -25,7 +43,7 @@ def read_plain(kind: type[_T], value: Any, name: str = "") -> _T:
         name: Where the value stands, for messages.
 
     Raises:
-        ValueError: if a field is missing, unknown, or of another type.
+        ValueError: if a field is missing, unknown, of another type, or a number that is not finite.
     """
     if not isinstance(value, Mapping):
         raise ValueError(f"Expected a table at '{name or kind.__name__}', got {_kind(value)}.")
@@ -34,7 +52,7 @@ def read_plain(kind: type[_T], value: Any, name: str = "") -> _T:
     if not needed <= value.keys() <= fields.keys():
         raise ValueError(
             f"Expected the fields {sorted(fields)} at '{name or kind.__name__}', "
-            f"got {sorted(value)}."
+            f"got {_short(str(sorted(value)))}."
         )
     hints = typing.get_type_hints(kind)
     return kind(**{key: _read(hints[key], item, f"{name}.{key}") for key, item in value.items()})
@@ -56,10 +74,24 @@ def _read(hint: Any, value: Any, name: str) -> Any:
     elif origin is Literal and value in parts:
         return value
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return _finite(value, name)
     elif isinstance(hint, type) and type(value) is hint:
         return value
     raise ValueError(f"Expected {_describe(hint)} at '{name}', got {_kind(value)}.")
+
+
+def _finite(value: float, name: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"Expected a finite number at '{name}', got {_kind(value)}.")
+    return number
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"Expected finite numbers, got {name}. Correct or leave out that value.")
 
 
 def _has_default(field: "dataclasses.Field[Any]") -> bool:
@@ -73,4 +105,9 @@ def _describe(hint: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    return repr(value) if isinstance(value, str | int | float) else type(value).__name__
+    plain = isinstance(value, str | int | float)
+    return _short(repr(value)) if plain else type(value).__name__
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -10,14 +10,15 @@ any order, by any number of processes, and made again.
 'test.parquet'
 """
 
-import json
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from discreet.people.codec import read_plain
+from discreet.errors import DataError
+from discreet.people.codec import parse_json, read_plain
 from discreet.people.sampling import NUM_CELLS, sample_scene, split_of
 from discreet.people.scene import Scene, labels
 from discreet.people.twins import TWIN_KINDS, TwinKind, Twins, sample_twins
@@ -160,7 +161,11 @@ def read_spec(name_or_path: str) -> CollectionSpec:
             f"Expected a TOML file, a file of scenes, or one of {', '.join(spec_names())}; "
             f"got '{name_or_path}'."
         )
-    return read_plain(CollectionSpec, tomllib.loads(path.read_text(encoding="utf-8")))
+    try:
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"Expected TOML in '{path.name}', could not read it: {error}.") from error
+    return read_plain(CollectionSpec, plain)
 
 
 def spec_names() -> list[str]:
@@ -186,12 +191,35 @@ def shards_of(spec: CollectionSpec) -> list[Shard]:
 
 
 def read_scenes(path: Path) -> list[Scene]:
-    """Return the scenes of a JSON file (one, or a list) or a JSONL file (one a line)."""
+    """Return the scenes of a JSON file (one, or a list) or a JSONL file (one a line).
+
+    Raises:
+        DataError: if the file holds no scene, or something that is none.
+    """
+    try:
+        scenes = list(_scenes_of(path))
+    except ValueError as error:
+        raise DataError(
+            f"Expected scenes in '{path.name}', as `Scene.to_json` writes them. {error}"
+        ) from error
+    if not scenes:
+        raise DataError(f"Expected at least one scene in '{path.name}', got none.")
+    return scenes
+
+
+def _scenes_of(path: Path) -> Iterator[Scene]:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".jsonl":
-        return [Scene.from_json(line) for line in text.splitlines() if line.strip()]
-    plain = json.loads(text)
-    return [read_plain(Scene, item) for item in (plain if isinstance(plain, list) else [plain])]
+        parts: Iterable[Any] = (line for line in text.split("\n") if line.strip())
+        read: Callable[[Any], Scene] = Scene.from_json
+    else:
+        plain = parse_json(text)
+        parts, read = plain if isinstance(plain, list) else [plain], partial(read_plain, Scene)
+    for number, part in enumerate(parts, 1):
+        try:
+            yield read(part)
+        except ValueError as error:
+            raise ValueError(f"Scene {number}: {error}") from error
 
 
 def _portrait(spec: CollectionSpec, split: Split, identity: int, shot: int) -> Portrait:

@@ -12,10 +12,11 @@ True
 
 import dataclasses
 import json
+from collections.abc import Sized
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from discreet.people.codec import read_plain
+from discreet.people.codec import parse_json, read_plain
 from discreet.people.wardrobe import (
     ADULT_CLOTHING,
     CLOTHING,
@@ -40,6 +41,9 @@ Framing = Literal["portrait", "bust", "half", "full"]
 LIGHTS: tuple[LightKind, ...] = get_args(LightKind)
 BACKDROPS: tuple[BackdropKind, ...] = get_args(BackdropKind)
 FRAMINGS: tuple[Framing, ...] = get_args(Framing)
+MAX_SEED = 2**63 - 1
+"""What a column of int64 holds."""
+_MAX_FIGURES, _MAX_GARMENTS, _MAX_ID, _MAX_WEIGHTS = 32, 8, 64, 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +51,7 @@ class Person:
     """What stays of somebody from picture to picture."""
 
     identity_id: str
-    """Name of the identity, `p00001` for the first."""
+    """Name of the identity, `p00001` for the first; up to 64 printable characters."""
     age_years: float
     """Age that the body is morphed to, in years."""
     age_band: AgeBand
@@ -67,14 +71,20 @@ class Person:
     freckles: float
     """Freckles of the young and spots of the old, in [0, 1]."""
     face_shape: dict[str, float]
-    """Weight of each face shape axis, in [-1, 1]; what makes a face somebody's."""
+    """Weight of each face shape axis, in [-1, 1]; what makes a face somebody's. Drawing refuses an
+    axis that the assets do not have."""
     body_weight: float
     """Body weight of the morph, in [0, 1]."""
     eye_colour: str
     eyebrows: str
 
     def __post_init__(self) -> None:
-        """Check the labels that a picture is judged by."""
+        """Check the labels that a picture is judged by, and every number."""
+        if not 1 <= len(self.identity_id) <= _MAX_ID or not self.identity_id.isprintable():
+            raise ValueError(
+                f"Expected identity_id of 1 to {_MAX_ID} printable characters, got "
+                f"{len(self.identity_id)} characters, or one that cannot be printed."
+            )
         low, high = YEARS[_among("age_band", self.age_band, AGE_BANDS)]
         if not low <= self.age_years < high:
             raise ValueError(
@@ -90,9 +100,10 @@ class Person:
         _within("undertone", self.undertone, -1, 1)
         for name in ("masculinity", "body_weight", "freckles"):
             _within(name, getattr(self, name), 0, 1)
-        for axis, value in self.face_shape.items():
-            _within(f"face_shape[{axis!r}]", value, -1, 1)
-        if abs(sum(self.ethnicity_mix) - 1) > 1e-6 or min(self.ethnicity_mix) < 0:
+        _weights("face_shape", self.face_shape, 1)
+        for share in self.ethnicity_mix:
+            _within("ethnicity_mix", share, 0, 1)
+        if abs(sum(self.ethnicity_mix) - 1) > 1e-6:
             raise ValueError(f"Expected shares that sum to 1, got {self.ethnicity_mix}.")
 
     @property
@@ -134,8 +145,7 @@ class Look:
         _among("hair", self.hair, HAIR)
         _among("hair_colour", self.hair_colour, HAIR_COLOURS)
         _within("stubble", self.stubble, 0, 1)
-        if not self.garments:
-            raise ValueError("Expected at least one garment, got none.")
+        _count("garment", self.garments, _MAX_GARMENTS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,11 +155,12 @@ class Face:
     expression: Expression
     """Label of the face's shape; not a claim about what somebody feels."""
     strength: float
-    """Factor on the expression's morphs, about 1."""
+    """Factor on the expression's morphs, in [0, 2]; about 1."""
     variant: int = 0
-    """Which of the ways to show the expression, from 0; taken modulo their number."""
+    """Which of the ways to show the expression, in [0, 999]; taken modulo their number."""
     units: dict[str, float] = field(default_factory=dict)
-    """Weights of facial action morphs, added to those of the expression."""
+    """Weights of facial action morphs, in [-2, 2], added to those of the expression. Drawing
+    refuses a name that the assets do not have."""
     gaze_yaw_degrees: float = 0.0
     """Turn of the eyes against the head; positive looks to the person's left."""
     gaze_pitch_degrees: float = 0.0
@@ -159,6 +170,8 @@ class Face:
         """Check that a face can do this."""
         _among("expression", self.expression, EXPRESSIONS)
         _within("strength", self.strength, 0, 2)
+        _within("variant", self.variant, 0, 999)
+        _weights("units", self.units, 2)
         _within("gaze_yaw_degrees", self.gaze_yaw_degrees, -35, 35)
         _within("gaze_pitch_degrees", self.gaze_pitch_degrees, -25, 25)
 
@@ -186,11 +199,17 @@ class Place:
     """Where somebody stands on the floor; the camera's first figure is at the origin."""
 
     right_m: float = 0.0
-    """Metres to the right, as the camera sees it at yaw 0."""
+    """Metres to the right, as the camera sees it at yaw 0; in [-20, 20]."""
     towards_m: float = 0.0
-    """Metres towards the camera."""
+    """Metres towards the camera; in [-20, 20]."""
     turn_degrees: float = 0.0
-    """Turn of the whole body; positive turns to the person's left."""
+    """Turn of the whole body, in [-360, 360]; positive turns to the person's left."""
+
+    def __post_init__(self) -> None:
+        """Check that the place is near."""
+        _within("right_m", self.right_m, -20, 20)
+        _within("towards_m", self.towards_m, -20, 20)
+        _within("turn_degrees", self.turn_degrees, -360, 360)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,13 +294,14 @@ class Backdrop:
     rgb: tuple[int, int, int]
     """Its main colour, sRGB."""
     seed: int
-    """Of its details."""
+    """Of its details; in [0, 2**63 - 1]."""
 
     def __post_init__(self) -> None:
         """Check that the backdrop exists."""
         _among("backdrop", self.kind, BACKDROPS)
         for value in self.rgb:
             _within("rgb", value, 0, 255)
+        _within("backdrop seed", self.seed, 0, MAX_SEED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -315,9 +335,9 @@ class Scene:
     """A picture, before it is drawn."""
 
     seed: int
-    """Of the sensor's noise."""
+    """Of the sensor's noise; in [0, 2**63 - 1]."""
     figures: tuple[Figure, ...]
-    """The camera is aimed at the first."""
+    """The camera is aimed at the first; up to 32."""
     camera: Camera
     light: Light
     backdrop: Backdrop
@@ -325,8 +345,8 @@ class Scene:
 
     def __post_init__(self) -> None:
         """Check that somebody is there."""
-        if not self.figures:
-            raise ValueError("Expected at least one figure, got none.")
+        _count("figure", self.figures, _MAX_FIGURES)
+        _within("seed", self.seed, 0, MAX_SEED)
 
     def to_json(self) -> str:
         """Return the scene as one line of JSON."""
@@ -339,8 +359,7 @@ class Scene:
         Raises:
             ValueError: if a field is missing, unknown, or holds a value that cannot be.
         """
-        plain: Any = json.loads(text)
-        return read_plain(cls, plain)
+        return read_plain(cls, parse_json(text))
 
 
 def labels(scene: Scene, figure: int = 0) -> dict[str, str | float | int]:
@@ -379,5 +398,19 @@ def _among(name: str, value: Any, allowed: Any) -> Any:
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"Expected {low} <= {name} <= {high}, got {value}.")
+    if not low <= value <= high:  # NaN fails as well
+        raise ValueError(f"Expected {low} <= {name} <= {high}, got {str(value)[:60]}.")
+
+
+def _weights(name: str, weights: dict[str, float], most: float) -> None:
+    if len(weights) > _MAX_WEIGHTS:
+        raise ValueError(f"Expected {name} of up to {_MAX_WEIGHTS} weights, got {len(weights)}.")
+    for key, value in weights.items():
+        _within(f"{name}[{key[:60]!r}]", value, -most, most)
+
+
+def _count(name: str, items: Sized, most: int) -> None:
+    if not items:
+        raise ValueError(f"Expected at least one {name}, got none.")
+    if len(items) > most:
+        raise ValueError(f"Expected up to {most} {name}s, got {len(items)}.")

@@ -4,9 +4,12 @@ A file is written whole or not at all. `<kind>.manifest.json` beside the files n
 the SHA-256 of each file; a file that is there and has its hash is not drawn again. The same spec
 gives the same bytes, whatever the number of workers and however often it was stopped, on the same
 graphics driver and versions.
+
+A list of scenes is one file: it is drawn whole, and its manifest holds the SHA-256 of the scenes.
 """
 
 import functools
+import hashlib
 import io
 import json
 import multiprocessing
@@ -22,8 +25,16 @@ import pyarrow.parquet as pq
 
 from discreet.artifacts import read_json, sha256_of_file, write_bytes, write_json
 from discreet.errors import DataError
-from discreet.figures import Assets
-from discreet.people import CollectionSpec, Pair, Scene, Shard, labels, shards_of
+from discreet.figures import Assets, refuse_unknown_morphs
+from discreet.people import (
+    CollectionSpec,
+    Pair,
+    Scene,
+    Shard,
+    labels,
+    read_plain,
+    shards_of,
+)
 from discreet.studio.render import render
 from discreet.studio.sensor import encode_jpeg
 
@@ -80,7 +91,7 @@ def render_collection(
         on_progress: Called with the pictures that are done and the pictures in all.
 
     Raises:
-        DataError: if the folder holds files of another spec.
+        DataError: if the folder holds files of another spec, or a manifest that is none.
     """
     shards = shards_of(spec)
     manifest = _Manifest(out_dir / f"{spec.kind}.manifest.json", asdict(spec))
@@ -109,15 +120,29 @@ def render_scenes(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Written]:
-    """Write `scenes.parquet`: one row for each scene, labelled by its first figure."""
-    manifest = _Manifest(out_dir / "scenes.manifest.json", {"scenes": len(scenes)})
+    """Write `scenes.parquet`: one row for each scene, labelled by its first figure.
+
+    The file is written when all scenes are drawn; if it is there already, nothing is drawn.
+
+    Raises:
+        ValueError: if there is no scene, or one names a morph that the assets do not have.
+        DataError: if the folder holds other scenes, or a manifest that is none.
+    """
+    if not scenes:
+        raise ValueError("Expected at least one scene, got none.")
+    refuse_unknown_morphs((figure for scene in scenes for figure in scene.figures), assets)
+    name, spec = "scenes.parquet", {"scenes": len(scenes), "sha256": _sha256_of(scenes)}
+    manifest = _Manifest(out_dir / "scenes.manifest.json", spec)
+    if manifest.has(name):
+        _tell(on_progress, len(scenes), len(scenes))
+        return [manifest.written(name, True)]
     chunks = [scenes[start : start + _CHUNK] for start in range(0, len(scenes), _CHUNK)]
     rows: list[dict[str, Any]] = []
     for drawn in _spread(functools.partial(_draw_scenes, assets), chunks, workers):
         rows += drawn
         _tell(on_progress, len(rows), len(scenes))
-    manifest.write("scenes.parquet", rows, "scenes")
-    return [manifest.written("scenes.parquet", False)]
+    manifest.write(name, rows, "scenes")
+    return [manifest.written(name, False)]
 
 
 def jpeg_of(scene: Scene, assets: Assets) -> bytes:
@@ -125,15 +150,25 @@ def jpeg_of(scene: Scene, assets: Assets) -> bytes:
     return encode_jpeg(render(scene, assets), scene.sensor.jpeg_quality)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Line:
+    """What a manifest says of a file."""
+
+    sha256: str
+    rows: int
+    size_bytes: int
+
+
 class _Manifest:
     """What has been written, on disk after each file."""
 
     def __init__(self, path: Path, spec: dict[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._held: dict[str, Any] = {"spec": spec, "files": {}}
-        if path.is_file():
-            found = read_json(path)
-            if found.get("spec") != spec:
+        if path.exists():
+            found = _checked(read_json(path), path)
+            if found["spec"] != spec:
                 raise DataError(
                     f"Expected files of this spec in '{path.parent.name}', found those of "
                     "another. Choose another folder, or empty it."
@@ -167,6 +202,31 @@ class _Manifest:
         return Written(
             path=self._path.parent / name, was_there=was_there, **self._held["files"][name]
         )
+
+
+def _checked(found: Any, path: Path) -> dict[str, Any]:
+    """Return what a manifest holds, if it is one."""
+    try:
+        if not isinstance(found, dict) or found.keys() != {"spec", "files"}:
+            raise ValueError("Expected the fields spec and files.")
+        if not isinstance(found["files"], dict):
+            raise ValueError("Expected a table at 'files'.")
+        for line in found["files"].values():
+            read_plain(_Line, line, "files")
+    except ValueError as error:
+        raise DataError(
+            f"Expected a manifest of drawn files in '{path.name}', found something else. {error} "
+            "Choose another folder, or remove that file: what lies beside it is then drawn again."
+        ) from error
+    return found
+
+
+def _sha256_of(scenes: Sequence[Scene]) -> str:
+    """Return the SHA-256 of scenes as lines of canonical JSON."""
+    digest = hashlib.sha256()
+    for scene in scenes:
+        digest.update(f"{scene.to_json()}\n".encode())
+    return digest.hexdigest()
 
 
 def _draw_identity(assets: Assets, task: tuple[Shard, int]) -> list[dict[str, Any]]:
