@@ -1,6 +1,8 @@
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +106,41 @@ def test_scenes_are_read_from_json_and_from_lines(tmp_path: Path) -> None:
     one.write_text(scenes[0].to_json())
     assert read_scenes(lines) == read_scenes(listed) == scenes
     assert read_scenes(one) == scenes[:1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size_px": 15},
+        {"size_px": 2049},
+        {"shots": 0},
+        {"shots": 101},
+        {"shots": 3, "pictures_per_file": 2},
+        {"kind": "twins", "pictures_per_file": 7},
+        {"pictures_per_file": 100_001},
+        {"identities": 1_000_001},
+        {"seed": -1},
+        {"seed": 2**63},
+    ],
+)
+def test_what_cannot_be_drawn_or_dealt_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="Expected .* got"):
+        dataclasses.replace(SMALL, **change)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        dataclasses.replace(SMALL, shots=shots, pictures_per_file=shots + more)
+        for shots in (1, 2, 7, 100)
+        for more in (0, 1, 5)
+    ]
+    + [dataclasses.replace(TWINS, pictures_per_file=8)],
+)
+def test_no_file_is_empty(spec: CollectionSpec) -> None:
+    shards = shards_of(spec)
+    assert all(shard.identities for shard in shards)
+    assert sum(shard.num_pictures for shard in shards) == spec.num_pictures
 
 
 @pytest.mark.parametrize("text", ["seed = ", "x = " + "[" * 100_000, "seed = \ud800"])

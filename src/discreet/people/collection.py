@@ -20,8 +20,8 @@ from typing import Any, Literal
 from discreet.errors import DataError
 from discreet.people.codec import parse_json, read_plain
 from discreet.people.sampling import NUM_CELLS, sample_scene, split_of
-from discreet.people.scene import Scene, labels
-from discreet.people.twins import TWIN_KINDS, TwinKind, Twins, sample_twins
+from discreet.people.scene import MAX_SEED, Scene, labels
+from discreet.people.twins import FIRST_SHOT, TWIN_KINDS, TwinKind, Twins, sample_twins
 from discreet.types import Split
 
 SPECS = Path(__file__).parent / "specs"
@@ -36,26 +36,41 @@ class CollectionSpec:
     """`portraits`: pictures of people in three splits; `twins`: pairs of people of the test
     split that differ in one attribute."""
     seed: int
-    """Seed of the people; twins are of the portraits with the same seed and number of people."""
+    """Seed of the people, from 0; twins are of the portraits with the same seed and number of
+    people."""
     identities: int
-    """People in all; a multiple of 24 makes every combination of labels equally common."""
+    """People in all, from 240 to 1,000,000; a multiple of 24 makes every combination of labels
+    equally common."""
     size_px: int
-    """Side of a picture."""
+    """Side of a picture, from 16 to 2048."""
     shots: int = 7
-    """Portraits of each person; each five in a row show every expression once."""
+    """Portraits of each person, from 1 to 100; each five in a row show every expression once."""
     pictures_per_file: int = 2500
-    """Portraits or pairs in a Parquet file, about."""
+    """Portraits or pairs in a Parquet file, about; from those of one person to 100,000."""
 
     def __post_init__(self) -> None:
-        """Check that every split has people of every combination."""
+        """Check that every split has people of every combination, and every file somebody."""
         if self.identities < 10 * NUM_CELLS:
             raise ValueError(
                 f"Expected identities >= {10 * NUM_CELLS}, got identities={self.identities}. "
                 "Fewer leave a combination of labels without a validation identity."
             )
-        for name in ("size_px", "shots", "pictures_per_file"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} >= 1, got {name}={getattr(self, name)}.")
+        for name, low, high in (
+            ("identities", 10 * NUM_CELLS, 1_000_000),
+            ("seed", 0, MAX_SEED),
+            ("size_px", 16, 2048),
+            ("shots", 1, FIRST_SHOT),
+            ("pictures_per_file", self.pairs_or_shots, 100_000),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(
+                    f"Expected {low} <= {name} <= {high}, got {name}={getattr(self, name)}."
+                )
+
+    @property
+    def pairs_or_shots(self) -> int:
+        """Return how many portraits or pairs there are of a person."""
+        return self.shots if self.kind == "portraits" else len(TWIN_KINDS)
 
     @property
     def num_pictures(self) -> int:
@@ -136,8 +151,8 @@ class Shard:
     @property
     def num_pictures(self) -> int:
         """Return how many pictures have to be drawn for the file."""
-        each = self.spec.shots if self.spec.kind == "portraits" else 2 * len(TWIN_KINDS)
-        return each * len(self.identities)
+        pictures = 1 if self.spec.kind == "portraits" else 2
+        return pictures * self.spec.pairs_or_shots * len(self.identities)
 
     def entries(self, identity: int) -> list[Entry]:
         """Return what the file holds of an identity, in order."""
@@ -179,8 +194,7 @@ def shards_of(spec: CollectionSpec) -> list[Shard]:
     found = []
     for split in SPLITS if spec.kind == "portraits" else SPLITS[-1:]:
         members = [identity for identity, its in enumerate(splits) if its == split]
-        each = spec.shots if spec.kind == "portraits" else len(TWIN_KINDS)
-        parts = max(1, round(len(members) * each / spec.pictures_per_file))
+        parts = max(1, round(len(members) * spec.pairs_or_shots / spec.pictures_per_file))
         name = split if spec.kind == "portraits" else "twins"
         for part, some in enumerate(_dealt(members, parts)):
             numbered = f"{name}-{part:05d}-of-{parts:05d}" if parts > 1 else name

@@ -41,7 +41,7 @@ CHANGED: Mapping[TwinKind, frozenset[str]] = {
     "body_weight": frozenset({"figures[0].person.body_weight"}),
 }
 """The fields that each kind of twins differs in; they are one attribute."""
-_FIRST_SHOT = 100
+FIRST_SHOT = 100
 """Twins are other pictures than the portraits of the same people."""
 _UNISEX_HAIR = ("chin_length", "parted", "short_thick", "short_trimmed", "shoulder_length")
 _GREY = frozenset({"grey", "salt_and_pepper", "white"})
@@ -66,7 +66,7 @@ def sample_twins(seed: int, identity: int, kind: TwinKind, *, size_px: int = 128
         size_px: Side of the pictures.
     """
     place = TWIN_KINDS.index(kind)
-    scene = sample_scene(seed, identity, _FIRST_SHOT + place, size_px=size_px)
+    scene = sample_scene(seed, identity, FIRST_SHOT + place, size_px=size_px)
     rng = np.random.default_rng([seed, 4, identity, place])
     first, second = _MADE_BY[kind](rng, scene.figures[0])
     return Twins(
