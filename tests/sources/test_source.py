@@ -5,10 +5,24 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from discreet.errors import DataError
-from discreet.sources import KINDS, READERS, Origin, Problems, find_reader, read_source
+from discreet.sources import (
+    KINDS,
+    READERS,
+    Medium,
+    Origin,
+    Problems,
+    check_source,
+    find_reader,
+    partition,
+    read_shares,
+    read_source,
+    write_index,
+)
 
 from .small import found, lines, picture, put, read, table
 
@@ -120,3 +134,51 @@ def test_nothing_is_changed_on_disk(tmp_path: Path) -> None:
     after = {path: path.stat() for path in tmp_path.rglob("*")}
     assert before.keys() == after.keys()
     assert all(before[p].st_mtime_ns == after[p].st_mtime_ns for p in before)
+
+
+def tables_of_one_name(root: Path) -> Path:
+    for number, place in enumerate(("", "a", "b")):
+        row = {"image": {"bytes": picture(number), "path": None}, "question": "Who?"}
+        (root / place).mkdir(parents=True, exist_ok=True)
+        rows = pa.Table.from_pylist([{**row, "answer": "Nobody.", "user": f"u{number}"}])
+        pq.write_table(rows, root / place / "train.parquet")
+    return root
+
+
+@pytest.mark.parametrize("way", ["set", "./set", "set/../set", "link", "."])
+def test_a_set_is_the_same_however_its_path_is_written(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables of one name in two folders are two, and each person keeps their own picture."""
+    root = tables_of_one_name(tmp_path / "set")
+    (tmp_path / "link").symlink_to(root)
+    monkeypatch.chdir(root if way == "." else tmp_path)
+    records, problems = read(Path(way))
+    assert [record.media[0].name for record in records] == [
+        "train.parquet",
+        "a/train.parquet",
+        "b/train.parquet",
+    ]
+    assert problems.counts == {}
+    write_index(partition(iter(records), 1), tmp_path / "out.parquet")
+    for _, record in read_shares(tmp_path / "out.parquet"):
+        assert record.media[0].read() == picture(int((record.person or "")[1:]))
+    told, known = check_source(Path(way)), check_source(root)
+    assert (told.pictures, told.lists) == (3, known.lists)
+    assert len(known.lists) == 3
+
+
+def test_a_table_that_is_named_by_a_relative_path_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables_of_one_name(tmp_path / "set")
+    monkeypatch.chdir(tmp_path / "set")
+    records, problems = read(Path("a/train.parquet"))
+    assert [record.media[0].name for record in records] == ["train.parquet"]
+    assert records[0].media[0].read() == picture(1)
+    assert not problems.total
+
+
+def test_a_medium_outside_its_set_has_no_name() -> None:
+    with pytest.raises(ValueError, match="below the folder of its set"):
+        _ = Medium(role="picture", path=Path("a/1.jpg"), root=Path("/set")).name

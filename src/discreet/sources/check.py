@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from discreet.artifacts import sha256_of_file
 from discreet.sources.balance import Balance, Tally
-from discreet.sources.files import Folder
+from discreet.sources.files import Folder, real_place
 from discreet.sources.layouts import Reader, is_new
 from discreet.sources.pictures import LOOKED_AT, look
 from discreet.sources.problems import OnProblem, Problem, Problems
@@ -110,8 +110,8 @@ def check_source(
         bytes=seen.bytes,
         names_sha256=seen.names.hexdigest(),
         lists={
-            folder.name_of(file.resolve()): _hash_of_list(file, whole=hashes_to is not None)
-            for file in reader.lists(path)
+            folder.name_of(file): _hash_of_list(file, whole=hashes_to is not None)
+            for file in reader.lists(real_place(path))
             if folder.admits(file)
         },
         balance=seen.tally.balance(),

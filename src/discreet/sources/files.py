@@ -21,8 +21,9 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         """Take a folder, or the folder that a file lies in."""
-        self.root = Path(os.path.realpath(root if root.is_dir() else root.parent))
-        self._named = None if root.is_dir() else root
+        named = real_place(root)
+        self.root = named if root.is_dir() else named.parent
+        self._named = None if root.is_dir() else named
         self._inside: dict[str, bool] = {}
 
     def medium(
@@ -35,6 +36,8 @@ class Folder:
         item: int = 0,
     ) -> Medium:
         """Return a file of the set, or a cell of one of its tables, as part of a record."""
+        if not self._is_inside(str(path)):  # given as a relative path, or through a link
+            path = real_place(path)
         return Medium(role=role, path=path, root=self.root, row=row, column=column, item=item)
 
     def origin(self, path: Path, line: int | None = None) -> Origin:
@@ -43,10 +46,10 @@ class Folder:
 
     def name_of(self, path: Path) -> str:
         """Return the path relative to the folder, or the folder's own name."""
-        try:
-            name = path.relative_to(self.root).as_posix()
-        except ValueError:
-            name = path.name
+        if not self._is_inside(str(path)):
+            path = real_place(path)
+        is_inside = self._is_inside(str(path))
+        name = path.relative_to(self.root).as_posix() if is_inside else path.name
         return printable(self.root.name if name == "." else name)
 
     def find(
@@ -116,7 +119,7 @@ class Folder:
         hub's cache.
         """
         real = os.path.realpath(path)
-        if self._is_inside(real) or path == self._named:
+        if self._is_inside(real) or real_place(path) == self._named:
             return True
         is_snapshot = self.root.parent.name == "snapshots"
         return is_snapshot and Path(real).parent == self.root.parent.parent / "blobs"
@@ -166,6 +169,13 @@ class Folder:
                 elif entry.is_symlink() and not self.holds(Path(entry.path), is_link=True):
                     origin = Origin(file=self.name_of(start))
                     problems.add("outside", origin, path=Path(entry.path))
+
+
+def real_place(path: Path) -> Path:
+    """Return where a path truly lies; a file that is a link keeps its own name and place."""
+    if path.is_dir():
+        return Path(os.path.realpath(path))
+    return Path(os.path.realpath(path.parent)) / path.name
 
 
 def refuse_existing(out: Path) -> None:

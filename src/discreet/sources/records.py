@@ -47,9 +47,19 @@ class Medium:
 
     @property
     def name(self) -> str:
-        """The path relative to the set, which a copy of the set has too."""
-        path, root = str(self.path), f"{self.root}/"
-        return path.removeprefix(root) if path.startswith(root) else self.path.name
+        """The path relative to the set, which a copy of the set has too.
+
+        Raises:
+            ValueError: if the path is not written as one below the set's folder: a bare name could
+                be that of another file.
+        """
+        path, root = str(self.path), f"{str(self.root).rstrip('/')}/"
+        if not path.startswith(root):
+            raise ValueError(
+                "Expected a medium below the folder of its set, got another path. Make it with "
+                "`Folder.medium`."
+            )
+        return path.removeprefix(root)
 
     @property
     def key(self) -> bytes:

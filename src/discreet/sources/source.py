@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from discreet.errors import DataError
+from discreet.sources.files import real_place
 from discreet.sources.layouts import Reader, is_new
 from discreet.sources.problems import Problems
 from discreet.sources.readers import READERS
@@ -67,7 +68,7 @@ def read_source(
     """
     reader = find_reader(path, layout=layout)
     found = Problems() if problems is None else problems
-    return _once(reader.read(path, found), found)
+    return _once(reader.read(real_place(path), found), found)
 
 
 def _once(records: Iterator[Record], problems: Problems) -> Iterator[Record]:
