@@ -86,6 +86,33 @@ def test_a_record_that_comes_again_is_left_out(tmp_path: Path) -> None:
     assert found(problems) == {"duplicate": [3, 4]}
 
 
+def said(number: int, user: str | None) -> dict[str, object]:
+    row: dict[str, object] = {"question": f"How are you, {number}?", "answer": "Well."}
+    return row if user is None else {**row, "user": user}
+
+
+def test_words_are_left_out_only_where_their_person_said_them_before(tmp_path: Path) -> None:
+    rows = [said(0, "anna"), said(0, "bert"), said(0, "anna"), said(1, None), said(1, None)]
+    records, problems = read(put(tmp_path, {"c.jsonl": lines(*rows)}))
+    assert [record.person for record in records] == ["anna", "bert", None, None]
+    assert found(problems) == {"same_words": [2, 5], "duplicate": [3]}
+
+
+@pytest.mark.parametrize("gone", ["anna", "bert", None])
+def test_sets_that_differ_in_one_person_differ_in_their_examples_alone(
+    gone: str | None, tmp_path: Path
+) -> None:
+    rows = [said(n, user) for n in range(2) for user in ("anna", "bert", None, "carl")]
+
+    def of_others(name: str, kept: list[dict[str, object]]) -> list[tuple[object, ...]]:
+        records, _ = read(put(tmp_path / name, {"c.jsonl": lines(*kept)}))
+        return [(one.person, one.turns) for one in records if one.person != gone]
+
+    others = [row for row in rows if row.get("user") != gone]
+    assert of_others("all", rows) == of_others("less", others)
+    assert len(of_others("less", others)) == 6
+
+
 def test_refusing_stops_at_the_first_problem_with_file_and_line(tmp_path: Path) -> None:
     fairface(
         tmp_path,
@@ -102,9 +129,9 @@ def test_refusing_stops_at_the_first_problem_with_file_and_line(tmp_path: Path) 
 
 def test_what_loses_nothing_is_never_refused() -> None:
     problems = Problems("refuse")
-    for kind in ("animated", "near_duplicate", "duplicate_id"):
+    for kind in ("animated", "near_duplicate", "duplicate_id", "same_words"):
         problems.add(kind, Origin(file="a"))
-    assert problems.total == 3
+    assert problems.total == 4
 
 
 def test_counts_go_on_when_problems_are_no_longer_kept() -> None:

@@ -49,6 +49,10 @@ KINDS = {
     ),
     "no_picture": ("a row without a picture", "Fill it in or remove the row."),
     "duplicate": ("the same a second time", "Remove one of the two; the first counts."),
+    "same_words": (
+        "a conversation word for word as another person's, or as one of which nobody is named",
+        "Remove one if both are of one person; both count.",
+    ),
     "duplicate_id": ("an id that another row has", "Give each row an id of its own; both count."),
     "duplicate_content": (
         "the same bytes as an earlier file",
@@ -63,7 +67,7 @@ KINDS = {
     "animated": ("an animated picture", "Only its first frame is used: save that as PNG."),
 }
 """Kind -> what it is, and the way out."""
-NOTES = frozenset({"animated", "duplicate_id", "near_duplicate"})
+NOTES = frozenset({"animated", "duplicate_id", "near_duplicate", "same_words"})
 """Kinds by which nothing is lost: they are counted, and never refused."""
 
 

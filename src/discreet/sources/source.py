@@ -72,20 +72,30 @@ def read_source(
 
 
 def _once(records: Iterator[Record], problems: Problems) -> Iterator[Record]:
-    """Leave out a record that comes again; rows of a table differ by their place."""
+    """Leave out a record that comes again; rows of a table differ by their place.
+
+    Guarantee: whether a person's record is used does not depend on another person's, nor, of a
+    conversation of nobody in particular, on any other. Such ones are told of, and kept.
+    """
     seen: set[int] = set()
+    words: set[int] = set()
     for record in records:
-        key = _key(record)
-        if key is not None and not is_new(key, seen):
-            problems.add("duplicate", record.origin)
-        else:
+        if not record.turns and any(medium.row is not None for medium in record.media):
             yield record
+            continue
+        is_known = record.person is not None or not record.turns
+        whose = b"" if record.person is None else b"\1" + record.person.encode()
+        key = _key(record)
+        if is_known and not is_new(whose + b"\0\0" + key, seen):
+            problems.add("duplicate", record.origin)
+            continue
+        if record.turns and not is_new(key, words):
+            problems.add("same_words", record.origin)
+        yield record
 
 
-def _key(record: Record) -> bytes | None:
-    """Return what makes a record the same as another: its files and its words."""
-    if not record.turns and any(medium.row is not None for medium in record.media):
-        return None
+def _key(record: Record) -> bytes:
+    """Return what makes a record the same as another of its person: its files and its words."""
     parts = [medium.key for medium in record.media]
     parts += [f"{turn.role}\0{turn.text}".encode("utf-8", "surrogatepass") for turn in record.turns]
     return b"\0\0".join(parts)
