@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from federated.chats import NAMES, change, index, shards, talks, write
 
@@ -108,6 +109,23 @@ def test_owners_are_those_of_the_file_unless_a_plan_says_others(
         assert status == 1
         assert "Expected num_owners = 3, the owners in 'index.parquet', got num_owners=2" in err
         assert not (tmp_path / name / "ledger.jsonl").exists()
+
+
+def test_the_number_of_owners_does_not_depend_on_who_has_something(
+    discreet: Run, tmp_path: Path
+) -> None:
+    """Shared out to four, some have nothing; a file that does not say how many is refused."""
+    chats, shared = write(tmp_path / "set", talks(2)), tmp_path / "index.parquet"
+    assert discreet("data", "share", chats, shared, "--owners", 4)[0] == 0
+    words = ("train", "--base", "tiny", "--rounds", 1, "--steps", 1, "--data")
+    status, _, err = discreet(*words, shared, "--out", tmp_path / "run")
+    assert status == 0, err
+    assert all(f"owner-{number} spent" in err for number in range(4))
+    table = pq.read_table(shared)
+    pq.write_table(table.replace_schema_metadata({}), shared)
+    status, _, err = discreet(*words, shared, "--out", tmp_path / "other")
+    assert status == 1
+    assert "who has nothing is one of them. Say it with --owners" in err
 
 
 def test_one_shard_is_one_owner(discreet: Run, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def index(
     """Write a set and share it out; return the index."""
     listed = write(folder / "set", talks() if rows is None else rows)
     out = folder / "index.parquet"
-    write_index(partition(read_source(listed), owners, by=by), out)
+    write_index(partition(read_source(listed), owners, by=by), out, num_owners=owners)
     return out
 
 

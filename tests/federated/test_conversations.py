@@ -27,6 +27,7 @@ from federated.chats import (
     shards,
     talks,
     task_of,
+    train,
 )
 
 
@@ -218,6 +219,65 @@ def test_owners_of_any_name_are_numbered_and_their_names_stay(shared: Path) -> N
     own, other = task_of(shared), task_of(renamed)
     assert list(other.owned) == ["owner-0", "owner-1"]
     assert len(other.lessons_of(OWNER)) == len(own.lessons_of(OwnerId("owner-1")))
+
+
+SHARED_OUT = b"discreet.num_owners"
+
+
+def undeclared(path: Path) -> Path:
+    """Return the same file without the number of owners."""
+    table = pq.read_table(path)
+    kept = {key: value for key, value in table.schema.metadata.items() if key != SHARED_OUT}
+    out = path.with_name("undeclared.parquet")
+    pq.write_table(table.replace_schema_metadata(kept), out)
+    return out
+
+
+def without(path: Path, owner: str) -> Path:
+    """Return the same file without an owner's rows: a neighbour, where that is one example."""
+    table = pq.read_table(path)
+    out = path.with_name(f"without-{owner}.parquet")
+    pq.write_table(table.filter(pa.compute.not_equal(table["owner"], owner)), out)
+    return out
+
+
+def test_an_owner_keeps_their_name_whoever_has_nothing(tmp_path: Path) -> None:
+    whole = index(tmp_path, talks(20), owners=3, by="record")
+    plan = {"num_owners": 3, "min_replies": 2}
+    task = task_of(whole, **plan)
+    sizes = {name: len(lessons) for name, lessons in task.owned.items()}
+    assert all(sizes.values())
+    for owner in sizes:
+        for path in (without(whole, owner), undeclared(without(whole, owner))):
+            less = task_of(path, **plan)
+            found = {name: len(lessons) for name, lessons in less.owned.items()}
+            assert found == {**sizes, owner: 0}
+    with pytest.raises(ValueError, match="Expected num_owners = 3.*got num_owners=2"):
+        task_of(without(whole, "owner-1"))
+    with pytest.raises(ValueError, match="Expected num_owners = 3.*got num_owners=2"):
+        task_of(undeclared(without(whole, "owner-1")))
+
+
+@pytest.mark.parametrize("changes", [{}, {"unit": "user", "examples_per_user": 5}])
+def test_an_owner_without_examples_trains_on_noise_and_pays_as_others_do(
+    changes: dict[str, object], shared: Path, tmp_path: Path
+) -> None:
+    task = task_of(without(shared, OWNER), **changes)
+    result, records, ledger = train(task, tmp_path / "run")
+    _, other, full = train(task_of(shared, **changes), tmp_path / "full")
+    assert len(lessons_of(task)) == 0
+    assert len(records) == len(other) == 2
+    assert ledger.spent(OWNER) == full.spent(OWNER)
+    assert all(torch.isfinite(tensor).all() for tensor in result.state.values())
+    assert any(tensor.any() for tensor in result.state.values())
+
+
+def test_owners_of_other_names_must_all_have_something(shared: Path) -> None:
+    names = {"owner-0": "dr-kerouac", "owner-1": "clinic"}
+    renamed = change(shared, owner=lambda rows: [names[row["owner"]] for row in rows])
+    with pytest.raises(ValueError, match="all have to have something") as told:
+        task_of(without(renamed, "clinic"))
+    assert "kerouac" not in str(told.value)
 
 
 def test_a_plan_for_other_owners_than_the_file_has_is_refused(shared: Path) -> None:

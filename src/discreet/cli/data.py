@@ -190,7 +190,6 @@ def share(
         by=by,
         seed=seed,
     )
-    write = write_shards if shards else write_index
     with bars() as told:
         count = 0
 
@@ -200,7 +199,10 @@ def share(
             if count % 256 == 0:
                 told("sharing", count, None)
 
-        shares = write(shared, out, on_row=on_row)
+        if shards:
+            shares = write_shards(shared, out, on_row=on_row)
+        else:
+            shares = write_index(shared, out, num_owners=owners, on_row=on_row)
         told("sharing", count, count)
     sizes = sorted(shares.rows.values())
     report = {

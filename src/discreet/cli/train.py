@@ -16,6 +16,7 @@ from discreet.assistant import Assistant, Turn
 from discreet.cli.chat import build_assistant, why
 from discreet.cli.options import RUNS, Cache, Json, Runs, progress, quiet_logs, show_json, talk
 from discreet.data import load_portraits
+from discreet.errors import DataError
 from discreet.federated import (
     REASONS,
     AssistantTask,
@@ -26,7 +27,7 @@ from discreet.federated import (
     run_federation,
 )
 from discreet.privacy import PrivacyLedger, StepRecord
-from discreet.sources import holds_shares, owners_in
+from discreet.sources import holds_shares, num_owners_in
 from discreet.types import AgeBand, OwnerId, PrivacyStatement
 
 QUICKSTART = TrainConfig()
@@ -238,7 +239,12 @@ def _follow(plan: TrainConfig, data: Path | None, *, is_counted: bool) -> TrainC
     plan = replace(plan, examples="conversations")
     if is_counted:
         return plan
-    return _override(plan, num_owners=len(owners_in(data)) or None)
+    if (count := num_owners_in(data)) is None:
+        raise DataError(
+            f"Expected '{data.name}' to say to how many owners it was shared out, got no number: "
+            "who has nothing is one of them. Say it with --owners, or share the set out again."
+        )
+    return _override(plan, num_owners=count)
 
 
 def _new_folder(runs: Path) -> Path:

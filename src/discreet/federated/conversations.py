@@ -10,6 +10,7 @@ No word, name or path of a conversation is in an error, a log or a `repr`: rows 
 """
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ from discreet.model import (
     encode_dialogue,
     pad_rows,
 )
-from discreet.sources import Medium, Record, owners_in, read_shares
+from discreet.sources import Medium, Record, num_owners_in, owners_in, read_shares
 from discreet.types import OwnerId
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ REASONS = {
 }
 """Why a record is left out."""
 _ROLES = ("system", "user", "assistant")
+_NUMBERED = re.compile(r"owner-(?:0|[1-9][0-9]{0,8})")
+"""Names that `partition` gives."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,9 +121,10 @@ def share_conversations(
 ) -> Shared:
     """Return what owners learn from conversations, the owners as the file says.
 
-    Owners are numbered in the order of their names, so that a name of somebody never gets into a
-    ledger or a card; `owner-0`, `owner-1`, … stay what they are. Every picture is opened once here
-    and not kept.
+    `owner-0`, `owner-1`, … keep their numbers, and who has nothing is an owner without examples: who
+    trains, and under which name, does not depend on what anybody has. Owners of other names are
+    numbered in the order of these, so that a name of somebody never gets into a ledger or a card;
+    all of them have to have something. Every picture is opened once here and not kept.
 
     Args:
         vlm: The model, with its adapter.
@@ -226,24 +230,37 @@ def _has_its_places(record: Record) -> bool:
 
 
 def _number_owners(path: Path, config: TrainConfig, is_own: bool) -> Mapping[OwnerId, OwnerId]:
-    """Return the owner that each name in the file stands for."""
-    names = owners_in(path)
+    """Return the owner that each name stands for, also of owners without a row."""
+    names, told = owners_in(path), num_owners_in(path)
     if not names:
         raise DataError(f"Expected rows in '{path.name}', found none. Share the set out again.")
-    if not is_own and len(names) == config.num_owners:
-        return {name: OwnerId(f"owner-{number}") for number, name in enumerate(names)}
-    if is_own and len(names) == 1:
+    count = max(len(names), told or 0)
+    if is_own and count == 1:
         return {names[0]: OWN}
     if is_own:
         raise DataError(
-            f"Expected the shard of one owner in '{path.name}', got {len(names)} owners. Write one "
+            f"Expected the shard of one owner in '{path.name}', got {count} owners. Write one "
             "for each with `discreet data share --shards`."
         )
+    planned = [OwnerId(f"owner-{number}") for number in range(config.num_owners)]
+    if told in (None, len(planned)):
+        if set(names) <= set(planned):
+            return {name: name for name in planned}
+        is_numbered = any(_NUMBERED.fullmatch(name) for name in names)
+        if len(names) == len(planned) and (len(planned) == 1 or not is_numbered):
+            return dict(zip(names, planned, strict=True))
     raise ValueError(
-        f"Expected num_owners = {len(names)}, the owners in '{path.name}', got "
-        f"num_owners={config.num_owners}. Who has nothing takes no part: say so in the plan "
-        "(--owners), or share the set out again."
+        f"Expected num_owners = {_most_owners(names, told)}, the owners in '{path.name}', got "
+        f"num_owners={config.num_owners}. Who has nothing is one of them, and of owners that are "
+        "not named owner-0, owner-1, … all have to have something: say how many there are in the "
+        "plan (--owners), or share the set out again."
     )
+
+
+def _most_owners(names: Sequence[OwnerId], told: int | None) -> int:
+    """Return how many owners a file is of: as it says, or as the names in it say."""
+    numbers = [int(name[6:]) + 1 for name in names if _NUMBERED.fullmatch(name)]
+    return told or max(len(names), *numbers, 0)
 
 
 def _require_persons(shared: Iterable[Sequence[Conversation]]) -> None:

@@ -29,7 +29,7 @@ from discreet.sources.readers import READERS
 from discreet.sources.records import Medium, Record, Turn
 from discreet.sources.shares import Shares, read_shares, write_index, write_shards
 from discreet.sources.source import find_reader, read_source
-from discreet.sources.trainable import holds_shares, owners_in
+from discreet.sources.trainable import holds_shares, num_owners_in, owners_in
 from discreet.sources.trial import Sharing, measure_sharing
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "holds_shares",
     "manifest_of",
     "measure_sharing",
+    "num_owners_in",
     "open_points",
     "owners_in",
     "partition",

@@ -49,6 +49,8 @@ COLUMNS = {
     "line": pa.int64(),
 }
 _ROOT = b"discreet.root"
+NUM_OWNERS = b"discreet.num_owners"
+"""Key of the number of owners in a file's metadata: who has nothing is one of them."""
 _BUCKETS = 64
 _BUCKET_BYTES = 2**24
 _BATCH = 2048
@@ -67,13 +69,19 @@ class Shares:
 
 
 def write_index(
-    shared: Iterable[tuple[OwnerId, Record]], out: Path, *, on_row: OnRow | None = None
+    shared: Iterable[tuple[OwnerId, Record]],
+    out: Path,
+    *,
+    num_owners: int | None = None,
+    on_row: OnRow | None = None,
 ) -> Shares:
     """Write one Parquet file with a column `owner`, the rows of each owner together.
 
     Args:
         shared: From `partition`; read once.
         out: A file that is not there yet.
+        num_owners: How many it was shared out to. Say it: the file does not tell otherwise who
+            has nothing, and how many owners train must not depend on what is in the set.
         on_row: Called for each row that is read.
 
     Raises:
@@ -82,14 +90,17 @@ def write_index(
     with _grouped(shared, out, on_row) as (folder, root, groups):
         fresh = folder / "index.parquet"
         rows: Counter[OwnerId] = Counter()
-        with pq.ParquetWriter(fresh, _schema(root)) as writer:
+        with pq.ParquetWriter(fresh, _schema(root, num_owners)) as writer:
             _write(writer, (line for _, lines in groups for line in lines), rows)
         os.replace(fresh, out)
     return Shares(path=out, rows=dict(rows))
 
 
 def write_shards(
-    shared: Iterable[tuple[OwnerId, Record]], out: Path, *, on_row: OnRow | None = None
+    shared: Iterable[tuple[OwnerId, Record]],
+    out: Path,
+    *,
+    on_row: OnRow | None = None,
 ) -> Shares:
     """Write a folder with a Parquet file for each owner who has anything, `owner-0.parquet`, ....
 
@@ -106,7 +117,7 @@ def write_shards(
         fresh.mkdir()
         rows: Counter[OwnerId] = Counter()
         for owner, lines in groups:
-            with pq.ParquetWriter(fresh / f"{owner}.parquet", _schema(root)) as writer:
+            with pq.ParquetWriter(fresh / f"{owner}.parquet", _schema(root, 1)) as writer:
                 _write(writer, lines, rows)
         shutil.move(fresh, out)
     return Shares(path=out, rows=dict(rows))
@@ -160,8 +171,11 @@ def _parent(out: Path) -> Path:
     return out.parent
 
 
-def _schema(root: str) -> pa.Schema:
-    return pa.schema(list(COLUMNS.items()), metadata={_ROOT: root.encode()})
+def _schema(root: str, num_owners: int | None) -> pa.Schema:
+    metadata = {_ROOT: root.encode()}
+    if num_owners is not None:
+        metadata[NUM_OWNERS] = str(num_owners).encode()
+    return pa.schema(list(COLUMNS.items()), metadata=metadata)
 
 
 def _write(writer: pq.ParquetWriter, lines: Iterable[bytes], rows: Counter[OwnerId]) -> None:

@@ -3,13 +3,14 @@
 Told by the names of columns alone; no row is read but the owners'.
 """
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from discreet.errors import DataError
-from discreet.sources.shares import COLUMNS
+from discreet.sources.shares import COLUMNS, NUM_OWNERS
 from discreet.types import OwnerId
 
 _OF_SHARES = frozenset({"owner", "media", "turns"})
@@ -38,6 +39,19 @@ def holds_shares(path: Path) -> bool:
     return True
 
 
+def num_owners_in(path: Path) -> int | None:
+    """Return to how many owners a file was shared out, those without anything too; None if unsaid.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        told = (pq.read_schema(path).metadata or {}).get(NUM_OWNERS, b"")
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise _unreadable(path, error) from error
+    return int(told) if re.fullmatch(rb"[1-9][0-9]{0,6}", told) else None
+
+
 def owners_in(path: Path) -> list[OwnerId]:
     """Return who has something in a file of shares, `owner-2` before `owner-10`.
 
@@ -48,10 +62,14 @@ def owners_in(path: Path) -> list[OwnerId]:
         found = pq.read_table(path, columns=["owner"]).column("owner").unique().to_pylist()
         return [OwnerId(name) for name in sorted(found, key=lambda name: (len(name), name))]
     except (OSError, pa.ArrowException, UnicodeDecodeError, TypeError) as error:
-        raise DataError(
-            f"Expected shares in '{path.name}', could not read it ({type(error).__name__}). Share "
-            "the set out again."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"Expected shares in '{path.name}', could not read it ({type(error).__name__}). Share the "
+        "set out again."
+    )
 
 
 def _column_names(path: Path) -> frozenset[str]:
