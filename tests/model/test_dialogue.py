@@ -13,6 +13,7 @@ from discreet.model import (
     IMAGE_TOKEN,
     EncodedRow,
     Row,
+    TooManyTokens,
     Vlm,
     answer_losses,
     collate,
@@ -210,6 +211,26 @@ def test_the_template_and_the_tokenizer_of_small_hold_conversations(small: Vlm) 
     special = set(small.tokenizer.added_tokens_decoder)
     found, wanted = encode(attack, small).input_ids.tolist(), row.input_ids.tolist()
     assert [i for i in found if i in special] == [i for i in wanted if i in special]
+
+
+def test_the_length_is_known_before_any_answer_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of thousands of turns the whole is rendered once, and not what comes before each."""
+    rendered: list[int] = []
+    real = dialogue.render
+
+    def counted(vlm: Vlm, turns: list[dict[str, str]], *, opens_answer: bool) -> str:
+        rendered.append(len(turns))
+        return real(vlm, turns, opens_answer=opens_answer)
+
+    monkeypatch.setattr(dialogue, "render", counted)
+    said = [("user" if n % 2 == 0 else "assistant", "a") for n in range(2000)]
+    with pytest.raises(TooManyTokens, match="at most 2048 tokens"):
+        encode_dialogue(VLM, messages(said), max_tokens=2048)
+    assert rendered == [2000]
+    row = encode(said[:4])
+    assert encode_dialogue(VLM, messages(said[:4]), max_tokens=len(row)) is not None
 
 
 def test_the_example_of_the_file_runs() -> None:

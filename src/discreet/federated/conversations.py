@@ -33,6 +33,7 @@ from discreet.model import (
     IMAGE_TOKEN,
     EncodedRow,
     FrozenPrefix,
+    TooManyTokens,
     Vlm,
     answer_losses,
     base_of,
@@ -196,8 +197,11 @@ class _Reading:
             reason = "template"
         else:
             said = [{"role": turn.role, "content": turn.text} for turn in turns]
-            row = encode_dialogue(self._vlm, said)
-            reason = "template" if row is None else "length" if len(row) > self._most else ""
+            try:
+                row = encode_dialogue(self._vlm, said, max_tokens=self._most)
+                reason = "template" if row is None else ""
+            except TooManyTokens:
+                reason = "length"
         if row is None or reason:
             self.left_out[reason] += 1
             return None

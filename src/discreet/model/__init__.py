@@ -1,7 +1,7 @@
 """Load any vision-language model, adapt it, measure its answers, let it write."""
 
 from discreet.model.base import CACHE_DIR, EMBEDDED, Vlm, load
-from discreet.model.dialogue import encode_dialogue
+from discreet.model.dialogue import TooManyTokens, encode_dialogue
 from discreet.model.families import (
     FAMILIES,
     PARTS,
@@ -69,6 +69,7 @@ __all__ = [
     "Part",
     "Row",
     "Sample",
+    "TooManyTokens",
     "Vlm",
     "adapter_parameters",
     "adapter_state",

@@ -26,7 +26,13 @@ ANSWERS = "assistant"
 """Role of the turns that are learnt."""
 
 
-def encode_dialogue(vlm: Vlm, messages: Sequence[dict[str, str]]) -> EncodedRow | None:
+class TooManyTokens(ValueError):
+    """A conversation is longer than asked for."""
+
+
+def encode_dialogue(
+    vlm: Vlm, messages: Sequence[dict[str, str]], *, max_tokens: int | None = None
+) -> EncodedRow | None:
     """Return a conversation as a row in which all answers are to be learnt.
 
     An answer is what the assistant says after somebody; with it the token that ends it is learnt.
@@ -37,10 +43,15 @@ def encode_dialogue(vlm: Vlm, messages: Sequence[dict[str, str]]) -> EncodedRow 
         vlm: Whose template and tokenizer.
         messages: `role` and `content` of each turn; `IMAGE_TOKEN` stands where a picture is shown,
             which is never in an answer.
+        max_tokens: Length that is refused above, before any answer is looked at: what comes before
+            each is read anew, which takes long where there are thousands.
 
     Returns:
         The row; None if there is no answer, or if the base's template cannot hold the conversation
         so that each answer begins where the base would begin it.
+
+    Raises:
+        TooManyTokens: if it is longer than `max_tokens`.
     """
     said = _without_control_tokens(vlm, messages)
     places = [n for n, turn in enumerate(said) if n and turn["role"] == ANSWERS and turn["content"]]
@@ -48,11 +59,16 @@ def encode_dialogue(vlm: Vlm, messages: Sequence[dict[str, str]]) -> EncodedRow 
         return None
     try:
         whole = render(vlm, said, opens_answer=False)
-        before = [render(vlm, said[:place], opens_answer=True) for place in places]
     except TemplateError:  # roles in an order that the template refuses
         return None
-    texts = [whole, *before]
-    ids, *prompts = vlm.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    (ids,) = vlm.tokenizer([whole], add_special_tokens=False, verbose=False)["input_ids"]
+    if max_tokens is not None and len(ids) > max_tokens:
+        raise TooManyTokens(f"Expected at most {max_tokens} tokens, got {len(ids)}.")
+    try:
+        before = [render(vlm, said[:place], opens_answer=True) for place in places]
+    except TemplateError:
+        return None
+    prompts = vlm.tokenizer(before, add_special_tokens=False, verbose=False)["input_ids"]
     is_answer = torch.zeros(len(ids), dtype=torch.bool)
     for place, text, prompt in zip(places, before, prompts, strict=True):
         if not (whole.startswith(text) and ids[: len(prompt)] == prompt):
