@@ -269,3 +269,22 @@ def test_what_does_not_ship_is_named(discreet: Run, tmp_path: Path, words: tuple
     status, _, err = discreet("export", words[0], tmp_path / "x.jsonl", *words[1:])
     assert status != 0
     assert "Expected one of" in err
+
+
+def test_folders_named_after_people_are_numbered(discreet: Run, tmp_path: Path) -> None:
+    people = ("Aaron_Eckhart", "Zoe_Example")
+    files: dict[str, bytes | str] = {
+        f"{name}/{n}.jpg": picture(10 * place + n)
+        for place, name in enumerate(people)
+        for n in range(3)
+    }
+    root = put(tmp_path / "lfw", files)
+    said = ""
+    for words in (("check", root), ("check", root, "--json"), ("show", root, "--json")):
+        status, out, err = discreet(*words)
+        assert status == 0, err
+        said += out + err
+    status, out, err = discreet("show", root)
+    assert "label = number 1" in err
+    assert not any(name in said + out + err for name in people)
+    assert "label = Aaron_Eckhart" in discreet("show", root, "--names")[2]

@@ -81,3 +81,13 @@ def test_what_a_tally_holds_does_not_grow_with_the_set() -> None:
     held = [counts for counts in tally._counts.values() if counts]
     assert all(len(counts) <= MAX_VALUES for counts in held)
     assert all(len(counts) <= MAX_VALUES**2 for counts in tally._pairs.values())
+
+
+def test_values_that_may_name_people_are_shown_where_many_records_have_each() -> None:
+    for fewest, is_shown in ((9, False), (10, True)):
+        tally = Tally({}, ("label",))
+        for value in ["Aaron_Eckhart"] * fewest + ["Zoe_Example"] * 20:
+            tally.add({"label": value}, {})
+        balance = tally.balance()
+        assert [told.label for told in balance.labels] == ["label"] * is_shown
+        assert balance.not_shown == ["label"] * (not is_shown)

@@ -31,6 +31,36 @@ def test_a_person_and_a_part_are_no_labels() -> None:
     assert told_apart({"identity_id": "", "x": 1}, HERE, Problems()).person is None
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["patient", "Patient ID", "patient-id", "client_id", "MRN", "ssn", "resident", "student"]
+    + ["pupil", "speaker", "author", "PersonId"],
+)
+def test_a_column_of_who_somebody_is_is_a_person_and_never_a_label(name: str) -> None:
+    row = {"user": "u1", name: "Maria Huber", "x": 1}
+    assert told_apart({name: "Maria Huber"}, HERE, Problems()).person == "Maria Huber"
+    columns = told_apart(row, HERE, Problems())
+    assert (columns.labels, columns.audit_labels) == ({"x": "1"}, {})
+
+
+@pytest.mark.parametrize("name", ["name", "full_name", "First Name", "e-mail", "mail", "phone"])
+def test_names_and_addresses_are_not_read(name: str) -> None:
+    problems = Problems()
+    columns = told_apart({name: "Maria Huber", "x": 1}, HERE, problems)
+    assert (columns.person, columns.labels, problems.total) == (None, {"x": "1"}, 0)
+    told_apart({name: None, "patient": None}, HERE, problems)
+    assert not problems.total
+
+
+def test_a_part_of_another_name_is_not_passed_on() -> None:
+    problems = Problems()
+    assert told_apart({"split": "HIV positive"}, HERE, problems).split == "other"
+    assert [str(p) for p in problems.kept if "HIV" in str(p)] == []
+    assert dict(problems.counts) == {"unknown_label": 1}
+    assert told_apart({"split": None}, HERE, Problems()).split is None
+    assert told_apart({"split": "Valid"}, HERE, Problems()).split == "validation"
+
+
 @pytest.mark.parametrize("value", ["", "NaN", "nan", "None", "n/a", None, float("nan")])
 def test_a_label_that_is_missing_is_a_problem_without_its_value(value: object) -> None:
     problems = Problems()

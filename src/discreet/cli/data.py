@@ -1,5 +1,6 @@
 """`discreet data`: see, check, describe and share out a data set that lies on disk."""
 
+from collections.abc import Collection
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,6 +74,9 @@ def show(
     sheet: Annotated[
         Path | None, typer.Option(help="PNG file for a contact sheet of the first pictures.")
     ] = None,
+    names: Annotated[
+        bool, typer.Option("--names", help="Show labels that may name people, as folders do.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show the first records: labels, and where each was read; no names, no words by default."""
@@ -80,8 +84,9 @@ def show(
     problems = Problems()
     wanted = max(limit, SHEET_PICTURES if sheet else 0)
     records = list(islice(read_source(path, layout=reader.name, problems=problems), wanted))
+    hidden = () if names else reader.may_be_names
     people: dict[str, int] = {}
-    rows = [_shown(record, people, text=text) for record in records[:limit]]
+    rows = [_shown(record, people, hidden, text=text) for record in records[:limit]]
     if sheet is not None:
         _write_sheet(records, sheet, path)
     if as_json:
@@ -99,8 +104,14 @@ def show(
             talk().print(f"{said['role']}: {said['text']}", markup=False)
 
 
-def _shown(record: Record, people: dict[str, int], *, text: bool) -> dict[str, Any]:
-    """Return a record without names: people are numbered as they come."""
+def _shown(
+    record: Record, people: dict[str, int], hidden: Collection[str], *, text: bool
+) -> dict[str, Any]:
+    """Return a record without names: people, and labels that may name them, are numbered."""
+    labels = dict(record.labels)
+    for name in labels.keys() & set(hidden):
+        value = f"{name}\0{labels[name]}"
+        labels[name] = f"number {people.setdefault(value, len(people) + 1)}"
     person = None
     if record.person is not None:
         person = people.setdefault(record.person, len(people) + 1)
@@ -108,7 +119,7 @@ def _shown(record: Record, people: dict[str, int], *, text: bool) -> dict[str, A
     return {
         "origin": str(record.origin),
         "kind": record.kind,
-        "labels": dict(record.labels),
+        "labels": labels,
         "audit_labels": dict(record.audit_labels),
         "person": person,
         "split": record.split,

@@ -291,7 +291,8 @@ def _show_balance(balance: Balance, gaps: list[str]) -> None:
         say.print(f"and {len(gaps) - SHOWN_GAPS} more combinations that nobody has (--json)")
     if balance.not_shown:
         say.print(
-            f"not shown, too many different values: {', '.join(balance.not_shown)}", markup=False
+            f"not shown, values could tell of single people: {', '.join(balance.not_shown)}",
+            markup=False,
         )
 
 

@@ -122,7 +122,7 @@ def share_conversations(
 ) -> Shared:
     """Return what owners learn from conversations, the owners as the file says.
 
-    `owner-0`, `owner-1`, … keep their numbers, and who has nothing is an owner without examples: who
+    `owner-0`, `owner-1`, … keep their numbers; who has nothing is an owner without examples. Who
     trains, and under which name, does not depend on what anybody has. Owners of other names are
     numbered in the order of these, so that a name of somebody never gets into a ledger or a card;
     all of them have to have something. Every picture is opened once here and not kept.

@@ -5,7 +5,7 @@ would tell of single people.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, product
 
@@ -13,6 +13,8 @@ MAX_VALUES = 64
 MAX_PAIRED = 8
 """Labels that are counted in pairs: the first of the layout."""
 MAX_GAP_VALUES = 16
+MIN_RECORDS = 10
+"""Of each value of a label that may name people, for its values to be shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,15 +57,18 @@ class Balance:
     labels: list[LabelCounts]
     pairs: list[PairCounts]
     not_shown: list[str] = field(default_factory=list)
-    """Labels with too many values."""
+    """Labels with too many values, or with values that may name people and few records have."""
 
 
 class Tally:
     """Counts labels record by record; what it holds does not grow with the set."""
 
-    def __init__(self, vocabulary: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self, vocabulary: Mapping[str, tuple[str, ...]], may_be_names: Container[str] = ()
+    ) -> None:
         """Start with the values that a layout knows, so that a value nobody has is seen."""
         self._vocabulary = vocabulary
+        self._may_be_names = may_be_names
         self._counts: dict[str, Counter[str]] = {}
         self._pairs: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
         self._audit: set[str] = set()
@@ -129,4 +134,6 @@ class Tally:
         if name in self._vocabulary:
             return True
         counts = self._counts[name]
+        if name in self._may_be_names and min(counts.values(), default=0) < MIN_RECORDS:
+            return False
         return name not in self._open and 2 * len(counts) <= counts.total()

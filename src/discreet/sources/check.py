@@ -131,7 +131,7 @@ class _Seen:
         self.splits: Counter[str] = Counter()
         self.people: set[int] = set()
         self.without_person = 0
-        self.tally = Tally(reader.vocabulary)
+        self.tally = Tally(reader.vocabulary, reader.may_be_names)
         self.names = hashlib.sha256()
         self.files = self.bytes = self.pictures = self.opened = self.records = 0
         self.sample: list[Record] = []

@@ -21,9 +21,52 @@ PERSON = (
     "user",
     "user_id",
     "owner",
+    "patient",
+    "patient_id",
+    "mrn",
+    "ssn",
+    "client",
+    "client_id",
+    "resident",
+    "resident_id",
+    "student",
+    "student_id",
+    "pupil",
+    "pupil_id",
     "speaker",
+    "speaker_id",
+    "author",
+    "author_id",
 )
-"""Columns that say who a row is of; the first that is there counts."""
+"""Columns that say who a row is of; the first that is there counts, and none of them is a label."""
+NEVER = frozenset(
+    {
+        "address",
+        "birthdate",
+        "birthday",
+        "dateofbirth",
+        "dob",
+        "email",
+        "emailaddress",
+        "familyname",
+        "firstname",
+        "fullname",
+        "givenname",
+        "lastname",
+        "mail",
+        "mobile",
+        "name",
+        "phone",
+        "phonenumber",
+        "surname",
+        "telephone",
+        "username",
+    }
+)
+"""Columns that name somebody and are not read, spelled in letters alone.
+
+They are no persons: two people have one name, one person has two, and `name` may be a file's.
+"""
 AUDIT = frozenset(
     {
         "disability",
@@ -46,6 +89,7 @@ EXPRESSION = frozenset({"emotion", "emotion_label", "expression", "facial_expres
 SPLITS = {
     "dev": "validation",
     "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
     "testing": "test",
     "train": "train",
@@ -55,6 +99,8 @@ SPLITS = {
     "validation": "validation",
 }
 """What sets call their parts -> `train`, `validation`, `test`."""
+OTHER_SPLIT = "other"
+"""A part of another name, which may hold anything and is not passed on."""
 MISSING = frozenset({"", "N/A", "NAN", "NULL", "NaN", "None", "n/a", "nan", "null"})
 """What programs write where nothing is; `none` in small letters is a word."""
 MAX_LABEL = 200
@@ -82,10 +128,10 @@ def told_apart(values: Mapping[str, object], origin: Origin, problems: Problems)
     labels: dict[str, str] = {}
     audit_labels: dict[str, str] = {}
     names = {name.strip().lower(): name for name in values}
-    who = next((names[name] for name in PERSON if name in names), None)
-    part = text_of(values[names["split"]]) if "split" in names else None
+    spelled = {_letters(key): name for key, name in reversed(names.items())}
+    who = next((spelled[name] for name in map(_letters, PERSON) if name in spelled), None)
     for key, name in names.items():
-        if name == who or key == "split" or key in ("id", "index", ""):
+        if key in ("split", "id", "index", "") or names_somebody(key):
             continue
         text = text_of(values[name])
         if text is None or text in MISSING:
@@ -100,8 +146,31 @@ def told_apart(values: Mapping[str, object], origin: Origin, problems: Problems)
         labels=labels,
         audit_labels=audit_labels,
         person=None if person is None or person in MISSING else person,
-        split=SPLITS.get(part.lower(), part) if part else None,
+        split=split_of(values[names["split"]], origin, problems) if "split" in names else None,
     )
+
+
+def split_of(value: object, origin: Origin, problems: Problems) -> str | None:
+    """Return the part of the set that a value names; a word that is none is a problem."""
+    text = text_of(value)
+    if text is None or text in MISSING:
+        return None
+    if text.lower() not in SPLITS:
+        problems.add("unknown_label", origin, about="column 'split'")
+    return SPLITS.get(text.lower(), OTHER_SPLIT)
+
+
+def names_somebody(column: str) -> bool:
+    """Return whether a column says who somebody is, or how they are reached: never a label."""
+    return _letters(column) in _WHO | NEVER
+
+
+def _letters(name: str) -> str:
+    """Return how a name is spelled without what divides its words: `Patient ID`, `patient_id`."""
+    return "".join(filter(str.isalnum, name.lower()))
+
+
+_WHO = frozenset(map(_letters, PERSON))
 
 
 def known(

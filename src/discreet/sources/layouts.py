@@ -30,6 +30,8 @@ class Reader:
     """Label -> the values it may have; others are problems."""
     audit_labels: tuple[str, ...] = ()
     """Which of these only audits may read."""
+    may_be_names: tuple[str, ...] = ()
+    """Labels whose values may name people, as folders do: shown if many records have each."""
     says: str = ""
     """What the labels are, where `vocabulary` does not name them all."""
 

@@ -108,7 +108,7 @@ class Record:
     """Who it is of, as the set names them; None if the set does not say."""
     turns: tuple[Turn, ...] = field(default=(), repr=False)
     split: str | None = None
-    """The set's own part: `train`, `validation`, `test`."""
+    """The set's own part: `train`, `validation`, `test`, or `other`."""
     origin: Origin
 
     @property

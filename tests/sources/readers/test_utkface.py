@@ -49,3 +49,11 @@ def test_parts_in_folders_are_read_as_one_set(tmp_path: Path) -> None:
     records, problems = read(tmp_path)
     assert [record.labels["age_years"] for record in records] == ["21", "22", "23"]
     assert found(problems) == {}
+
+
+def test_only_digits_of_ascii_are_numbers(tmp_path: Path) -> None:
+    names = (f"26_1_2_{STAMP}.jpg", f"30_1_2_{STAMP}.jpg", "\u0662\u0666_1_2_20170116174525126.jpg")
+    put(tmp_path, {name: picture(n) for n, name in enumerate(names)})
+    records, problems = read(tmp_path, "utkface")
+    assert [record.labels["age_years"] for record in records] == ["26", "30"]
+    assert dict(problems.counts) == {"name": 1}

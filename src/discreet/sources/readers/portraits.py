@@ -7,7 +7,7 @@ columns are for audits only, as in `discreet.data.Portrait`.
 from collections.abc import Iterator
 from pathlib import Path
 
-from discreet.sources.columns import known, text_of
+from discreet.sources.columns import known, names_somebody, split_of, text_of
 from discreet.sources.files import Folder
 from discreet.sources.layouts import Reader
 from discreet.sources.problems import Problems
@@ -34,16 +34,20 @@ def _read(path: Path, problems: Problems) -> Iterator[Record]:
                 problems.add("row" if row.cells else "no_picture", row.origin)
                 continue
             labels = {name: texts.pop(name) for name in ("age_band", "expression")}
-            rest = {k: text for k, text in texts.items() if text and k not in _OF_THE_DRAWING}
+            rest = {k: text for k, text in texts.items() if text and not _is_passed(k)}
             yield Record(
                 kind="picture",
                 media=row.cells,
                 labels=known(labels, READER.vocabulary, row.origin, problems),
                 audit_labels=rest,
                 person=person,
-                split=texts.get("split") or None,
+                split=split_of(texts.get("split"), row.origin, problems),
                 origin=row.origin,
             )
+
+
+def _is_passed(column: str) -> bool:
+    return column in _OF_THE_DRAWING or names_somebody(column)
 
 
 READER = Reader(

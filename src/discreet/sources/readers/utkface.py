@@ -19,8 +19,8 @@ from discreet.sources.records import Record
 MAX_AGE = 116
 GENDERS = ("male", "female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
-_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d{8,20})(?:\.jpg)?(?:\.chip)?\.jpe?g", re.I)
-_LIKE = re.compile(r"\d{1,3}_\d+_(?:\d+_)?\d{8,20}\b.*", re.I)
+_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d{8,20})(?:\.jpg)?(?:\.chip)?\.jpe?g", re.I | re.A)
+_LIKE = re.compile(r"\d{1,3}_\d+_(?:\d+_)?\d{8,20}\b.*", re.I | re.A)
 _STARTS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 
 
