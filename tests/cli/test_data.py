@@ -288,3 +288,15 @@ def test_folders_named_after_people_are_numbered(discreet: Run, tmp_path: Path) 
     assert "label = number 1" in err
     assert not any(name in said + out + err for name in people)
     assert "label = Aaron_Eckhart" in discreet("show", root, "--names")[2]
+
+
+def test_what_data_say_gives_the_terminal_no_commands(discreet: Run, tmp_path: Path) -> None:
+    rows: list[tuple[object, ...]] = [("file_name", "\x1b[31mred", "lab\u202e")]
+    rows += [(f"{n}.jpg", "\x1b]0;pwned\x07v", "x\x1b[2J\x9b2Jy") for n in range(4)]
+    files: dict[str, bytes | str] = {f"{n}.jpg": picture(n) for n in range(4)}
+    root = put(tmp_path / "w\x1b[31mird", files | {"metadata.csv": table(*rows)})
+    gone = tmp_path / "\x1b[31mgone"
+    for words in (("check", root, "--names"), ("show", root), ("check", gone)):
+        _, out, err = discreet(*words)
+        assert "\ufffd[31m" in err
+        assert not set(out + err) & set("\x1b\x07\x9b\u202e")

@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 import typer
-from rich.console import Console
 
-from discreet.cli.options import quiet_libraries
+from discreet.cli.options import quiet_libraries, talk
 from discreet.errors import DiscreetError
 
 COMMANDS = {
@@ -62,16 +61,15 @@ def app() -> None:
 def main() -> None:
     """Run a command; an expected error is one line on stderr and exit status 1."""
     quiet_libraries()
-    talk = Console(stderr=True)
     try:
         app(standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
-        talk.print("Stopped. What was written so far is complete and can be used.")
+        talk().print("Stopped. What was written so far is complete and can be used.")
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (DiscreetError, ValueError, OSError) as error:
         text = f"{type(error).__name__}: {error}"
-        talk.print(text, markup=False, style="bold red", highlight=False, soft_wrap=True)
+        talk().print(text, markup=False, style="bold red", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -3,14 +3,17 @@
 import json
 import logging
 import os
+import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Runs = Annotated[
@@ -36,9 +39,35 @@ _NOISE = (
 """Warnings of libraries about their own insides; pyproject.toml says why each is harmless."""
 
 
+class _Printable(Console):
+    """A console on which what data say moves no cursor and gives no command to the terminal."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield what is drawn; styles are this program's own, words may be anybody's."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+_ACTED_ON = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters but the end of a line, what turns the order of letters, half surrogates."""
+
+
 def talk() -> Console:
     """Return the console for people, on stderr."""
-    return Console(stderr=True, highlight=False)
+    return _Printable(stderr=True, highlight=False)
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which a replacement character stands for each that a terminal acts on.
+
+    >>> printable("a\x1b[2Jb\n")
+    'a\ufffd[2Jb\n'
+    """
+    return _ACTED_ON.sub("\ufffd", text)
 
 
 def progress() -> Progress:
