@@ -1,5 +1,6 @@
 """Conversations as private examples: which there are, whose they are, what is left out."""
 
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,16 @@ def test_a_picture_that_does_not_open_is_found_before_anything_is_charged(
     with pytest.raises(DataError, match="In row .*FileNotFoundError.*--root") as told:
         task_of(shared)
     assert not any(name in str(told.value) for name in NAMES)
+
+
+def test_what_a_terminal_shows_of_an_error_names_no_picture(shared: Path, tmp_path: Path) -> None:
+    path = next((tmp_path / "set" / "p").glob("*-1.jpg"))
+    for spoil in (lambda: path.write_bytes(path.read_bytes()[:100]), path.unlink):
+        spoil()
+        with pytest.raises(DataError) as told:
+            task_of(shared)
+        shown = "".join(traceback.format_exception(told.value))
+        assert not any(name in shown for name in NAMES)
 
 
 def test_a_set_that_was_moved_is_found_by_its_root(shared: Path, tmp_path: Path) -> None:

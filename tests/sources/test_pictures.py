@@ -1,7 +1,9 @@
 """Pictures of every kind that a set may hold: used upright and in colour, or reported."""
 
 import struct
+import traceback
 import zlib
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from discreet.errors import DataError
 from discreet.sources import Medium, Origin, Problems, contact_sheet
 from discreet.sources.pictures import difference_hash, is_animated, look
 
@@ -147,3 +150,12 @@ def test_a_contact_sheet_shows_pictures_in_order_and_grey_for_damage(tmp_path: P
     assert sheet.size == (64, 64)
     told = [sheet.getpixel((x, y)) for x, y in ((8, 8), (40, 8), (8, 40), (60, 60))]
     assert told == [(255, 0, 0), (128, 128, 128), (0, 0, 255), (255, 255, 255)]
+
+
+def test_a_file_that_is_gone_is_named_by_no_part_of_the_error(tmp_path: Path) -> None:
+    gone = Medium(role="picture", path=tmp_path / "maria-huber.jpg", root=tmp_path)
+    cell = replace(gone, path=tmp_path / "maria-huber.parquet", row=0, column="image")
+    for read in (gone.read, gone.image, cell.read):
+        with pytest.raises(DataError) as told:
+            read()
+        assert "maria" not in "".join(traceback.format_exception(told.value))

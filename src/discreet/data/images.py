@@ -67,7 +67,7 @@ def _read(source: Path | bytes) -> BytesIO:
         raise ImageError(
             f"Expected a readable picture file, got {type(error).__name__}. Check the path given "
             "with --image."
-        ) from error
+        ) from None  # the cause names the file
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

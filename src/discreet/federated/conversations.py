@@ -291,7 +291,7 @@ def _open_all(pictures: Sequence[_Picture], rows: int) -> None:
                 f"In row {picture.row} of {rows}: {str(error).partition('. ')[0]}. Mend or remove "
                 "the row and share the set out again; if the set was moved, say where it is now "
                 "(--root; in --node-config, root)."
-            ) from error
+            ) from None  # the cause names the file
 
 
 def _in_order(examples: list[Conversation], pictures: Sequence[_Picture]) -> list[Conversation]:

@@ -178,4 +178,4 @@ def _decode_all(portraits: Sequence[Portrait]) -> None:
         try:
             _ = portrait.image
         except ImageError as error:
-            raise DataError(f"In portrait {row} of {len(portraits)}: {error}") from error
+            raise DataError(f"In portrait {row} of {len(portraits)}: {error}") from None

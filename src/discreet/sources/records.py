@@ -83,7 +83,7 @@ class Medium:
             raise DataError(
                 f"Expected a file of the data set, could not read it ({type(error).__name__}). "
                 "Check the set again."
-            ) from error
+            ) from None  # the cause names the file
 
     def image(self) -> Image:
         """Decode the picture: upright RGB without metadata.

@@ -42,7 +42,7 @@ class Table:
             raise DataError(
                 f"Expected a Parquet or Arrow file, could not read it ({type(error).__name__}). "
                 "Copy it again."
-            ) from error
+            ) from None  # the cause may name the file, or a value
 
     def holds_bytes(self, column: str) -> bool:
         """Return whether a column of pictures holds them; else it names files.
@@ -52,8 +52,10 @@ class Table:
         """
         try:
             return _first_bytes(self.path, column) is not None
-        except _DAMAGED as error:
-            raise DataError("Expected a whole table. Copy it again.") from error
+        except _DAMAGED:
+            raise DataError(
+                "Expected a whole table. Copy it again."
+            ) from None  # the cause may name the file, or a value
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
         """Yield number and values of each row; None for one whose text is not UTF-8.
@@ -74,7 +76,7 @@ class Table:
             raise DataError(
                 f"Expected a whole table, could not read it to its end ({type(error).__name__}). "
                 "Copy it again."
-            ) from error
+            ) from None  # the cause may name the file, or a value
 
     def _named(self, values: dict[str, Any]) -> dict[str, Any]:
         for column in self.pictures:
@@ -129,7 +131,7 @@ def read_cell(path: Path, row: int, column: str, item: int = 0) -> bytes:
         raise DataError(
             f"Expected a picture in a table, could not read it ({type(error).__name__}). Check the "
             "set again."
-        ) from error
+        ) from None  # the cause may name the file, or a value
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     if not isinstance(data, bytes) or not data:
         raise DataError("Expected bytes of a picture in a table, got none. Fill in the row.")
