@@ -144,11 +144,13 @@ def _read(path: Path, required: Sequence[str]) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"Expected a Parquet file of portraits at '{path.name}', could not read it "
-            f"({type(error).__name__}). Check the path, or make the file again."
+            f"({type(error).__name__}). Check the path, or make the file again; conversations are "
+            "shared out first (`discreet data share`)."
         ) from error
     raise DataError(
         f"Expected the columns {', '.join(required)} in '{path.name}', missing: "
-        f"{', '.join(missing)}. See docs/cards/people.md for the schema."
+        f"{', '.join(missing)}. See docs/cards/people.md for the schema; conversations are "
+        "shared out first (`discreet data share`)."
     )
 
 
