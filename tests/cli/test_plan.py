@@ -186,13 +186,13 @@ def half_spent(tmp_path: Path) -> PrivacyLedger:
 
 def test_a_plan_for_a_spent_account_uses_what_is_left(plan: Run, half_spent: PrivacyLedger) -> None:
     """Both together spend the target; taken for new, the same noise would pass it."""
-    account = ("--ledger", half_spent.path, "--owner", "clinic", "--steps", 40, "--json")
-    status, out, err = plan(*account)
+    drawn = ("--sample-rate", 0.05, "--steps", 40, "--json")
+    status, out, err = plan("--ledger", half_spent.path, "--owner", "clinic", *drawn)
     assert status == 0, err
     found = json.loads(out)
     assert found["already"] == half_spent.spent(OwnerId("clinic")).epsilon
     assert 0.98 * 4 <= found["epsilon"]["pld"] <= 4
-    fresh = json.loads(plan("--epsilon", 4, "--steps", 40, "--json")[1])
+    fresh = json.loads(plan("--epsilon", 4, *drawn)[1])
     assert found["plan"]["noise_multiplier"] > 1.1 * fresh["plan"]["noise_multiplier"]
     assert found["plan"]["target_epsilon"] == 4
     assert found["shuffled_epsilon"] is None, "the past was drawn as it was"
