@@ -147,3 +147,32 @@ def test_a_changed_byte_ends_in_rows_or_a_problem(
         for cell in row.cells:
             with suppress(DataError):
                 cell.read()
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "told"),
+    [
+        (pa.timestamp("us"), 2**62, None),
+        (pa.timestamp("us"), 60_000_000, "1970-01-01 00:01:00.000000"),
+        (pa.timestamp("ms", "Mars/Phobos"), 60_000, "1970-01-01 00:01:00.000"),
+        (pa.date32(), 2**30, None),
+        (pa.date32(), 1, "1970-01-02"),
+        (pa.time32("ms"), 61_000, "00:01:01.000"),
+        (pa.duration("us"), 2**62, str(2**62)),
+        (pa.decimal128(22, 2), 3, "3.00"),
+    ],
+)
+def test_times_and_decimals_are_text_whatever_they_hold(
+    kind: pa.DataType, number: int, told: str | None, tmp_path: Path
+) -> None:
+    """Where Python's own types cannot hold one, the other cells of the table are still read."""
+    plain = {"decimal": pa.int64(), "date32": pa.int32(), "time32": pa.int32()}
+    width = next((w for name, w in plain.items() if str(kind).startswith(name)), pa.int64())
+    column = pa.array([number, None], width)
+    column = column.cast(kind) if pa.types.is_decimal(kind) else column.view(kind)
+    table = pa.table({"when": column, "name": ["a", "b"]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    assert rows(tmp_path / "t.parquet") == [
+        {"when": told, "name": "a"},
+        {"when": None, "name": "b"},
+    ]

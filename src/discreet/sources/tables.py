@@ -69,7 +69,7 @@ class Table:
         number = 0
         try:
             for batch in self._batches():
-                for values in _values(batch):
+                for values in _values(_as_text(batch)):
                     yield number, self._named(values) if values is not None else None
                     number += 1
         except _DAMAGED as error:
@@ -256,6 +256,31 @@ def _path_of(column: pa.StructArray) -> pa.Array:
         return pa.array([{"path": None}] * len(column))
     paths = pc.struct_field(column, "path")
     return pa.StructArray.from_arrays([paths], ["path"], mask=column.is_null())
+
+
+def _as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch with times and decimals as text: Python's own cannot hold all that Arrow's do.
+
+    A time in a zone that nobody knows is told in UTC; one out of range is none.
+    """
+    for place, name in enumerate(batch.schema.names):
+        column = batch.column(place)
+        if (told := _column_as_text(column)) is not column:
+            batch = batch.set_column(place, name, told)
+    return batch
+
+
+def _column_as_text(column: pa.Array) -> pa.Array:
+    kind = column.type
+    if pa.types.is_interval(kind):
+        return pa.nulls(len(column), pa.string())
+    if pa.types.is_duration(kind):
+        return column.cast(pa.int64()).cast(pa.string())
+    if not pa.types.is_temporal(kind) and not pa.types.is_decimal(kind):
+        return column
+    local = column.cast(pa.timestamp(kind.unit)) if pa.types.is_timestamp(kind) else column
+    told = local.cast(pa.string())
+    return pc.if_else(pc.starts_with(told, "<"), pa.scalar(None, pa.string()), told)
 
 
 def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
