@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,26 +15,9 @@ from PIL import Image
 from discreet.cli import COMMANDS, bench, chat, main, train
 from discreet.federated import TrainConfig
 from discreet.privacy import PrivacyLedger
+from tests.cli.conftest import Run
 
-Run = Callable[..., tuple[int, str, str]]
 QUESTION = "Why do I sleep badly after coffee?"
-
-
-@pytest.fixture
-def discreet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process; return its exit status, stdout and stderr."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["discreet", *map(str, words)])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

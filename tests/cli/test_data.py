@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,25 +12,19 @@ from discreet.artifacts import read_toml
 from discreet.cli import main
 from discreet.data import load_portraits
 from discreet.sources import READERS, read_shares
+from tests.cli.conftest import Run
 
-Run = Callable[..., tuple[int, str, str]]
 HEADER = ("file", "age", "gender", "race", "service_test")
 
 
 @pytest.fixture
-def discreet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process; return its exit status, stdout and stderr on one line."""
+def discreet(discreet: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `discreet data`; stderr is on one line."""
+    monkeypatch.setenv("COLUMNS", "160")
 
     def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["discreet", "data", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "160")
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, " ".join(captured.err.split())
+        status, out, err = discreet("data", *words)
+        return status, out, " ".join(err.split())
 
     return run
 

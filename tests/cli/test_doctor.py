@@ -1,7 +1,6 @@
 """`discreet doctor --private` on saved members of every family, and on what it has to refuse."""
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,31 +8,23 @@ import pytest
 import torch
 import transformers as hf
 
-from discreet.cli import main, private_check
+from discreet.cli import private_check
 from discreet.model import FAMILIES, Family, FamilyName, Part, Sample, build_family
 from discreet.model.families import _ATTENTION
 from discreet.privacy import exactness
+from tests.cli.conftest import Run
 
-Doctor = Callable[..., tuple[int, str, str]]
 ALL = "language,vision,connector"
 
 
 @pytest.fixture
-def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Doctor:
-    """Run the command in this process; return its exit status, stdout and stderr."""
+def doctor(discreet: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `discreet doctor`, with `--private` and few trials unless told otherwise."""
+    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*words: object, private: bool = True) -> tuple[int, str, str]:
         check = ["--private", "--trials", "3"] if private else []
-        command = ["discreet", "doctor", *check, *map(str, words)]
-        monkeypatch.setattr(sys, "argv", command)
-        monkeypatch.setenv("COLUMNS", "200")
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
+        return discreet("doctor", *check, *words)
 
     return run
 
@@ -49,7 +40,7 @@ def saved(tmp_path: Path) -> Callable[[FamilyName], Path]:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_saved_member_of_every_family_passes(
-    name: FamilyName, saved: Callable[[FamilyName], Path], doctor: Doctor
+    name: FamilyName, saved: Callable[[FamilyName], Path], doctor: Run
 ) -> None:
     status, out, err = doctor("--model", saved(name), "--parts", ALL, "--json")
     assert status == 0, err
@@ -71,7 +62,7 @@ def test_a_saved_member_of_every_family_passes(
     assert moves["flat"]["largest"] > 0.99
 
 
-def test_the_packaged_model_passes_in_words(doctor: Doctor) -> None:
+def test_the_packaged_model_passes_in_words(doctor: Run) -> None:
     status, out, err = doctor("--model", "tiny", "--parts", ALL)
     assert status == 0
     assert out == ""
@@ -84,7 +75,7 @@ def test_the_packaged_model_passes_in_words(doctor: Doctor) -> None:
 
 
 @pytest.mark.parametrize("part", ["language", "vision", "connector"])
-def test_clipping_is_tried_on_each_part_alone(part: Part, doctor: Doctor) -> None:
+def test_clipping_is_tried_on_each_part_alone(part: Part, doctor: Run) -> None:
     """Where only towers learn, examples without pictures have no gradient to clip."""
     status, out, err = doctor("--model", "tiny", "--parts", part, "--json")
     assert status == 0, err
@@ -94,7 +85,7 @@ def test_clipping_is_tried_on_each_part_alone(part: Part, doctor: Doctor) -> Non
 
 
 def test_a_bound_that_no_example_reaches_fails(
-    monkeypatch: pytest.MonkeyPatch, doctor: Doctor
+    monkeypatch: pytest.MonkeyPatch, doctor: Run
 ) -> None:
     """The bound is far above all gradients that are then left out."""
     told = private_check._lengths
@@ -123,7 +114,7 @@ def test_limits_and_layers_that_are_named_are_those_that_decide() -> None:
     "words", [("--model", "tiny"), ("--parts", "vision"), ("--trials", "3", "--json")]
 )
 def test_options_of_the_private_check_are_refused_without_it(
-    words: tuple[str, ...], doctor: Doctor
+    words: tuple[str, ...], doctor: Run
 ) -> None:
     status, _, err = doctor(*words, private=False)
     assert status == 1
@@ -131,7 +122,7 @@ def test_options_of_the_private_check_are_refused_without_it(
 
 
 def test_a_model_without_layers_that_are_known_is_refused_with_the_way_out(
-    tmp_path: Path, doctor: Doctor
+    tmp_path: Path, doctor: Run
 ) -> None:
     size = {"vocab_size": 40, "n_embd": 16, "n_layer": 1, "n_head": 2}
     config = hf.GPT2Config(**size, bos_token_id=1, eos_token_id=2)
@@ -142,7 +133,7 @@ def test_a_model_without_layers_that_are_known_is_refused_with_the_way_out(
     assert "docs/your_model.md" in err
 
 
-def test_a_model_without_pictures_passes(tmp_path: Path, doctor: Doctor) -> None:
+def test_a_model_without_pictures_passes(tmp_path: Path, doctor: Run) -> None:
     config = hf.LlamaConfig(
         vocab_size=50,
         hidden_size=16,
@@ -158,7 +149,7 @@ def test_a_model_without_pictures_passes(tmp_path: Path, doctor: Doctor) -> None
 
 
 def test_layers_that_the_model_does_not_use_are_named(
-    saved: Callable[[FamilyName], Path], doctor: Doctor
+    saved: Callable[[FamilyName], Path], doctor: Run
 ) -> None:
     """LLaVA reads its tower one layer before the last."""
     status, _, err = doctor("--model", saved("llava"), "--parts", "vision")
@@ -167,7 +158,7 @@ def test_layers_that_the_model_does_not_use_are_named(
 
 
 def test_rows_that_are_taken_for_examples_fail_with_the_way_out(
-    monkeypatch: pytest.MonkeyPatch, saved: Callable[[FamilyName], Path], doctor: Doctor
+    monkeypatch: pytest.MonkeyPatch, saved: Callable[[FamilyName], Path], doctor: Run
 ) -> None:
     """The mistake of other libraries: the first rows are those of the first examples."""
     told = Family.rows
@@ -189,7 +180,7 @@ def test_rows_that_are_taken_for_examples_fail_with_the_way_out(
 
 
 def test_a_family_whose_batches_are_unknown_is_named_with_the_way_out(
-    tmp_path: Path, doctor: Doctor
+    tmp_path: Path, doctor: Run
 ) -> None:
     text = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
     tower = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "image_size": 28}
@@ -206,7 +197,7 @@ def test_a_family_whose_batches_are_unknown_is_named_with_the_way_out(
     assert "check_exactness()" in err
 
 
-def test_pickled_weights_are_refused(saved: Callable[[FamilyName], Path], doctor: Doctor) -> None:
+def test_pickled_weights_are_refused(saved: Callable[[FamilyName], Path], doctor: Run) -> None:
     folder = saved("llava")
     (folder / "pytorch_model.bin").write_bytes(b"")
     status, _, err = doctor("--model", folder)
@@ -218,7 +209,7 @@ def test_pickled_weights_are_refused(saved: Callable[[FamilyName], Path], doctor
 
 
 def test_damaged_and_missing_weights_are_refused(
-    saved: Callable[[FamilyName], Path], doctor: Doctor
+    saved: Callable[[FamilyName], Path], doctor: Run
 ) -> None:
     folder = saved("llava")
     weights = folder / "model.safetensors"
@@ -242,9 +233,7 @@ def test_damaged_and_missing_weights_are_refused(
         (("--model", "tiny", "--trials", "0"), "trials >= 1"),
     ],
 )
-def test_what_cannot_be_checked_is_refused(
-    words: tuple[str, ...], named: str, doctor: Doctor
-) -> None:
+def test_what_cannot_be_checked_is_refused(words: tuple[str, ...], named: str, doctor: Run) -> None:
     status, _, err = doctor(*words)
     assert status == 1
     assert named in err

@@ -1,30 +1,26 @@
 """`discreet people` as a person types it; drawing itself is tested in tests/studio."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from discreet.artifacts import sha256_of_file
-from discreet.cli import main, people
+from discreet.cli import people
 from discreet.figures import Assets
 from discreet.people import Scene, sample_scene
 from discreet.studio import shards
 from discreet.studio.sensor import encode_jpeg
+from tests.cli.conftest import Run
 from tests.studio.conftest import named_assets
 
-Run = Callable[..., tuple[int, str, str]]
 SPEC = 'kind = "portraits"\nseed = 3\nidentities = 240\nsize_px = 16\nshots = 1\n'
 
 
 @pytest.fixture
-def discreet(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Run:
-    """Run a command in this process, without drawing: every picture is grey."""
+def discreet(discreet: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run a command without drawing: every picture is grey."""
 
     def jpeg_of(scene: Scene, assets: Assets) -> bytes:
         side = scene.camera.size_px
@@ -33,18 +29,7 @@ def discreet(
     monkeypatch.setattr(shards, "jpeg_of", jpeg_of)
     made = named_assets(tmp_path / "assets")
     monkeypatch.setattr(people, "fetch", lambda cache: made)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["discreet", *map(str, words)])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
+    return discreet
 
 
 @pytest.fixture

@@ -3,13 +3,10 @@
 import json
 import math
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from discreet.cli import main
 from discreet.cli.plan import as_table, report_on
 from discreet.federated import TrainConfig, plan_of
 from discreet.privacy import (
@@ -23,25 +20,18 @@ from discreet.privacy import (
     prefix_sum_error,
 )
 from discreet.types import OwnerId
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.cli.conftest import Run
 
 
 @pytest.fixture
-def plan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in this process; return its exit status, stdout and stderr as one line."""
+def plan(discreet: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `discreet privacy plan`; stderr is on one line."""
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setenv("NO_COLOR", "1")
 
     def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["discreet", "privacy", "plan", *map(str, words)])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, " ".join(captured.err.split())
+        status, out, err = discreet("privacy", "plan", *words)
+        return status, out, " ".join(err.split())
 
     return run
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from federated.chats import NAMES, change, index, shards, talks, write
 
-from discreet.cli import main, train
+from discreet.cli import train
 from discreet.federated import TrainConfig
 from discreet.federated.rounds import run_federation
 from discreet.privacy import PrivacyLedger
 from discreet.types import OwnerId
+from tests.cli.conftest import Run
 
-Run = Callable[..., tuple[int, str, str]]
 PLAN = TrainConfig(
     base="tiny",
     num_owners=2,
@@ -29,19 +28,13 @@ PLAN = TrainConfig(
 
 
 @pytest.fixture
-def discreet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process; return its exit status, stdout, and stderr on one line."""
+def discreet(discreet: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command; stderr is on one line."""
+    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["discreet", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, " ".join(captured.err.split())
+        status, out, err = discreet(*words)
+        return status, out, " ".join(err.split())
 
     return run
 
