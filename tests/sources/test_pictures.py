@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from discreet.errors import DataError
-from discreet.sources import Medium, Origin, Problems, contact_sheet
+from discreet.sources import Medium, Origin, Problems, sheet_of
 from discreet.sources.pictures import difference_hash, is_animated, look
 
 from .small import encoded, picture
@@ -146,9 +146,9 @@ def test_a_contact_sheet_shows_pictures_in_order_and_grey_for_damage(tmp_path: P
         medium(tmp_path, b"damaged", "2.png"),
         medium(tmp_path, encoded(blue, "PNG"), "3.png"),
     ]
-    sheet = contact_sheet(media, side_px=32, columns=2)
-    assert sheet.size == (64, 64)
-    told = [sheet.getpixel((x, y)) for x, y in ((8, 8), (40, 8), (8, 40), (60, 60))]
+    sheet = sheet_of(media)
+    assert sheet.size == (8 * 128, 128)
+    told = [sheet.getpixel((x, y)) for x, y in ((8, 8), (136, 8), (264, 8), (520, 8))]
     assert told == [(255, 0, 0), (128, 128, 128), (0, 0, 255), (255, 255, 255)]
 
 

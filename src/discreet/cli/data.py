@@ -17,10 +17,10 @@ from discreet.sources import (
     READERS,
     Problems,
     Record,
-    contact_sheet,
     find_reader,
     partition,
     read_source,
+    sheet_of,
     write_index,
     write_portraits,
     write_shards,
@@ -162,7 +162,7 @@ def _write_sheet(records: list[Record], sheet: Path, path: Path) -> None:
     if not media:
         raise DataError("Expected pictures for a contact sheet, found none in the first records.")
     sheet.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(media[:SHEET_PICTURES]).save(sheet, "PNG")
+    sheet_of(media[:SHEET_PICTURES]).save(sheet, "PNG")
     talk().print(f"contact sheet: '{sheet}'", markup=False)
 
 

@@ -90,7 +90,7 @@ def sheet(
     count: Annotated[int, typer.Option(help="Pictures on it.", min=1)] = 48,
 ) -> None:
     """Put portraits of different people, or twins, on one picture."""
-    from discreet.studio import save_contact_sheet
+    from discreet.data import save_contact_sheet
 
     save_contact_sheet(parquet, out, count=count)
     typer.echo(str(out))

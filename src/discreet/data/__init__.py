@@ -49,6 +49,7 @@ from discreet.data.readability import (
     reading_grade,
     smog_grade,
 )
+from discreet.data.sheet import contact_sheet, save_contact_sheet
 
 __all__ = [
     "FAULTS",
@@ -70,6 +71,7 @@ __all__ = [
     "TwinPortraits",
     "build_examples",
     "compose_answer",
+    "contact_sheet",
     "draw_canaries",
     "faults_in",
     "in_band",
@@ -85,6 +87,7 @@ __all__ = [
     "reading_ease",
     "reading_grade",
     "reference_answer",
+    "save_contact_sheet",
     "save_manifest",
     "smog_grade",
     "split_questions",

@@ -22,7 +22,7 @@ from discreet.sources.manifest import (
     write_manifest,
 )
 from discreet.sources.owners import partition
-from discreet.sources.pictures import contact_sheet
+from discreet.sources.pictures import sheet_of
 from discreet.sources.portraits import portrait_of, write_portraits
 from discreet.sources.problems import KINDS, OnProblem, Origin, Problem, Problems
 from discreet.sources.readers import READERS
@@ -58,7 +58,6 @@ __all__ = [
     "changed_files",
     "changes",
     "check_source",
-    "contact_sheet",
     "find_reader",
     "gaps_of",
     "holds_shares",
@@ -72,6 +71,7 @@ __all__ = [
     "read_manifest",
     "read_shares",
     "read_source",
+    "sheet_of",
     "write_index",
     "write_manifest",
     "write_portraits",

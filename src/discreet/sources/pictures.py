@@ -1,11 +1,12 @@
 """Look at pictures of a set: can they be opened, do they move, do two look the same."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from discreet.data import open_image
+from discreet.data import contact_sheet, open_image
 from discreet.errors import DataError
 from discreet.sources.problems import Origin, Problems
 from discreet.sources.records import Medium
@@ -63,16 +64,13 @@ def difference_hash(image: Image.Image) -> int | None:
     return int.from_bytes(np.packbits(bits).tobytes())
 
 
-def contact_sheet(media: list[Medium], *, side_px: int = 128, columns: int = 8) -> Image.Image:
-    """Return pictures side by side, upright, in their order; one that cannot be opened is grey."""
-    rows = -(-len(media) // columns)
-    sheet = Image.new("RGB", (columns * side_px, max(1, rows) * side_px), "white")
-    for number, medium in enumerate(media):
-        place = (number % columns * side_px, number // columns * side_px)
-        try:
-            picture = medium.image()
-            picture.thumbnail((side_px, side_px))
-        except DataError:
-            picture = Image.new("RGB", (side_px // 2, side_px // 2), "grey")
-        sheet.paste(picture, place)
-    return sheet
+def sheet_of(media: Sequence[Medium]) -> Image.Image:
+    """Return a contact sheet of pictures; one that cannot be opened is grey."""
+    return contact_sheet(_open_or_grey(medium) for medium in media)
+
+
+def _open_or_grey(medium: Medium) -> Image.Image:
+    try:
+        return medium.image()
+    except DataError:
+        return Image.new("RGB", (1, 1), "grey")

@@ -13,17 +13,14 @@ Drawing needs the `people` extra (VTK) and the MakeHuman assets. What is drawn i
 from discreet.studio.render import render, render_masks, studio_of
 from discreet.studio.sensor import encode_jpeg
 from discreet.studio.shards import Written, jpeg_of, render_collection, render_scenes
-from discreet.studio.sheet import contact_sheet, save_contact_sheet
 
 __all__ = [
     "Written",
-    "contact_sheet",
     "encode_jpeg",
     "jpeg_of",
     "render",
     "render_collection",
     "render_masks",
     "render_scenes",
-    "save_contact_sheet",
     "studio_of",
 ]

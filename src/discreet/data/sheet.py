@@ -1,27 +1,27 @@
 """Contact sheets: many pictures on one, to look at a collection with one's own eyes."""
 
-import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from PIL import Image
+from PIL import Image, ImageOps
 
+from discreet.data.images import open_image
 from discreet.types import EXPRESSIONS
 
 _CELL = ("age_band", "gender_presentation", "ethnicity")
 
 
 def contact_sheet(
-    images: Sequence[Image.Image], *, columns: int = 8, size_px: int = 128
+    images: Iterable[Image.Image], *, columns: int = 8, side_px: int = 128
 ) -> Image.Image:
-    """Return the pictures side by side, left to right and top to bottom."""
-    lines = -(-len(images) // columns)
-    sheet = Image.new("RGB", (columns * size_px, lines * size_px))
-    for place, image in enumerate(images):
-        corner = (place % columns * size_px, place // columns * size_px)
-        sheet.paste(image.convert("RGB").resize((size_px, size_px)), corner)
+    """Return pictures side by side, left to right and top to bottom, each as large as fits."""
+    fitted = [ImageOps.contain(image, (side_px, side_px)) for image in images]
+    lines = max(1, -(-len(fitted) // columns))
+    sheet = Image.new("RGB", (columns * side_px, lines * side_px), "white")
+    for place, image in enumerate(fitted):
+        sheet.paste(image, (place % columns * side_px, place // columns * side_px))
     return sheet
 
 
@@ -50,7 +50,7 @@ def _portraits(rows: list[dict[str, Any]], count: int) -> list[Image.Image]:
     for place, shots in enumerate(turns[:count]):
         wanted = EXPRESSIONS[place % len(EXPRESSIONS)]
         chosen.append(next((row for row in shots if row["expression"] == wanted), shots[0]))
-    return [_open(row["image"]) for row in chosen]
+    return [open_image(row["image"]["bytes"]) for row in chosen]
 
 
 def _twins(rows: list[dict[str, Any]], count: int) -> list[Image.Image]:
@@ -62,8 +62,6 @@ def _twins(rows: list[dict[str, Any]], count: int) -> list[Image.Image]:
         for place, kind in enumerate(sorted(of_kind))
         for turn in range(max(1, count // 2 // len(of_kind)))
     ]
-    return [_open(row[name]) for row in chosen for name in ("first_image", "second_image")]
-
-
-def _open(image: dict[str, Any]) -> Image.Image:
-    return Image.open(io.BytesIO(image["bytes"]))
+    return [
+        open_image(row[name]["bytes"]) for row in chosen for name in ("first_image", "second_image")
+    ]

@@ -6,22 +6,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from discreet.studio import contact_sheet, save_contact_sheet
+from discreet.data import contact_sheet, save_contact_sheet
 from discreet.types import EXPRESSIONS
 
 
 def _picture(level: int) -> dict[str, object]:
     stream = io.BytesIO()
-    Image.new("RGB", (16, 16), (level, 255 - level, 90)).save(stream, "PNG")
+    Image.new("RGB", (32, 32), (level, 255 - level, 90)).save(stream, "PNG")
     return {"bytes": stream.getvalue(), "path": None}
 
 
 def test_a_contact_sheet_holds_all_pictures() -> None:
     pictures = [Image.new("RGB", (16, 16), (40 * place, 9, 9)) for place in range(1, 4)]
-    sheet = np.asarray(contact_sheet(pictures, columns=2, size_px=16))
+    sheet = np.asarray(contact_sheet(pictures, columns=2, side_px=16))
     assert sheet.shape == (32, 32, 3)
     assert np.array_equal(sheet[16:, :16], np.asarray(pictures[2]))
-    assert not sheet[16:, 16:].any()
+    assert np.all(sheet[16:, 16:] == 255)
 
 
 def test_a_sheet_of_portraits_shows_different_people(tmp_path: Path) -> None:
