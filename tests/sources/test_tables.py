@@ -176,3 +176,11 @@ def test_times_and_decimals_are_text_whatever_they_hold(
         {"when": told, "name": "a"},
         {"when": None, "name": "b"},
     ]
+
+
+def test_a_table_with_two_columns_of_one_name_is_not_read(tmp_path: Path) -> None:
+    table = pa.table([["a"], ["b"]], names=["name", "name"])
+    pq.write_table(table, tmp_path / "t.parquet")
+    problems = Problems()
+    assert not list(read_rows(tmp_path / "t.parquet", Folder(tmp_path), problems))
+    assert problems.counts == {"list": 1}

@@ -231,6 +231,11 @@ def share(
         return
     for key, value in report.items():
         talk().print(f"{key.replace('_', ' ')}: {value}", markup=False)
+    if not shards:
+        talk().print(
+            f"If it holds conversations, train on them with: discreet train --data {out}",
+            markup=False,
+        )
 
 
 @app.command("portraits")

@@ -22,7 +22,10 @@ KINDS = {
     "encoding": ("bytes that are not UTF-8", "Save the file as UTF-8, or rename it."),
     "json": ("a value that is not the JSON expected", "Mend or remove the value."),
     "too_long": ("a line or value of more than 16 MiB", "Split it."),
-    "list": ("a list without the columns of its layout", "Restore its header, or name --layout."),
+    "list": (
+        "a list without the columns of its layout, or with two of one name",
+        "Restore its header, or name --layout.",
+    ),
     "table": ("a damaged table", "Copy the file again."),
     "unreadable": ("a file or folder that may not be read", "Change its permissions."),
     "missing_file": ("a file that is not there", "Copy the file, or remove the row."),

@@ -51,6 +51,9 @@ def _table_rows(path: Path, folder: Folder, problems: Problems) -> Iterator[Row]
         return
     try:
         table = Table(path)
+        if len(set(table.names)) < len(table.names):
+            problems.add("list", Origin(file=name), path=path)
+            return
         held = [column for column in table.pictures if table.holds_bytes(column)]
         for number, values in table.rows():
             origin = Origin(file=name, line=number + 1)
