@@ -54,7 +54,7 @@ class FixedPerceiver:
 
 @dataclass
 class Wire:
-    """What the model's first forward pass was given; empty if it never ran."""
+    """What the model's forward passes were given; empty if it never ran."""
 
     calls: list[dict[str, Any]] = field(default_factory=list)
 
@@ -62,21 +62,29 @@ class Wire:
         return self.prompts(vlm)[0]
 
     def prompts(self, vlm: Vlm) -> list[str]:
-        """The prompt, and the contrast if there was one."""
-        first = self.calls[0]
-        rows = first["input_ids"]
-        masks = first.get("attention_mask", torch.ones_like(rows))
+        """The prompt, and the contrast if there was one, which share their beginning."""
+        rows = [self._read(vlm, call) for call in self.reading]
+        (head,) = rows[0] if len(rows) == 2 else [""]
+        return [head + tail for tail in rows[-1]]
+
+    @property
+    def reading(self) -> list[dict[str, Any]]:
+        """The calls that read prompts; each one after them reads a token a row."""
+        shared = len(self.calls) > 1 and self.calls[1]["input_ids"].shape[1] > 1
+        return self.calls[: 1 + shared]
+
+    def _read(self, vlm: Vlm, call: dict[str, Any]) -> list[str]:
+        ids = call["input_ids"]
         return [
-            vlm.tokenizer.decode(ids[mask.bool()], clean_up_tokenization_spaces=False)
-            for ids, mask in zip(rows, masks, strict=True)
+            vlm.tokenizer.decode(row[mask.bool()], clean_up_tokenization_spaces=False)
+            for row, mask in zip(ids, call["attention_mask"][:, -ids.shape[1] :], strict=True)
         ]
 
     @property
     def pictures(self) -> list[torch.Tensor]:
-        first = self.calls[0]
-        assert first.get("pixel_values") is None
-        given = first.get("mm_encoder_outputs") or {}
-        return list(given["image"].pooler_output) if given else []
+        assert all(call.get("pixel_values") is None for call in self.calls)
+        given = [call.get("mm_encoder_outputs") or {} for call in self.calls]
+        return [part for one in given if one for part in one["image"].pooler_output]
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def load_adapter(vlm: Vlm, folder: Path, *, name: str = _NAME) -> Vlm:
     spec, tensors = _read(folder)
     _check_company(vlm, spec)
     if not isinstance(vlm.model, PeftModel):
-        before = projector_state(vlm.model)
+        before = {k: v.clone() for k, v in projector_state(vlm.model).items()}
         vlm = replace(vlm, projectors={BASE_ADAPTER: before})
     base = base_of(vlm)
     projector = read_projector(base, folder / PROJECTOR_FILE)
