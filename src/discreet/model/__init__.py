@@ -63,6 +63,7 @@ from discreet.model.small import (
     IMAGE_TOKEN,
     PROJECTOR_PATH,
     image_processor,
+    language_file,
     load_tower,
     projector_state,
 )
@@ -113,6 +114,7 @@ __all__ = [
     "frozen_adapter_hash",
     "generate",
     "image_processor",
+    "language_file",
     "lay_out_weights",
     "load",
     "load_adapter",

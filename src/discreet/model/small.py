@@ -56,7 +56,7 @@ def assemble(projector: Path) -> Parts:
         ArtifactCorrupt: if a packaged file is not the pinned one.
     """
     vision.register()
-    language_path = _packaged(LANGUAGE_FILE, LANGUAGE_SHA256)
+    language_path = language_file()
     tokenizer = AutoTokenizer.from_pretrained(
         language_path.parent, gguf_file=language_path.name, local_files_only=True
     )
@@ -74,6 +74,11 @@ def assemble(projector: Path) -> Parts:
     model.model.vision_tower.net.load_state_dict(load_tower().net.state_dict())
     load_projector(model, projector)
     return Parts(model=model, tokenizer=tokenizer, image_processor=image_processor())
+
+
+def language_file() -> Path:
+    """Return the packaged GGUF file that the language model of `small` is read from, checked."""
+    return _packaged(LANGUAGE_FILE, LANGUAGE_SHA256)
 
 
 def load_tower() -> vision.EfficientNetLiteModel:
