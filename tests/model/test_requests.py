@@ -243,6 +243,13 @@ def test_an_answer_ends_with_the_token_that_ends_a_turn(two: Vlm) -> None:
     assert short.tokens <= 7 < whole.tokens
 
 
+def test_rows_that_would_not_be_alone_are_refused(tiny: Vlm) -> None:
+    tiny.model.model.language_model.rotary_emb.rope_type = "longrope"
+    request = Request(messages=prompt(), max_new_tokens=1)
+    with pytest.raises(ValueError, match="one by one"):
+        answer_all(tiny, [request, request])
+
+
 def test_no_request_gives_no_answer(two: Vlm) -> None:
     assert answer_all(two, []) == []
 

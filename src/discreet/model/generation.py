@@ -19,6 +19,7 @@ from discreet.model.base import Vlm
 from discreet.model.context import check_length
 from discreet.model.decoding import BASE_ADAPTER, Decoder, Prompt
 from discreet.model.losses import base_of, check_images
+from discreet.model.prefix import GROWS_WITH_LENGTH
 from discreet.model.prompt import encode_prompt
 
 LOOP_TOKENS = 8
@@ -112,8 +113,10 @@ def answer_all(vlm: Vlm, requests: Sequence[Request]) -> list[Answer]:
 
     Raises:
         TooManyTokens: if a prompt and its answer are longer than the base's context.
-        ValueError: if an adapter is not loaded, or placeholders and features do not match.
+        ValueError: if an adapter is not loaded, if placeholders and features do not match, or if
+            the base's rotary embeddings follow the longest row, so that rows would not be alone.
     """
+    _check_rotary(vlm, len(requests))
     drafts = [_Draft(vlm, request) for request in requests]
     if not drafts:
         return []
@@ -292,6 +295,16 @@ def _check_adapter(vlm: Vlm, name: str | None) -> None:
         raise ValueError(
             f"Expected an adapter among {', '.join([BASE_ADAPTER, *loaded])}, got another name. "
             "Load it with load_adapter(vlm, folder, name=...)."
+        )
+
+
+def _check_rotary(vlm: Vlm, requests: int) -> None:
+    """Refuse several requests where the length of one changes how another is read."""
+    kind = base_of(vlm).model.language_model.rotary_emb.rope_type
+    if requests > 1 and kind in GROWS_WITH_LENGTH:
+        raise ValueError(
+            f"Expected rotary embeddings that depend on distances alone, got rope_type={kind}. "
+            "Answer requests one by one."
         )
 
 
