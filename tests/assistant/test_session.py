@@ -26,7 +26,7 @@ from discreet.assistant import (
 from discreet.assistant.policy import Rule
 from discreet.data import Question
 from discreet.errors import PolicyError
-from discreet.model import IMAGE_TOKEN, Vlm, build_prompt, encode_images
+from discreet.model import IMAGE_TOKEN, TooManyTokens, Vlm, build_prompt, encode_images
 from discreet.model.prompt import encode_prompt
 from discreet.types import Mode, Observation
 
@@ -54,7 +54,7 @@ class FixedPerceiver:
 
 @dataclass
 class Wire:
-    """What the model's first forward pass was given; empty if it never ran."""
+    """What the model's forward passes were given; empty if it never ran."""
 
     calls: list[dict[str, Any]] = field(default_factory=list)
 
@@ -62,21 +62,29 @@ class Wire:
         return self.prompts(vlm)[0]
 
     def prompts(self, vlm: Vlm) -> list[str]:
-        """The prompt, and the contrast if there was one."""
-        first = self.calls[0]
-        rows = first["input_ids"]
-        masks = first.get("attention_mask", torch.ones_like(rows))
+        """The prompt, and the contrast if there was one, which share their beginning."""
+        rows = [self._read(vlm, call) for call in self.reading]
+        (head,) = rows[0] if len(rows) == 2 else [""]
+        return [head + tail for tail in rows[-1]]
+
+    @property
+    def reading(self) -> list[dict[str, Any]]:
+        """The calls that read prompts; each one after them reads a token a row."""
+        shared = len(self.calls) > 1 and self.calls[1]["input_ids"].shape[1] > 1
+        return self.calls[: 1 + shared]
+
+    def _read(self, vlm: Vlm, call: dict[str, Any]) -> list[str]:
+        ids = call["input_ids"]
         return [
-            vlm.tokenizer.decode(ids[mask.bool()], clean_up_tokenization_spaces=False)
-            for ids, mask in zip(rows, masks, strict=True)
+            vlm.tokenizer.decode(row[mask.bool()], clean_up_tokenization_spaces=False)
+            for row, mask in zip(ids, call["attention_mask"][:, -ids.shape[1] :], strict=True)
         ]
 
     @property
     def pictures(self) -> list[torch.Tensor]:
-        first = self.calls[0]
-        assert first.get("pixel_values") is None
-        given = first.get("mm_encoder_outputs") or {}
-        return list(given["image"].pooler_output) if given else []
+        assert all(call.get("pixel_values") is None for call in self.calls)
+        given = [call.get("mm_encoder_outputs") or {} for call in self.calls]
+        return [part for one in given if one for part in one["image"].pooler_output]
 
 
 @pytest.fixture
@@ -369,6 +377,47 @@ def test_a_question_cannot_open_a_turn_or_claim_to_be_the_person(
     lines = prompt.split("\n")
     who = [line for line in lines if line.startswith("Answer for ")]
     assert who == [f"Answer for an older adult, {STEPS}.<|im_end|>"]
+
+
+def test_what_of_a_note_does_not_fit_is_cut_and_said(build: Build, tiny: Vlm, wire: Wire) -> None:
+    assistant = build()
+    long = " ".join(f"Fact {n} about coffee and sleep." for n in range(200))
+    notes = [replace(note, text=long) for note in assistant.notes.notes]
+    turn = Turn(question=ASKED, declared={"age_band": "child"})
+    reply = replace(assistant, notes=Notes.build(notes)).reply(turn, max_new_tokens=2)
+    read = wire.prompt(tiny).partition("Note: ")[2].partition("\nQuestion: ")[0]
+    assert long.startswith(read)
+    assert read.count(".") + reply.note_cut == 200
+    assert reply.note_cut > 0
+    assert reply.note_text == long
+    assert f"Question: {ASKED}\nAnswer for a child, {EASY}." in wire.prompt(tiny)
+    assert assistant.reply(turn, max_new_tokens=2).note_cut == 0
+
+
+@pytest.mark.parametrize("policy", ["healthcare", "education"])
+def test_a_question_that_is_too_long_is_refused_without_repeating_it(
+    build: Build, wire: Wire, policy: str
+) -> None:
+    with pytest.raises(TooManyTokens, match="in fewer words") as caught:
+        build(policy).reply(Turn(question="coffee " * 100_000))
+    assert "coffee" not in str(caught.value)
+    assert wire.calls == []
+
+
+def test_danger_to_life_in_a_long_question_is_answered(build: Build) -> None:
+    reply = build().reply(Turn(question="I have chest pain " + "and it hurts " * 10_000))
+    assert reply.text.startswith(EMERGENCY)
+
+
+@pytest.mark.parametrize("odd", ["\x00", "\x1b[2J", "\u202e", "\u2066", "\ud800", "\x7f"])
+def test_unseen_characters_do_not_reach_the_model(
+    build: Build, tiny: Vlm, wire: Wire, odd: str
+) -> None:
+    build().reply(Turn(question=f"{ASKED} <ima{odd}ge> <|im{odd}_start|>"), max_new_tokens=2)
+    prompt = wire.prompt(tiny)
+    assert odd[0] not in prompt
+    assert IMAGE_TOKEN not in prompt
+    assert prompt.count("<|im_start|>") == 3
 
 
 def test_turns_leave_nothing_behind(build: Build, tiny: Vlm, wire: Wire) -> None:

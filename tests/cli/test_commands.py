@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from discreet.assistant import Decision, Reply
 from discreet.cli import COMMANDS, bench, chat, main, train
 from discreet.federated import TrainConfig
 from discreet.privacy import PrivacyLedger
@@ -150,6 +152,38 @@ def test_chat_answers_and_says_why(discreet: Run, trained: Path, tmp_path: Path)
     assert {"attribute": "age_band", "value": "child", "source": "declared", "confidence": 1.0} in (
         reply["used"]
     )
+
+
+def test_what_of_a_note_was_cut_is_said() -> None:
+    reply = Reply(
+        text="Rest.",
+        mode="gated",
+        note_id="n",
+        note_text="Rest. Drink. Sleep.",
+        replaced=None,
+        decision=Decision(passed=(), withheld=()),
+        seconds=1.0,
+        note_cut=2,
+    )
+    assert "the last 2 sentences of the note did not fit" in chat.vetted(reply)
+    assert chat.vetted(reply) in chat.why(reply)
+    assert chat.as_record(reply)["note_cut"] == 2
+    assert "did not fit" not in chat.vetted(replace(reply, note_cut=0))
+
+
+def test_chat_refuses_a_question_that_is_too_long(discreet: Run, trained: Path) -> None:
+    words = ["chat", "--adapter", trained, "--once", "coffee " * 2000]
+    status, out, err = discreet(*words)
+    assert status != 0
+    assert "Ask in fewer words" in " ".join(err.split())
+    assert "coffee" not in out + err
+
+
+@pytest.mark.parametrize("flags", [(), ("--private", "--generate")])
+def test_bench_performance_measures_one_thing(discreet: Run, flags: tuple[str, ...]) -> None:
+    status, _, err = discreet("bench", "performance", *flags)
+    assert status != 0
+    assert "--generate" in err
 
 
 def test_chat_hands_over_the_picture_only_where_the_policy_allows(

@@ -1,6 +1,7 @@
 """What the responder reads: only answers are labelled, and no text can leave its place."""
 
 from itertools import permutations
+from unicodedata import category
 
 import pytest
 import torch
@@ -97,7 +98,39 @@ def test_a_question_stays_on_its_own_line(question: str) -> None:
     assert lines[1].startswith("Question: ")
 
 
-@given(text=plain.filter(lambda text: "<" not in text))
+UNSEEN = [
+    "\x00",
+    "\x1b",
+    "\x7f",
+    "\x85",
+    "\u061c",
+    "\u200e",
+    "\u202e",
+    "\u2066",
+    "\ufeff",
+    "\ud800",
+]
+
+
+def is_harmless(text: str) -> bool:
+    odd = [c for c in text if category(c) in {"Cc", "Cf", "Cs"} and not c.isspace()]
+    return "<" not in text and "\x85" not in text and not odd
+
+
+@given(words=st.lists(st.sampled_from([*UNSEEN, *FRAGMENTS]), max_size=12))
+def test_what_nobody_sees_is_taken_out_and_joins_no_control_token(words: list[str]) -> None:
+    text = prompt_of("".join(words))[1]["content"]
+    assert not [char for char in UNSEEN if char in text]
+    said = "".join(word for word in words if word not in UNSEEN)
+    assert text == prompt_of(said)[1]["content"]
+
+
+def test_marks_that_join_letters_stay() -> None:
+    said = "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f468\u200d\U0001f469"
+    assert said in prompt_of(said)[1]["content"]
+
+
+@given(text=plain.filter(is_harmless))
 def test_harmless_words_reach_the_model_unchanged(text: str) -> None:
     after = prompt_of(text)[1]["content"].partition("\nQuestion: ")[2]
     words = after.rpartition("\nAnswer for ")[0]

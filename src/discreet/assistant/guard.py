@@ -7,7 +7,7 @@ rule, before it is shown, and lets the note speak instead.
     >>> guard = Guard(note, "How long?", lambda text: None)
     >>> guard.take("Rest a lot. Rest for 9 hours. ")
     Traceback (most recent call last):
-    discreet.assistant.guard.Enough
+    discreet.model.generation.Enough
     >>> guard.close()
     ('Rest a lot. The note says: Rest for six hours.', 'a number that the note does not have')
 """
@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable
 
 from discreet.assistant.notes import Note
+from discreet.model import Enough
 
 EMERGENCY = (
     "This may be an emergency. Call your local emergency number now, or ask someone near you to "
@@ -45,10 +46,6 @@ _VALUES = {
     **{word: word for word in _OTHER.split()},
 }
 _NUMBER = re.compile(rf"\d+|\b(?:{'|'.join(_VALUES)})\b", re.IGNORECASE)
-
-
-class Enough(Exception):
-    """The answer ends here; raised through the writer to stop it."""
 
 
 class Guard:

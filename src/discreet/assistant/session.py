@@ -6,13 +6,12 @@ for one turn and not kept; nothing is logged.
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from PIL.Image import Image
 
-from discreet.assistant.guard import EMERGENCY, Enough, Guard, is_emergency
+from discreet.assistant.guard import EMERGENCY, Guard, is_emergency
 from discreet.assistant.notes import Note, Notes
 from discreet.assistant.policy import VALUES, Decision, Policy, gate
 from discreet.errors import PolicyError
@@ -22,7 +21,9 @@ from discreet.model import (
     Vlm,
     build_prompt,
     check_guidance,
+    check_question,
     encode_images,
+    fit_note,
     generate,
     person_line,
 )
@@ -66,6 +67,8 @@ class Reply:
     """Why the note had to speak for the responder; None if it had not."""
     decision: Decision = field(repr=False)
     seconds: float
+    note_cut: int = 0
+    """Sentences at the note's end that the responder was not shown: they did not fit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,17 +100,21 @@ class Assistant:
         Raises:
             PolicyError: if `native` is asked for where the policy does not allow it.
             ValueError: if `native` is asked for without a picture, or a declared value is unknown.
+            TooManyTokens: if the question is too long; danger to life is answered all the same.
         """
         started = time.perf_counter()
         turn = replace(turn, question=turn.question.encode("utf-8", "replace").decode())
         self._check_mode(turn, mode)
         decision = gate(self._observe(turn, mode), self.policy)
+        show = on_text or (lambda piece: None)
+        replaced, note_cut = None, 0
+        urgent = self.policy.context == "healthcare" and is_emergency(turn.question)
+        if not urgent:
+            check_question(self.vlm, turn.question)
         note = self.notes.find(turn.question)
         if note is None or note.context != self.policy.context:
             note = None
-        show = on_text or (lambda piece: None)
-        replaced = None
-        if self.policy.context == "healthcare" and is_emergency(turn.question):
+        if urgent:
             text = EMERGENCY if note is None else f"{EMERGENCY} {note.text}"
             show(text)
         elif note is None:
@@ -115,8 +122,7 @@ class Assistant:
             show(text)
         else:
             guard = Guard(note, turn.question, show)
-            with suppress(Enough):
-                self._respond(turn, note, decision, mode, max_new_tokens, guard.take)
+            note_cut = self._respond(turn, note, decision, mode, max_new_tokens, guard.take)
             text, replaced = guard.close()
         return Reply(
             text=text,
@@ -126,6 +132,7 @@ class Assistant:
             replaced=replaced,
             decision=decision,
             seconds=time.perf_counter() - started,
+            note_cut=note_cut,
         )
 
     def _check_mode(self, turn: Turn, mode: Mode) -> None:
@@ -162,24 +169,32 @@ class Assistant:
         mode: Mode,
         max_new_tokens: int,
         on_text: Callable[[str], None],
-    ) -> None:
-        """Let the responder write to `on_text`, word by word."""
+    ) -> int:
+        """Let the responder write to `on_text`; return how many sentences of the note were cut."""
         person, features = person_line(decision.passed), None
         if mode == "native" and turn.image is not None:
             person = f"{IMAGE_TOKEN} {person}" if decision.passed else IMAGE_TOKEN
             features = encode_images(self.vlm, [turn.image])
         anybody = person_line([])
+        fitted = fit_note(
+            self.vlm,
+            turn.question,
+            note=note.text,
+            persons=[person, anybody],
+            max_new_tokens=max_new_tokens,
+        )
         generate(
             self.vlm,
-            build_prompt(turn.question, note=note.text, person=person),
+            build_prompt(turn.question, note=fitted.text, person=person),
             image_features=features,
             contrast=None
             if person == anybody
-            else build_prompt(turn.question, note=note.text, person=anybody),
+            else build_prompt(turn.question, note=fitted.text, person=anybody),
             guidance=self.guidance,
             max_new_tokens=max_new_tokens,
             on_text=on_text,
         )
+        return fitted.sentences_cut
 
 
 def declare(name: str, value: str) -> Observation:

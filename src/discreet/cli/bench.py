@@ -10,12 +10,14 @@ import typer
 
 from discreet.artifacts import code_commit, read_json, write_json
 from discreet.bench import (
+    GENERATE_WAYS,
     MODELS,
     WAYS,
     Cell,
     Measured,
     Setting,
     as_markdown,
+    as_speeds,
     as_table,
     compare,
     evaluate,
@@ -25,6 +27,7 @@ from discreet.bench import (
     measure,
     measure_drawing,
     measure_epochs,
+    measure_generation,
     summarise,
     written_for,
 )
@@ -182,6 +185,12 @@ def performance(
     private: Annotated[
         bool, typer.Option("--private", help="Measure the private training step.")
     ] = False,
+    generate: Annotated[
+        bool, typer.Option("--generate", help="Measure how fast answers are written.")
+    ] = False,
+    new_tokens: Annotated[
+        int, typer.Option(min=2, help="With --generate: length of every answer, in tokens.")
+    ] = 48,
     models: Annotated[
         str, typer.Option(help="Comma-separated: small, and families, which show structure.")
     ] = ",".join(MODELS),
@@ -198,9 +207,14 @@ def performance(
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a private step beside a plain one and Opacus': time, peak memory, agreement."""
-    if not private:
-        raise typer.BadParameter("Expected what to measure: --private.", param_hint="--private")
+    """Measure a private step beside a plain one and Opacus', or answers beside transformers'."""
+    if private == generate:
+        raise typer.BadParameter(
+            "Expected one thing to measure: --private or --generate.", param_hint="--private"
+        )
+    if generate:
+        _generation(rounds, new_tokens, threads=threads, out=out, cache=cache, as_json=as_json)
+        return
     settings = _settings(models, batch, threads=threads, device=device)
     quiet_logs()
     record: dict[str, Any] = {
@@ -236,6 +250,41 @@ def performance(
     typer.echo(as_table(tables))
     if "epochs" in record:
         show_json(record["epochs"])
+
+
+def _generation(
+    rounds: int,
+    new_tokens: int,
+    *,
+    threads: int,
+    out: Path | None,
+    cache: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure how fast answers are written."""
+    quiet_logs()
+    with progress() as bar:
+        row = bar.add_task("load", total=(rounds + 1) * len(GENERATE_WAYS))
+        found = measure_generation(
+            rounds=rounds,
+            new_tokens=new_tokens,
+            threads=threads,
+            cache_dir=cache,
+            on_step=lambda way: bar.update(row, advance=1, description=way),
+        )
+    record = {
+        "commit": code_commit(),
+        "hardware": hardware(),
+        "rounds": rounds,
+        "threads": threads,
+        **asdict(found),
+    }
+    if out is not None:
+        write_json(out, record)
+    if as_json:
+        show_json(record)
+    else:
+        typer.echo(as_speeds(found))
 
 
 def _measured_before(out: Path, record: dict[str, Any]) -> list[Measured]:

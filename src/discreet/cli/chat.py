@@ -11,7 +11,7 @@ from discreet.assistant import Assistant, Note, Notes, Reply, Turn, declare, loa
 from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, quiet_logs, show_json, talk
 from discreet.data import load_questions, open_image
 from discreet.errors import DiscreetError
-from discreet.model import GUIDANCE, Vlm, check_guidance, load, load_adapter
+from discreet.model import GUIDANCE, Vlm, check_guidance, lay_out_weights, load, load_adapter
 from discreet.perception import Perceiver
 from discreet.registry import LATEST, REFERENCE, list_adapters, require_base, resolve
 from discreet.types import Domain, Mode
@@ -86,8 +86,10 @@ def build_assistant(
             f"Expected a policy for {' or '.join(CONTEXT_OF.values())}, got one for "
             f"{chosen.context}: no notes ship for it. Build an Assistant with notes of your own."
         )
+    vlm = load_responder(adapter, base, runs=runs, cache=cache)
+    lay_out_weights(vlm)
     return Assistant(
-        vlm=load_responder(adapter, base, runs=runs, cache=cache),
+        vlm=vlm,
         policy=chosen,
         notes=Notes.build(notes),
         perceiver=Perceiver.load(),
@@ -149,6 +151,7 @@ def as_record(reply: Reply) -> dict[str, Any]:
         "mode": reply.mode,
         "note": reply.note_id,
         "note_text": reply.note_text,
+        "note_cut": reply.note_cut,
         "replaced": reply.replaced,
         "used": [
             {
@@ -178,9 +181,19 @@ def why(reply: Reply) -> str:
     return f"why: {seen}; note: {note}; {reply.seconds:.1f} s{stopped}\n{vetted(reply)}"
 
 
+def cut(reply: Reply) -> str:
+    """Return a line about what of the note did not fit, or nothing."""
+    if not reply.note_cut:
+        return ""
+    return (
+        f"\ncut: the last {reply.note_cut} sentences of the note did not fit beside the question "
+        "and were not read for the answer"
+    )
+
+
 def vetted(reply: Reply) -> str:
     """Return the facts that somebody vouches for, whatever the responder made of them."""
-    return f"vetted note: {reply.note_text or 'none'}"
+    return f"vetted note: {reply.note_text or 'none'}{cut(reply)}"
 
 
 def _say(text: str) -> None:

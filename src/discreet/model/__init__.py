@@ -1,6 +1,13 @@
 """Load any vision-language model, adapt it, measure its answers, let it write."""
 
 from discreet.model.base import CACHE_DIR, EMBEDDED, Vlm, load
+from discreet.model.context import (
+    MAX_QUESTION_TOKENS,
+    FittedNote,
+    check_question,
+    fit_note,
+)
+from discreet.model.decoding import BASE_ADAPTER, lay_out_weights
 from discreet.model.dialogue import TooManyTokens, encode_dialogue
 from discreet.model.families import (
     FAMILIES,
@@ -13,12 +20,21 @@ from discreet.model.families import (
     family_of,
     load_family,
 )
-from discreet.model.generation import GUIDANCE, check_guidance, generate
+from discreet.model.generation import (
+    GUIDANCE,
+    Answer,
+    Enough,
+    Request,
+    answer_all,
+    check_guidance,
+    generate,
+)
 from discreet.model.lora import (
     LoraSpec,
     adapter_parameters,
     adapter_state,
     attach_lora,
+    drop_adapter,
     frozen_adapter_hash,
     load_adapter,
     load_adapter_state,
@@ -47,32 +63,40 @@ from discreet.model.small import (
     IMAGE_TOKEN,
     PROJECTOR_PATH,
     image_processor,
+    language_file,
     load_tower,
     projector_state,
 )
 
 __all__ = [
+    "BASE_ADAPTER",
     "CACHE_DIR",
     "EMBEDDED",
     "FAMILIES",
     "GUIDANCE",
     "IGNORED",
     "IMAGE_TOKEN",
+    "MAX_QUESTION_TOKENS",
     "PARTS",
     "PROJECTOR_PATH",
+    "Answer",
     "Batch",
     "EncodedRow",
+    "Enough",
     "Family",
     "FamilyName",
+    "FittedNote",
     "FrozenPrefix",
     "LoraSpec",
     "Part",
+    "Request",
     "Row",
     "Sample",
     "TooManyTokens",
     "Vlm",
     "adapter_parameters",
     "adapter_state",
+    "answer_all",
     "answer_logits",
     "answer_losses",
     "attach_lora",
@@ -80,13 +104,18 @@ __all__ = [
     "build_family",
     "build_prompt",
     "check_guidance",
+    "check_question",
     "collate",
+    "drop_adapter",
     "encode_dialogue",
     "encode_images",
     "family_of",
+    "fit_note",
     "frozen_adapter_hash",
     "generate",
     "image_processor",
+    "language_file",
+    "lay_out_weights",
     "load",
     "load_adapter",
     "load_adapter_state",

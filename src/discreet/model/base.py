@@ -13,7 +13,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class Vlm:
     """SHA-256 of the frozen weights; an adapter fits exactly one."""
     image_tokens: int
     """Visual tokens of one picture."""
+    projectors: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict, repr=False)
+    """Projector tensors of each loaded adapter by its name, and of `base`."""
 
     @property
     def image_token_id(self) -> int:

@@ -17,10 +17,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from discreet.artifacts import refuse_unsafe_files, write_bytes, write_json
-from discreet.errors import ArtifactCorrupt
+from discreet.errors import ArtifactCorrupt, IncompatibleBase
 from discreet.model.base import Vlm
+from discreet.model.decoding import BASE_ADAPTER
 from discreet.model.losses import base_of
-from discreet.model.small import load_projector, projector_state, state_hash
+from discreet.model.small import projector_state, put_projector, read_projector, state_hash
 
 ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
@@ -65,10 +66,20 @@ def attach_lora(vlm: Vlm, spec: LoraSpec) -> Vlm:
         ValueError: if the base has none of the target modules.
     """
     base = base_of(vlm)
-    depth = int(base.config.text_config.num_hidden_layers)
+    with torch.random.fork_rng():
+        torch.manual_seed(spec.seed)
+        model = get_peft_model(base, _config(vlm, spec))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_B" in name or ("lora_A" in name and not spec.freeze_a))
+    return replace(vlm, model=model.eval())
+
+
+def _config(vlm: Vlm, spec: LoraSpec) -> LoraConfig:
+    """Return PEFT's settings."""
+    depth = int(base_of(vlm).config.text_config.num_hidden_layers)
     upper = "|".join(str(layer) for layer in range(max(0, depth - spec.layers), depth))
     kinds = "|".join(re.escape(name) for name in spec.target_modules)
-    config = LoraConfig(
+    return LoraConfig(
         r=spec.r,
         lora_alpha=spec.alpha,
         target_modules=rf".*language_model\.layers\.({upper})\..*\.({kinds})",
@@ -76,12 +87,6 @@ def attach_lora(vlm: Vlm, spec: LoraSpec) -> Vlm:
         task_type="CAUSAL_LM",
         base_model_name_or_path=vlm.name,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(spec.seed)
-        model = get_peft_model(base, config)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_("lora_B" in name or ("lora_A" in name and not spec.freeze_a))
-    return replace(vlm, model=model.eval())
 
 
 def adapter_parameters(vlm: Vlm) -> dict[str, torch.nn.Parameter]:
@@ -151,14 +156,60 @@ def _shortest(value: torch.Tensor) -> torch.Tensor:
     return half if torch.equal(half.float(), value) else value
 
 
-def load_adapter(vlm: Vlm, folder: Path) -> Vlm:
+def load_adapter(vlm: Vlm, folder: Path, *, name: str = _NAME) -> Vlm:
     """Return `vlm` with the adapter of a folder, its projector included.
+
+    The first one is in use from then on. Others can be loaded beside it under names of their own;
+    a request asks for one by its name (`answer_all`), pictures for its projector
+    (`encode_images`). They share the base in memory.
+
+    Args:
+        vlm: A base, or one with adapters that were loaded before.
+        folder: As `save_adapter` wrote it.
+        name: Letters, digits, - and _; not `base`.
 
     Raises:
         UnsafeFile: if the folder holds pickled weights.
         ArtifactCorrupt: if a file is missing, damaged or lacks a tensor.
+        IncompatibleBase: if it has another rank than the adapters that are there. Whose base it
+            fits, its card says (`registry.require_base`).
+        ValueError: if the name is taken or no name.
     """
+    _check_name(vlm, name)
     refuse_unsafe_files(folder)
+    spec, tensors = _read(folder)
+    _check_company(vlm, spec)
+    if not isinstance(vlm.model, PeftModel):
+        before = {k: v.clone() for k, v in projector_state(vlm.model).items()}
+        vlm = replace(vlm, projectors={BASE_ADAPTER: before})
+    base = base_of(vlm)
+    projector = read_projector(base, folder / PROJECTOR_FILE)
+    model = _with_adapter(vlm, spec, tensors, name)
+    if model.active_adapter == name:
+        put_projector(base, projector)
+    model.requires_grad_(False)
+    return replace(vlm, model=model, projectors={**vlm.projectors, name: projector})
+
+
+def drop_adapter(vlm: Vlm, name: str) -> Vlm:
+    """Return `vlm` without an adapter that was loaded beside the one in use.
+
+    Raises:
+        ValueError: if there is none of this name, or if it is the one in use.
+    """
+    model = vlm.model
+    others = [n for n in getattr(model, "peft_config", {}) if n != model.active_adapter]
+    if name not in others:
+        raise ValueError(
+            f"Expected an adapter beside the one in use, among {', '.join(others) or 'none'}, got "
+            "another name."
+        )
+    model.delete_adapter(name)
+    return replace(vlm, projectors={k: v for k, v in vlm.projectors.items() if k != name})
+
+
+def _read(folder: Path) -> tuple[LoraSpec, dict[str, torch.Tensor]]:
+    """Return the settings and tensors of a folder."""
     try:
         raw = json.loads((folder / SPEC_FILE).read_text())
         spec = LoraSpec(**{**raw, "target_modules": tuple(raw["target_modules"])})
@@ -169,15 +220,51 @@ def load_adapter(vlm: Vlm, folder: Path) -> Vlm:
             f"Expected a complete adapter in '{folder.name}', could not read it "
             f"({type(error).__name__}). Copy the whole folder again."
         ) from error
-    adapted = attach_lora(vlm, spec)
+    return spec, tensors
+
+
+def _with_adapter(
+    vlm: Vlm, spec: LoraSpec, tensors: dict[str, torch.Tensor], name: str
+) -> PeftModel:
+    """Return the model with one more adapter, or leave it as it was."""
+    first = not isinstance(vlm.model, PeftModel)
+    model: PeftModel
+    with torch.random.fork_rng():  # PEFT draws an A that is replaced
+        if first:
+            model = get_peft_model(vlm.model, _config(vlm, spec), adapter_name=name)
+        else:
+            model = vlm.model
+            model.add_adapter(name, _config(vlm, spec))
+    model.eval()
     try:
-        _load_all(adapted, tensors)
-        load_projector(base_of(adapted), folder / PROJECTOR_FILE)
+        _load_all(model, tensors, name)
     except ArtifactCorrupt:
-        adapted.model.unload()  # PEFT had changed the base in place
+        if first:
+            model.unload()  # PEFT had changed the base in place
+        else:
+            model.delete_adapter(name)
         raise
-    adapted.model.requires_grad_(False)
-    return adapted
+    return model
+
+
+def _check_name(vlm: Vlm, name: str) -> None:
+    """Refuse a name that is taken, or that PEFT could not keep apart."""
+    taken = {BASE_ADAPTER, *getattr(vlm.model, "peft_config", {})}
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name.startswith("__") or name in taken:
+        raise ValueError(
+            "Expected a name of letters, digits, - and _ that no adapter has yet and that is not "
+            f"'{BASE_ADAPTER}', got another. Choose another, or drop_adapter() the older one."
+        )
+
+
+def _check_company(vlm: Vlm, spec: LoraSpec) -> None:
+    """Refuse an adapter of another rank than those that are there."""
+    ranks = {config.r for config in getattr(vlm.model, "peft_config", {}).values()}
+    if ranks - {spec.r}:
+        raise IncompatibleBase(
+            f"Expected an adapter of rank {ranks.pop()} as those that are loaded, got rank "
+            f"{spec.r}. Load it on a base of its own."
+        )
 
 
 def _check_rank(spec: LoraSpec, tensors: dict[str, torch.Tensor]) -> None:
@@ -190,12 +277,12 @@ def _check_rank(spec: LoraSpec, tensors: dict[str, torch.Tensor]) -> None:
         )
 
 
-def _load_all(vlm: Vlm, tensors: dict[str, torch.Tensor]) -> None:
-    """Copy every adapter tensor, A and B; a partial load is an error."""
+def _load_all(model: PeftModel, tensors: dict[str, torch.Tensor], adapter: str) -> None:
+    """Copy every tensor of an adapter, A and B; a partial load is an error."""
     own = {
-        name.replace(f".{_NAME}.", "."): parameter
-        for name, parameter in vlm.model.named_parameters()
-        if ".lora_" in name
+        name.replace(f".{adapter}.", "."): parameter
+        for name, parameter in model.named_parameters()
+        if ".lora_" in name and f".{adapter}." in name
     }
     wanted = {name: tuple(p.shape) for name, p in own.items()}
     if wanted != {name: tuple(v.shape) for name, v in tensors.items()}:

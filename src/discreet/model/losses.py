@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from PIL.Image import Image
+from torch import nn
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -37,17 +39,54 @@ def vision_tokens(tower: Any, processor: Any, images: Sequence[Image]) -> torch.
 
 
 @torch.no_grad()
-def encode_images(vlm: Vlm, images: Sequence[Image]) -> torch.Tensor:
+def encode_images(vlm: Vlm, images: Sequence[Image], *, adapter: str | None = None) -> torch.Tensor:
     """Return visual tokens after the projector, (N, image_tokens, hidden_size) float32.
 
     They are constants of the frozen base, so that they can be kept and used in every step.
+
+    Args:
+        vlm: Whose tower.
+        images: Of any size and mode.
+        adapter: Whose projector, by the name under which it was loaded, or `base`; None for the
+            one in the model.
+
+    Raises:
+        ValueError: if no such adapter was loaded.
     """
+    if adapter is not None and adapter not in vlm.projectors:
+        raise ValueError(
+            f"Expected an adapter among {', '.join(vlm.projectors) or 'none'}, got another name. "
+            "Load it with load_adapter(vlm, folder, name=...)."
+        )
+    state = {} if adapter is None else vlm.projectors[adapter]
+    look = _Look(base_of(vlm))
     done = []
     for start in range(0, len(images), _CHUNK):
         pixels = pixel_values(vlm, images[start : start + _CHUNK])
-        output = base_of(vlm).get_image_features(pixel_values=pixels, return_dict=True)
-        done.append(torch.stack(list(output.pooler_output)))
+        done.append(functional_call(look, _in_place(state), (pixels,)))
     return torch.cat(done)
+
+
+class _Look(nn.Module):
+    """A base's way from pixels to visual tokens, which can be called with other tensors."""
+
+    def __init__(self, base: Any) -> None:
+        super().__init__()
+        self.base = base
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        output = self.base.get_image_features(pixel_values=pixels, return_dict=True)
+        return torch.stack(list(output.pooler_output))
+
+
+def _in_place(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return a projector's tensors by where `_Look` has them."""
+    places = {"projector": "multi_modal_projector", "vision": "vision_tower"}
+    found = {}
+    for name, value in state.items():
+        part, _, rest = name.partition(".")
+        found[f"base.model.{places[part]}.{rest}"] = value
+    return found
 
 
 def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -> torch.Tensor:

@@ -28,7 +28,7 @@ from discreet.model.base import Vlm
 from discreet.model.losses import answer_width, as_encoder_outputs, base_of, check_images
 from discreet.model.prompt import IGNORED, Batch
 
-_GROWS_WITH_LENGTH = ("dynamic", "longrope")
+GROWS_WITH_LENGTH = ("dynamic", "longrope")
 """Rotary embeddings whose angles depend on the length of a row, padding included."""
 
 
@@ -226,7 +226,7 @@ def _check_kind(decoder: Any) -> None:
             "without a cache."
         )
     rope_type = getattr(getattr(decoder, "rotary_emb", None), "rope_type", None)
-    if rope_type is None or rope_type in _GROWS_WITH_LENGTH:
+    if rope_type is None or rope_type in GROWS_WITH_LENGTH:
         raise ValueError(
             f"Expected rotary embeddings that depend on distances alone, got rope_type={rope_type} "
             f"in {name}. Train without a cache."

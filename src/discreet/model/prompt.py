@@ -24,6 +24,11 @@ IGNORED = -100
 """Label of every token that is not part of an answer."""
 _CONTROL = re.compile(r"<\|[^<>|]*\|>|<image>|<(?:repo_?name|file_?\w+|\w+_\w+)>")
 """Spellings of a tokenizer's control tokens."""
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+"""Control characters, marks of writing direction, empty space and halves of characters: nobody
+types them to ask something, and a text with them is not what it looks like."""
 
 _PERSON_WORDS: dict[AgeBand, str] = {
     "child": "a child",
@@ -59,14 +64,14 @@ def build_prompt(question: str, *, note: str, person: str) -> list[dict[str, str
     read before the note, and echoes a label (docs/design.md).
 
     Control tokens inside the question or the note are taken out, so that neither can open a turn
-    of its own or claim a picture.
+    of its own or claim a picture; so are control characters and marks of writing direction.
     """
     text = f"Note: {_plain(note)}\nQuestion: {_plain(question)}\nAnswer for {person}."
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
 
 
 def _plain(text: str) -> str:
-    return " ".join(_CONTROL.sub(" ", text).split())
+    return " ".join(_CONTROL.sub(" ", _UNSEEN.sub("", text)).split())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -56,7 +56,7 @@ def assemble(projector: Path) -> Parts:
         ArtifactCorrupt: if a packaged file is not the pinned one.
     """
     vision.register()
-    language_path = _packaged(LANGUAGE_FILE, LANGUAGE_SHA256)
+    language_path = language_file()
     tokenizer = AutoTokenizer.from_pretrained(
         language_path.parent, gguf_file=language_path.name, local_files_only=True
     )
@@ -74,6 +74,11 @@ def assemble(projector: Path) -> Parts:
     model.model.vision_tower.net.load_state_dict(load_tower().net.state_dict())
     load_projector(model, projector)
     return Parts(model=model, tokenizer=tokenizer, image_processor=image_processor())
+
+
+def language_file() -> Path:
+    """Return the packaged GGUF file that the language model of `small` is read from, checked."""
+    return _packaged(LANGUAGE_FILE, LANGUAGE_SHA256)
 
 
 def load_tower() -> vision.EfficientNetLiteModel:
@@ -138,6 +143,11 @@ def load_projector(model: Any, path: Path) -> None:
         ArtifactCorrupt: if the file is missing or damaged, lacks a tensor, has one too many, or one
             of another shape.
     """
+    put_projector(model, read_projector(model, path))
+
+
+def read_projector(model: Any, path: Path) -> dict[str, torch.Tensor]:
+    """Return the float32 tensors of a projector file that fits `model`; errors as above."""
     wanted = projector_state(model)
     try:
         found = load_file(path)
@@ -152,14 +162,19 @@ def load_projector(model: Any, path: Path) -> None:
             f"Expected the projector tensors {sorted(wanted)} of this base, got {sorted(found)} or "
             "other shapes. The projector belongs to another base, or the file is damaged."
         )
+    return {name: value.float() for name, value in found.items()}
+
+
+def put_projector(model: Any, state: dict[str, torch.Tensor]) -> None:
+    """Copy a projector into `model`."""
     core = model.model
     prefix = "projector."
     core.multi_modal_projector.load_state_dict(
-        {k.removeprefix(prefix): v.float() for k, v in found.items() if k.startswith(prefix)}
+        {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     )
-    for name, value in found.items():
+    for name, value in state.items():
         if name.startswith("vision."):
-            getattr(core.vision_tower, name.removeprefix("vision.")).copy_(value.float())
+            getattr(core.vision_tower, name.removeprefix("vision.")).copy_(value)
 
 
 def recipe_hash(projector: Path) -> str:
