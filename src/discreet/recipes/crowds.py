@@ -34,6 +34,8 @@ class Crowd:
     faces: int
     group: int
     """Number of the group whose people may be in it."""
+    members: tuple[int, ...]
+    """Who they are, by their place among the people."""
 
 
 def draw_crowds(
@@ -49,18 +51,17 @@ def draw_crowds(
     """
     order = np.random.default_rng(seed).permutation(len(people))
     for group in range(len(people) // GROUP_SIZE):
-        members = [people[i] for i in order[group * GROUP_SIZE : (group + 1) * GROUP_SIZE]]
+        members = tuple(int(i) for i in order[group * GROUP_SIZE : (group + 1) * GROUP_SIZE])
         for number in range(pictures):
             draw = np.random.default_rng([seed, group, number])
             faces = COUNTS[number % len(COUNTS)]
-            portraits = [own[draw.integers(len(own))] for own in members]
+            portraits = [people[i][draw.integers(len(people[i]))] for i in members]
             portraits = [portraits[i] for i in draw.permutation(GROUP_SIZE)]
-            yield Crowd(image=_compose(portraits, faces, draw), faces=faces, group=group)
+            image = _compose(portraits, faces, draw)
+            yield Crowd(image=image, faces=faces, group=group, members=members)
 
 
-def _compose(
-    portraits: list[Image.Image], faces: int, draw: np.random.Generator
-) -> Image.Image:
+def _compose(portraits: list[Image.Image], faces: int, draw: np.random.Generator) -> Image.Image:
     """Return a picture with the first `faces` portraits, and faceless tiles beside them."""
     distractors = int(draw.integers(0, 3 if faces < 3 else 2))
     if faces == 0 and draw.random() < 0.4:

@@ -68,28 +68,49 @@ def evidence(risks: torch.Tensor, *, level: float) -> float:
 
 
 def thresholds_for(
-    confidence: torch.Tensor, guess: torch.Tensor, wrong: torch.Tensor, *, classes: int, error: float
+    confidence: torch.Tensor,
+    guess: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    classes: int,
+    error: float,
 ) -> tuple[float, ...]:
-    """Return for each class the least threshold above which what is said errs at most so often.
+    """Return for each class a threshold, so that errors are at most so frequent in every class.
+
+    Among what names a class, and among what is said of pictures that truly are of one. The second
+    is for a class between two others: its pictures are taken for either, and neither shows it
+    alone.
 
     Args:
         confidence: (N,) of the likeliest class.
         guess: (N,) int64, the likeliest class.
-        wrong: (N,) bool.
+        target: (N,) int64, the true class.
         classes: How many classes there are.
-        error: Share of wrong answers allowed among those that name a class.
+        error: Share of wrong answers allowed.
     """
-    return tuple(_least(confidence[guess == c], wrong[guess == c], error) for c in range(classes))
+    wrong = guess != target
+    steps = [_least(confidence[guess == c], wrong[guess == c], error) for c in range(classes)]
+    while True:
+        said = confidence > _GRID[torch.tensor(steps)][guess]
+        missed = said & wrong
+        rates = [
+            float(missed[target == c].sum() / said[target == c].sum().clamp(min=1))
+            for c in range(classes)
+        ]
+        worst = max(range(classes), key=lambda c: rates[c])
+        if rates[worst] <= error:
+            return tuple(_GRID[torch.tensor(steps)].tolist())
+        taken_for = guess[missed & (target == worst)].bincount(minlength=classes)
+        steps[int(taken_for.argmax())] += 1
 
 
-def _least(confidence: torch.Tensor, wrong: torch.Tensor, error: float) -> float:
-    for threshold in _GRID.tolist():
+def _least(confidence: torch.Tensor, wrong: torch.Tensor, error: float) -> int:
+    """Return the place in the grid of the least threshold with at most this error."""
+    for step, threshold in enumerate(_GRID.tolist()):
         spoken = confidence > threshold
-        if not spoken.any():
-            return NEVER
-        if float(wrong[spoken].double().mean()) <= error:
-            return threshold
-    return NEVER
+        if float(wrong[spoken].double().sum()) <= error * int(spoken.sum()):
+            return step
+    return len(_GRID) - 1
 
 
 def certified(
@@ -101,8 +122,11 @@ def certified(
     *,
     level: float,
     delta: float,
+    coverage: float = 1.0,
 ) -> tuple[float, ...] | None:
-    """Return the last thresholds before the first that fail the test; None if the first fail.
+    """Return the boldest thresholds that pass before any fails; None if the first fail.
+
+    Those after the first that answer enough are not tried.
 
     Args:
         candidates: One threshold for each class, from careful to bold. They and their order may
@@ -113,6 +137,7 @@ def certified(
         units: (N,) int64.
         level: The error promised.
         delta: Probability that the promise is broken.
+        coverage: Share of pictures answered that is enough.
     """
     passed = None
     for candidate in candidates:
@@ -120,4 +145,6 @@ def certified(
         if evidence(risk_by_unit(said, wrong, units, level=level), level=level) * delta < 1:
             break
         passed = tuple(candidate)
+        if float(said.double().mean()) >= coverage:
+            break
     return passed
