@@ -62,7 +62,12 @@ def people(draw: np.random.Generator, error: float, persons: int = 60) -> tuple[
     """Seven pictures a person, and all of one person are right, or all are wrong."""
     wrong = torch.from_numpy(np.repeat(draw.random(persons) < error, 7))
     confidence = torch.full((7 * persons,), 0.8)
-    return confidence, torch.zeros_like(wrong).long(), wrong, torch.arange(persons).repeat_interleave(7)
+    return (
+        confidence,
+        torch.zeros_like(wrong).long(),
+        wrong,
+        torch.arange(persons).repeat_interleave(7),
+    )
 
 
 def broken(error: float, *, delta: float = 0.1, by_person: bool = True) -> int:
@@ -107,9 +112,7 @@ def test_those_after_the_first_that_answer_enough_are_not_needed() -> None:
     confidence, units = torch.linspace(0.005, 0.995, 100), torch.arange(100)
     right, guess = torch.zeros(100, dtype=torch.bool), torch.zeros(100).long()
     order = [(0.8,), (0.5,), (0.2,), (0.0,)]
-    found = certified(
-        order, confidence, guess, right, units, level=0.3, delta=0.1, coverage=0.7
-    )
+    found = certified(order, confidence, guess, right, units, level=0.3, delta=0.1, coverage=0.7)
     assert found == (0.2,)
 
 

@@ -28,7 +28,13 @@ from discreet.perception import (
 )
 from discreet.recipes.crowds import Crowd, draw_crowds
 from discreet.recipes.scores import AUDITED, scores_by_group, scores_of
-from discreet.recipes.selection import NEVER, certified, thresholds_for
+from discreet.recipes.selection import (
+    NEVER,
+    certified,
+    evidence,
+    risk_by_unit,
+    thresholds_for,
+)
 from discreet.types import FACES, Split
 
 LEVELS: dict[HeadName, float] = {
@@ -42,7 +48,7 @@ COVERAGE = 0.9
 """Share of validation pictures answered that is enough; a head that can promise less says less."""
 DELTA = 0.1
 """Probability that validation people are such that a promise is broken; for each head."""
-PICTURES: dict[Split, int] = {"train": 12, "validation": 24, "test": 16}
+PICTURES = 12
 """Pictures with no, one or several faces that each group of four people gets."""
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _CAREFUL = [step / 20 for step in range(4, 61)]
@@ -85,9 +91,9 @@ def fit_perceiver(out: Path, *, weight_decay: float = 3e-3, seed: int = 0) -> di
     crowds = {}
     for number, split in enumerate(_SPLITS):
         drawn: list[Crowd] = []
-        pictures = _remembered(draw_crowds_of(people[split], split, seed + number), drawn)
+        pictures = _remembered(draw_crowds_of(people[split], seed + number), drawn)
         crowds[split] = crowd_album(drawn, features_of(pictures), portraits[split])
-    return fit_heads(out, portraits, crowds, weight_decay=weight_decay, seed=seed)
+    return fit_heads(out, portraits, lend(crowds), weight_decay=weight_decay, seed=seed)
 
 
 def fit_heads(
@@ -150,10 +156,38 @@ def crowd_album(drawn: Sequence[Crowd], features: torch.Tensor, portraits: Album
     )
 
 
-def draw_crowds_of(people: Sequence[Portrait], split: Split, seed: int) -> Iterable[Crowd]:
+def draw_crowds_of(people: Sequence[Portrait], seed: int) -> Iterable[Crowd]:
     """Return the pictures of groups that the people of a split give."""
     own = [[p.image for p in people if p.identity_id == one] for one in _persons(people)]
-    return draw_crowds(own, pictures=PICTURES[split], seed=seed)
+    return draw_crowds(own, pictures=PICTURES, seed=seed)
+
+
+def lend(crowds: Albums) -> Albums:
+    """Return crowds with every fourth group of train people moved to validation.
+
+    A unit is a group here. The validation people alone are too few groups to prove anything by.
+    """
+    train, held = crowds["train"], crowds["validation"]
+    away = train.units % 4 == 1
+    lent = _part(train, away)
+    joined = Album(
+        features=torch.cat([lent.features, held.features]),
+        targets={n: torch.cat([lent.targets[n], held.targets[n]]) for n in held.targets},
+        units=torch.cat([lent.units, held.units + int(train.units.max()) + 1]),
+        groups={},
+    )
+    return {**crowds, "train": _part(train, ~away), "validation": joined}
+
+
+def _part(album: Album, inside: torch.Tensor) -> Album:
+    """Return the pictures for which `inside`, (N,) bool, is true."""
+    places = inside.nonzero()[:, 0].tolist()
+    return Album(
+        features=album.features[inside],
+        targets={name: target[inside] for name, target in album.targets.items()},
+        units=album.units[inside],
+        groups={label: [values[n] for n in places] for label, values in album.groups.items()},
+    )
 
 
 def _persons(people: Sequence[Portrait]) -> list[str]:
@@ -173,24 +207,37 @@ def _targets(people: Sequence[Portrait], name: str, classes: tuple[str, ...]) ->
 
 def fit_and_certify(name: HeadName, albums: Albums, classes: int, weight_decay: float) -> Head:
     """Return a head that speaks where the promise of `LEVELS` was tested to hold."""
-    train, held = albums["train"], albums["validation"]
-    level = LEVELS[name]
+    train, held, level = albums["train"], albums["validation"], LEVELS[name]
     aside = train.units % 4 == 0
-    first = _fit_raw(train.features[~aside], train.targets[name][~aside], classes, weight_decay)
-    x, y = train.features[aside], train.targets[name][aside]
-    first = replace(first, temperature=_temperature(first, x, y))
-    order = [
-        thresholds_for(*_guesses(first, x), y, classes=classes, error=level * share)
-        for share in _CAREFUL
-    ]
+    tuning, rest = _part(train, aside), _part(train, ~aside)
+    first = _fit_raw(rest.features, rest.targets[name], classes, weight_decay)
+    temperature = _temperature(first, tuning.features, tuning.targets[name])
+    order = _order(name, replace(first, temperature=temperature), tuning)
     head = _fit_raw(train.features, train.targets[name], classes, weight_decay)
-    head = replace(head, weight=head.weight.half().float(), temperature=first.temperature)
+    head = replace(head, weight=head.weight.half().float(), temperature=temperature)
     confidence, guess = _guesses(head, held.features)
     wrong = guess != held.targets[name]
     thresholds = certified(
         order, confidence, guess, wrong, held.units, level=level, delta=DELTA, coverage=COVERAGE
     )
     return replace(head, thresholds=thresholds or (NEVER,) * classes)
+
+
+def _order(name: HeadName, head: Head, tuning: Album) -> list[tuple[float, ...]]:
+    """Return thresholds from careful to bold, from where the tuning people prove most on."""
+    target, level = tuning.targets[name], LEVELS[name]
+    confidence, guess = _guesses(head, tuning.features)
+    order, proofs = [], []
+    for share in _CAREFUL:
+        found = thresholds_for(
+            confidence, guess, target, classes=head.bias.numel(), error=level * share
+        )
+        said = confidence > torch.tensor(found)[guess]
+        order.append(found)
+        proofs.append(
+            evidence(risk_by_unit(said, guess != target, tuning.units, level=level), level=level)
+        )
+    return order[proofs.index(max(proofs)) :]
 
 
 def _fit_raw(x: torch.Tensor, y: torch.Tensor, classes: int, weight_decay: float) -> Head:
