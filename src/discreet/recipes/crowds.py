@@ -9,7 +9,7 @@ It is a drawing exercise: heads do not stand behind each other, and nobody turns
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -28,10 +28,10 @@ _FACELESS = {"cloth": (0.0, 0.85, 0.15), "corner": (0.0, 0.0, 0.2), "hair": (0.4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crowd:
-    """A picture and how many faces it shows."""
+    """What is true of a picture."""
 
-    image: Image.Image = field(repr=False)
     faces: int
+    """How many faces it shows."""
     group: int
     """Number of the group whose people may be in it."""
     members: tuple[int, ...]
@@ -40,7 +40,7 @@ class Crowd:
 
 def draw_crowds(
     people: Sequence[Sequence[Image.Image]], *, pictures: int, seed: int
-) -> Iterator[Crowd]:
+) -> Iterator[tuple[Image.Image, Crowd]]:
     """Yield pictures of groups of four people, the same ones for the same seed.
 
     Args:
@@ -55,10 +55,10 @@ def draw_crowds(
         for number in range(pictures):
             draw = np.random.default_rng([seed, group, number])
             faces = COUNTS[number % len(COUNTS)]
-            portraits = [people[i][draw.integers(len(people[i]))] for i in members]
+            portraits = [people[i][int(draw.integers(len(people[i])))] for i in members]
             portraits = [portraits[i] for i in draw.permutation(GROUP_SIZE)]
             image = _compose(portraits, faces, draw)
-            yield Crowd(image=image, faces=faces, group=group, members=members)
+            yield image, Crowd(faces=faces, group=group, members=members)
 
 
 def _compose(portraits: list[Image.Image], faces: int, draw: np.random.Generator) -> Image.Image:
@@ -143,10 +143,11 @@ def _without_face(portrait: Image.Image, draw: np.random.Generator) -> Image.Ima
 def _painted_over(portrait: Image.Image, draw: np.random.Generator) -> Image.Image:
     """Return hair, shoulders and backdrop round an oval of a pattern in a colour of the picture."""
     width = portrait.width
-    colour = portrait.getpixel(tuple(int(v) for v in draw.integers(0, width, 2)))
+    x, y = (int(v) for v in draw.integers(0, width, 2))
+    colour = portrait.getpixel((x, y))
     oval = Image.new("L", portrait.size, 0)
     box = tuple(round(width * v) for v in (0.2, 0.12, 0.8, 0.95))
-    ImageDraw.Draw(oval).ellipse(box, fill=255)  # type: ignore[arg-type]
+    ImageDraw.Draw(oval).ellipse(box, fill=255)
     pattern = _pattern(draw, np.array(colour, float)).resize(portrait.size)
     painted = portrait.copy()
     painted.paste(pattern, mask=oval.filter(ImageFilter.GaussianBlur(width * 0.02)))

@@ -6,7 +6,7 @@ how far down that order a head may go (`recipes/selection.py`). Test people are 
 the end.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -91,8 +91,8 @@ def fit_perceiver(out: Path, *, weight_decay: float = 3e-3, seed: int = 0) -> di
     crowds = {}
     for number, split in enumerate(_SPLITS):
         drawn: list[Crowd] = []
-        pictures = _remembered(draw_crowds_of(people[split], seed + number), drawn)
-        crowds[split] = crowd_album(drawn, features_of(pictures), portraits[split])
+        features = features_of(draw_crowds_of(people[split], seed + number, drawn))
+        crowds[split] = crowd_album(drawn, features, portraits[split])
     return fit_heads(out, portraits, lend(crowds), weight_decay=weight_decay, seed=seed)
 
 
@@ -156,10 +156,12 @@ def crowd_album(drawn: Sequence[Crowd], features: torch.Tensor, portraits: Album
     )
 
 
-def draw_crowds_of(people: Sequence[Portrait], seed: int) -> Iterable[Crowd]:
-    """Return the pictures of groups that the people of a split give."""
+def draw_crowds_of(people: Sequence[Portrait], seed: int, drawn: list[Crowd]) -> Iterator[Image]:
+    """Yield the pictures of groups that people give; add to `drawn` what is true of each."""
     own = [[p.image for p in people if p.identity_id == one] for one in _persons(people)]
-    return draw_crowds(own, pictures=PICTURES, seed=seed)
+    for image, crowd in draw_crowds(own, pictures=PICTURES, seed=seed):
+        drawn.append(crowd)
+        yield image
 
 
 def lend(crowds: Albums) -> Albums:
@@ -192,13 +194,6 @@ def _part(album: Album, inside: torch.Tensor) -> Album:
 
 def _persons(people: Sequence[Portrait]) -> list[str]:
     return list(dict.fromkeys(p.identity_id for p in people))
-
-
-def _remembered(crowds: Iterable[Crowd], drawn: list[Crowd]) -> Iterable[Image]:
-    """Yield the pictures; keep the rest of each in `drawn`."""
-    for crowd in crowds:
-        drawn.append(replace(crowd, image=None))
-        yield crowd.image
 
 
 def _targets(people: Sequence[Portrait], name: str, classes: tuple[str, ...]) -> torch.Tensor:

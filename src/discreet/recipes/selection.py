@@ -47,8 +47,8 @@ def risk_by_unit(
     """
     cost = torch.where(said, wrong.double(), torch.full(said.shape, level, dtype=torch.float64))
     _, place, counts = units.unique(return_inverse=True, return_counts=True)
-    sums = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, place, cost)
-    return sums / counts
+    sums = torch.zeros(len(counts), dtype=torch.float64).index_add(0, place, cost)
+    return torch.div(sums, counts)
 
 
 def evidence(risks: torch.Tensor, *, level: float) -> float:
