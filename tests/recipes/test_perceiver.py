@@ -101,6 +101,12 @@ def test_the_temperature_undoes_a_wrong_one(sharpness: float) -> None:
     assert math.isclose(found, best, rel_tol=0.04), "to the next point of its grid"
 
 
+def test_without_an_error_there_is_nothing_to_sharpen() -> None:
+    head = replace(head_with(0.0), weight=torch.eye(2) * 0.3)
+    assert _temperature(head, torch.eye(2), torch.tensor([0, 1])) == 1
+    assert _temperature(head, torch.eye(2), torch.tensor([0, 0])) > 1
+
+
 @pytest.mark.parametrize("spread", [0.3, 0.45])
 def test_what_a_head_says_of_new_people_errs_as_seldom_as_promised(spread: float) -> None:
     """Of everybody together, which is promised; 1000 new people."""

@@ -269,8 +269,10 @@ def _silent(weight: torch.Tensor, bias: torch.Tensor) -> Head:
 
 
 def _temperature(head: Head, x: torch.Tensor, y: torch.Tensor) -> float:
-    """Return the temperature of least loss."""
+    """Return the temperature of least loss; 1 without an error, where the least has no end."""
     logits = x @ head.weight.T + head.bias
+    if bool((logits.argmax(1) == y).all()):
+        return 1.0
     grid = torch.logspace(-1, 1, 81)
     return float(min(grid, key=lambda t: float(cross_entropy(logits / t, y))))
 
