@@ -13,10 +13,12 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn.functional import cross_entropy
 
 from discreet.data import Portrait
-from discreet.perception import HEADS, Head
-from discreet.recipes.crowds import Crowd
+from discreet.model import image_processor, load_tower, vision_tokens
+from discreet.perception import HEADS, Head, head_features
+from discreet.recipes.crowds import Crowd, draw_crowds
 from discreet.recipes.perceiver import (
     LEVELS,
+    PICTURES,
     Album,
     _calibration_error,
     _fit_head,
@@ -24,6 +26,8 @@ from discreet.recipes.perceiver import (
     _score,
     _temperature,
     crowd_album,
+    draw_crowds_of,
+    features_of,
     fit_and_certify,
     fit_heads,
     lend,
@@ -152,6 +156,19 @@ def test_a_crowd_album_adds_each_members_portrait_to_the_unit_of_their_group(
     shown = [portraits[int(place)].identity_id for place in found.features[4:, 0]]
     persons = list(dict.fromkeys(p.identity_id for p in portraits))
     assert shown == persons[:8]
+
+
+def test_pictures_are_read_one_after_another_and_what_is_true_of_them_is_kept(
+    portraits: list[Portrait],
+) -> None:
+    """Two routes: the recipe's stream, and pictures drawn at once and read by hand."""
+    drawn: list[Crowd] = []
+    found = features_of(draw_crowds_of(portraits[:12], 0, drawn))
+    own = [[p.image for p in portraits[n : n + 3]] for n in range(0, 12, 3)]
+    expected = list(draw_crowds(own, pictures=PICTURES, seed=0))
+    assert drawn == [crowd for _, crowd in expected]
+    tokens = vision_tokens(load_tower(), image_processor(), [image for image, _ in expected])
+    torch.testing.assert_close(found, head_features(tokens), atol=1e-3, rtol=1e-3)
 
 
 def test_groups_that_are_lent_are_fitted_to_no_more_and_stay_whole() -> None:
