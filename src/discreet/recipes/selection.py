@@ -77,9 +77,9 @@ def thresholds_for(
 ) -> tuple[float, ...]:
     """Return for each class a threshold, so that errors are at most so frequent in every class.
 
-    Among what names a class, and among what is said of pictures that truly are of one. The second
-    is for a class between two others: its pictures are taken for either, and neither shows it
-    alone.
+    They start where what names a class errs so often at most, and are raised until what is said of
+    pictures that truly are of a class does, too. The second is for a class between two others: its
+    pictures are taken for either, and neither shows it alone.
 
     Args:
         confidence: (N,) of the likeliest class.
@@ -93,9 +93,11 @@ def thresholds_for(
     while True:
         said = confidence > _GRID[torch.tensor(steps)][guess]
         missed = said & wrong
+        answers, errors = (
+            part.bincount(minlength=classes).tolist() for part in (target[said], target[missed])
+        )
         rates = [
-            float(missed[target == c].sum() / said[target == c].sum().clamp(min=1))
-            for c in range(classes)
+            wrong_ones / max(1, ones) for wrong_ones, ones in zip(errors, answers, strict=True)
         ]
         worst = max(range(classes), key=lambda c: rates[c])
         if rates[worst] <= error:
