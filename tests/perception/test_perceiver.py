@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL.Image import Image
+from PIL.Image import Image, fromarray
 from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_sample_images
 
 from discreet.errors import ArtifactCorrupt
 from discreet.model import image_processor, load_tower, vision_tokens
-from discreet.perception import CLASSES, PERCEIVER_PATH, Head, Perceiver, head_features
+from discreet.perception import (
+    CLASSES,
+    HEADS,
+    PERCEIVER_PATH,
+    Head,
+    HeadName,
+    Perceiver,
+    head_features,
+)
+from discreet.types import FACES, Percept
 
 FEATURES = 1280 + 16 * 448
 numbers = st.floats(-20, 20, width=32)
@@ -27,18 +38,32 @@ def head_of(bias: list[float], temperature: float = 1.0, threshold: float = 0.0)
         weight=torch.zeros(len(bias), FEATURES),
         bias=torch.tensor(bias),
         temperature=temperature,
-        threshold=threshold,
+        thresholds=(threshold,) * len(bias),
     )
+
+
+def sure_of(value: int, classes: int, confidence: float = 0.9) -> Head:
+    """A head that says one class of every picture."""
+    rest = (1 - confidence) / (classes - 1)
+    return head_of([math.log(confidence if n == value else rest) for n in range(classes)])
 
 
 @pytest.fixture(scope="module")
 def perceiver() -> Perceiver:
-    """The real tower; it says `older_adult` with 0.7 and `sad` with 0.6."""
-    heads = {
+    """The real tower; it says one face, `older_adult` with 0.7 and `sad` with 0.6."""
+    heads: dict[HeadName, Head] = {
         "age_band": head_of([math.log(p) for p in (0.1, 0.1, 0.1, 0.7)]),
         "expression": head_of([math.log(p) for p in (0.1, 0.1, 0.6, 0.1, 0.1)]),
+        "face_present": sure_of(1, 2),
+        "faces": sure_of(1, 4, 0.8),
     }
-    return Perceiver(load_tower(), image_processor(), heads)  # type: ignore[arg-type]
+    return Perceiver(load_tower(), image_processor(), heads)
+
+
+def with_heads(perceiver: Perceiver, **heads: Head) -> Perceiver:
+    """The same perceiver with other heads."""
+    changed = {**perceiver.heads, **heads}
+    return Perceiver(perceiver.tower, perceiver.processor, changed)  # type: ignore[arg-type]
 
 
 @given(
@@ -53,7 +78,7 @@ def test_probabilities_are_the_softmax_of_scaled_logits(
         weight=torch.tensor(weight, dtype=torch.float64),
         bias=torch.arange(len(weight), dtype=torch.float64),
         temperature=temperature,
-        threshold=0.0,
+        thresholds=(0.0,) * len(weight),
     )
     found = head.probabilities(torch.tensor(features, dtype=torch.float64)).numpy()
     for row, probabilities in zip(features, found, strict=True):
@@ -103,11 +128,11 @@ def test_it_says_the_likeliest_value_with_its_probability(
 def test_real_heads_read_the_picture(perceiver: Perceiver, faces: list[Image]) -> None:
     """Two routes: the perceiver, and the tower with a matrix product of our own."""
     weight = torch.randn(4, FEATURES, generator=torch.Generator().manual_seed(0))
-    head = Head(weight=weight, bias=torch.zeros(4), temperature=30.0, threshold=0.0)
-    mine = Perceiver(perceiver.tower, perceiver.processor, {"age_band": head})
+    head = Head(weight=weight, bias=torch.zeros(4), temperature=30.0, thresholds=(0.0,) * 4)
+    mine = with_heads(perceiver, age_band=head)
     confidences = set()
     for face in faces[:3]:
-        (seen,) = mine.observe(face)
+        (seen,) = mine.observe(face, ["age_band"])
         logits = weight @ head_features(vision_tokens(mine.tower, mine.processor, [face]))[0]
         expected = torch.softmax(logits / 30, 0)
         assert seen.value == CLASSES["age_band"][int(expected.argmax())]
@@ -119,19 +144,65 @@ def test_real_heads_read_the_picture(perceiver: Perceiver, faces: list[Image]) -
 @pytest.mark.parametrize(
     ("threshold", "speaks"), [(0.0, True), (0.69, True), (0.71, False), (1.0, False)]
 )
-def test_it_is_silent_below_its_threshold(
-    perceiver: Perceiver, faces: list[Image], threshold: float, speaks: bool
+@pytest.mark.parametrize("said", [True, False])
+def test_it_is_silent_below_the_threshold_of_what_it_would_say(
+    perceiver: Perceiver, faces: list[Image], threshold: float, speaks: bool, said: bool
 ) -> None:
-    age = perceiver.heads["age_band"]
-    careful = Head(weight=age.weight, bias=age.bias, temperature=1.0, threshold=threshold)
-    mine = Perceiver(perceiver.tower, perceiver.processor, {"age_band": careful})
-    assert bool(mine.observe(faces[0])) == speaks
+    """The thresholds of other classes do not matter."""
+    thresholds = (0.0, 0.0, 0.0, threshold) if said else (threshold, threshold, threshold, 0.0)
+    careful = replace(perceiver.heads["age_band"], thresholds=thresholds)
+    seen = with_heads(perceiver, age_band=careful).observe(faces[0], ["age_band"])
+    assert bool(seen) == (speaks or not said)
 
 
-def test_it_is_silent_when_its_numbers_are_none(perceiver: Perceiver, faces: list[Image]) -> None:
-    broken = head_of([math.nan, 0.0, 0.0, 0.0])
-    mine = Perceiver(perceiver.tower, perceiver.processor, {"age_band": broken})
-    assert mine.observe(faces[0]) == []
+def test_never_is_never_also_of_what_is_certain(perceiver: Perceiver, faces: list[Image]) -> None:
+    certain = head_of([0.0, 0.0, 0.0, 1e4], threshold=1.0)
+    assert with_heads(perceiver, age_band=certain).observe(faces[0], ["age_band"]) == []
+
+
+@pytest.mark.parametrize("name", list(HEADS))
+def test_it_is_silent_when_its_numbers_are_none(
+    perceiver: Perceiver, faces: list[Image], name: str
+) -> None:
+    broken = head_of([math.nan] + [0.0] * (len(HEADS[name]) - 1))  # type: ignore[index]
+    percept = with_heads(perceiver, **{name: broken}).perceive(faces[0])
+    said = {one.attribute for one in percept.observations}
+    assert name not in said
+    if name == "faces":
+        assert (percept.faces, percept.observations) == (None, ())
+    if name == "face_present":
+        assert percept.present is None
+
+
+@pytest.mark.parametrize("value", range(len(FACES)))
+def test_of_a_picture_without_exactly_one_face_nobody_is_described(
+    perceiver: Perceiver, faces: list[Image], value: int
+) -> None:
+    mine = with_heads(perceiver, faces=sure_of(value, len(FACES), 0.8))
+    percept = mine.perceive(faces[0])
+    assert percept.faces is not None
+    assert percept.faces.value == FACES[value]
+    assert percept.faces.confidence == pytest.approx(0.8)
+    assert [o.attribute for o in percept.observations] == (list(CLASSES) if value == 1 else [])
+    assert mine.observe(faces[0]) == list(percept.observations)
+
+
+def test_of_a_picture_that_may_show_more_than_one_face_nobody_is_described(
+    perceiver: Perceiver, faces: list[Image]
+) -> None:
+    unsure = replace(perceiver.heads["faces"], thresholds=(0.0, 0.85, 0.0, 0.0))
+    percept = with_heads(perceiver, faces=unsure).perceive(faces[0])
+    assert (percept.faces, percept.observations) == (None, ())
+    assert percept.present is not None
+    assert percept.present.value
+
+
+def test_a_percept_of_several_people_describes_none_of_them(
+    perceiver: Perceiver, faces: list[Image]
+) -> None:
+    single = perceiver.perceive(faces[0])
+    with pytest.raises(ValueError, match="exactly one face"):
+        Percept(present=single.present, faces=None, observations=single.observations)
 
 
 @pytest.mark.parametrize(
@@ -160,11 +231,11 @@ def write(path: Path) -> Path:
     """Write heads as `discreet recipe perceive` does."""
     draw = torch.Generator().manual_seed(0)
     tensors, scales = {}, {}
-    for name, classes in CLASSES.items():
+    for name, classes in HEADS.items():
         weight = torch.randn(len(classes), FEATURES, generator=draw)
         tensors[f"{name}.weight"] = weight.half()
         tensors[f"{name}.bias"] = torch.randn(len(classes), generator=draw)
-        scales[name] = {"temperature": 1.5, "threshold": 0.4}
+        scales[name] = {"temperature": 1.5, "thresholds": [0.4] * len(classes)}
     save_file(tensors, path)
     path.with_suffix(".json").write_text(json.dumps({"heads": scales}))
     return path
@@ -176,7 +247,7 @@ def test_heads_come_back_as_they_were_written(tmp_path: Path) -> None:
     for name, head in Perceiver.load(path).heads.items():
         assert torch.equal(head.weight, tensors[f"{name}.weight"].float())
         assert torch.equal(head.bias, tensors[f"{name}.bias"])
-        assert (head.temperature, head.threshold) == (1.5, 0.4)
+        assert (head.temperature, head.thresholds) == (1.5, (0.4,) * len(HEADS[name]))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".json"])
@@ -226,27 +297,50 @@ def test_heads_of_another_shape_are_refused(
     "scale",
     [
         {"temperature": 1.0},
-        {"temperature": 0.0, "threshold": 0.4},
-        {"temperature": -1.0, "threshold": 0.4},
-        {"temperature": 1.0, "threshold": 1.5},
-        {"temperature": math.nan, "threshold": 0.4},
-        {"temperature": 1.0, "threshold": math.nan},
-        {"temperature": "warm", "threshold": 0.4},
+        {"temperature": 0.0, "thresholds": [0.4] * 4},
+        {"temperature": -1.0, "thresholds": [0.4] * 4},
+        {"temperature": 1.0, "thresholds": [0.4, 0.4, 0.4, 1.5]},
+        {"temperature": 1.0, "thresholds": [0.4] * 5},
+        {"temperature": 1.0, "thresholds": 0.4},
+        {"temperature": math.nan, "thresholds": [0.4] * 4},
+        {"temperature": 1.0, "thresholds": [0.4, 0.4, 0.4, math.nan]},
+        {"temperature": "warm", "thresholds": [0.4] * 4},
         None,
         [1.0, 0.4],
     ],
 )
 def test_a_scale_that_cannot_be_right_is_refused(tmp_path: Path, scale: object) -> None:
     path = write(tmp_path / "heads.safetensors")
-    good = {"temperature": 1.0, "threshold": 0.4}
-    record = {"heads": {"age_band": scale, "expression": good}}
+    record = json.loads(path.with_suffix(".json").read_text())
+    record["heads"]["age_band"] = scale
     path.with_suffix(".json").write_text(json.dumps(record))
     with pytest.raises(ArtifactCorrupt):
         Perceiver.load(path)
 
 
-def test_the_shipped_heads_know_age_bands_and_expressions_only() -> None:
+def test_the_shipped_heads_know_faces_age_bands_and_expressions_only() -> None:
     names = {name.partition(".")[0] for name in load_file(PERCEIVER_PATH)}
-    assert names == set(CLASSES) == {"age_band", "expression"}
+    assert names == set(HEADS) == {"age_band", "expression", "face_present", "faces"}
     for head in Perceiver.load().heads.values():
-        assert 1 / head.bias.numel() < head.threshold < 1, "it is silent rather than guess"
+        assert any(threshold < 1 for threshold in head.thresholds), "it may say something"
+
+
+def test_the_shipped_card_says_what_is_promised_and_measured_for_every_group() -> None:
+    heads = json.loads(PERCEIVER_PATH.with_suffix(".json").read_text())["heads"]
+    for name, scores in heads.items():
+        assert scores["test"]["error_when_answering"] <= scores["promised_error"]
+        groups = scores["test_by_group"]
+        assert set(groups["true_value"]) == set(HEADS[name])
+        if name in CLASSES:
+            assert {"gender_presentation", "ethnicity", "skin_tone"} <= set(groups)
+
+
+@pytest.mark.xfail(reason="two of eight crops are taken for a face: docs/cards/small.md, limits")
+def test_the_shipped_heads_see_no_face_in_photographs_of_a_temple_and_a_flower() -> None:
+    """Real pictures that no training saw: crops of the two photographs of scikit-learn."""
+    shipped, crops = Perceiver.load(), []
+    for pixels in load_sample_images().images:
+        whole = fromarray(pixels)
+        crops += [whole.crop((x, 60, x + 320, 380)) for x in (0, 100, 200, 320)]
+    counts = [percept.faces.value for crop in crops if (percept := shipped.perceive(crop)).faces]
+    assert "one" not in counts, "no person would be described"

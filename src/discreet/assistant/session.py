@@ -5,9 +5,8 @@ for one turn and not kept; nothing is logged.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from PIL.Image import Image
 
@@ -27,20 +26,18 @@ from discreet.model import (
     generate,
     person_line,
 )
-from discreet.types import Mode, Observation
+from discreet.perception import Perceives
+from discreet.types import Faces, Mode, Observation, Percept
 
 NO_NOTE = (
     "I have no vetted note about that, so I would rather not answer. I can help with the topics "
     "that my notes cover, or you can ask a person you trust."
 )
-
-
-class Perceives(Protocol):
-    """What the session needs of a perceiver."""
-
-    def observe(self, image: Image, attributes: Collection[str]) -> list[Observation]:
-        """Return what is seen of these attributes with enough confidence."""
-        ...
+_SEEN: dict[Faces, str] = {
+    "none": "no face is seen",
+    "two": "two faces are seen",
+    "three_or_more": "three or more faces are seen",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +62,8 @@ class Reply:
     """What the note says: the facts, whatever the responder made of them."""
     replaced: str | None
     """Why the note had to speak for the responder; None if it had not."""
+    left_out: str | None
+    """Why the picture was not used; None if it was, or if there was none to use."""
     decision: Decision = field(repr=False)
     seconds: float
     note_cut: int = 0
@@ -97,6 +96,9 @@ class Assistant:
     ) -> Reply:
         """Return an answer; `on_text` receives it sentence by sentence, each checked before.
 
+        A picture that does not surely show exactly one face is left out, whatever the mode: the
+        answer is then that of gated mode without a picture, and the reply says so.
+
         Raises:
             PolicyError: if `native` is asked for where the policy does not allow it.
             ValueError: if `native` is asked for without a picture, or a declared value is unknown.
@@ -105,12 +107,18 @@ class Assistant:
         started = time.perf_counter()
         turn = replace(turn, question=turn.question.encode("utf-8", "replace").decode())
         self._check_mode(turn, mode)
-        decision = gate(self._observe(turn, mode), self.policy)
-        show = on_text or (lambda piece: None)
-        replaced, note_cut = None, 0
         urgent = self.policy.context == "healthcare" and is_emergency(turn.question)
         if not urgent:
             check_question(self.vlm, turn.question)
+        percept = self._perceive(turn, mode)
+        left_out = why_left_out(percept)
+        if left_out is not None:
+            turn, mode = replace(turn, image=None), "gated"
+        seen = [] if percept is None else list(percept.observations)
+        said = [declare(name, value) for name, value in turn.declared.items()]
+        decision = gate([*said, *seen], self.policy)
+        show = on_text or (lambda piece: None)
+        replaced, note_cut = None, 0
         note = self.notes.find(turn.question)
         if note is None or note.context != self.policy.context:
             note = None
@@ -130,6 +138,7 @@ class Assistant:
             note_id=None if note is None else note.id,
             note_text=None if note is None else note.text,
             replaced=replaced,
+            left_out=left_out,
             decision=decision,
             seconds=time.perf_counter() - started,
             note_cut=note_cut,
@@ -146,12 +155,15 @@ class Assistant:
         if turn.image is None:
             raise ValueError("Expected a picture in native mode, got none. Add one, or use gated.")
 
-    def _observe(self, turn: Turn, mode: Mode) -> Sequence[Observation]:
-        """Return what was declared and, where the gate may use it, what is estimated."""
-        seen = [declare(name, value) for name, value in turn.declared.items()]
-        if turn.image is not None and self.perceiver is not None and mode == "gated":
-            seen += self.perceiver.observe(turn.image, self._may_estimate(turn))
-        return seen
+    def _perceive(self, turn: Turn, mode: Mode) -> Percept | None:
+        """Return what is seen, or None where nobody would use it.
+
+        In native mode the responder sees the picture itself, and only the faces are counted.
+        """
+        wanted = [] if mode == "native" else self._may_estimate(turn)
+        if turn.image is None or self.perceiver is None or not (wanted or mode == "native"):
+            return None
+        return self.perceiver.perceive(turn.image, wanted)
 
     def _may_estimate(self, turn: Turn) -> list[str]:
         """Return what is worth looking for: allowed as an estimate and not declared."""
@@ -195,6 +207,15 @@ class Assistant:
             on_text=on_text,
         )
         return fitted.sentences_cut
+
+
+def why_left_out(percept: Percept | None) -> str | None:
+    """Return why a picture may not be used for the person who asks, or None if it may."""
+    if percept is None or percept.shows_one_face:
+        return None
+    if percept.faces is None:
+        return "it is not sure that exactly one face is seen"
+    return f"{_SEEN[percept.faces.value]}, and not exactly one"
 
 
 def declare(name: str, value: str) -> Observation:

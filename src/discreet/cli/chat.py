@@ -12,7 +12,7 @@ from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, quiet_logs, 
 from discreet.data import load_questions, open_image
 from discreet.errors import DiscreetError
 from discreet.model import GUIDANCE, Vlm, check_guidance, lay_out_weights, load, load_adapter
-from discreet.perception import Perceiver
+from discreet.perception import ESTIMATORS, Estimator, estimator
 from discreet.registry import LATEST, REFERENCE, list_adapters, require_base, resolve
 from discreet.types import Domain, Mode
 
@@ -43,6 +43,9 @@ def chat(
     policy: Annotated[
         str, typer.Option(help="healthcare, education, or a policy file.")
     ] = "healthcare",
+    perceiver: Annotated[
+        str, typer.Option(help=f"Who reads pictures: {', '.join(ESTIMATORS)}.")
+    ] = "small",
     guidance: Guidance = GUIDANCE,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 96,
     runs: Runs = RUNS,
@@ -57,11 +60,15 @@ def chat(
     )
     chosen = parse_mode(mode)
     check_guidance(guidance)
+    eyes = estimator(perceiver)
+    if eyes.caution:
+        talk().print(eyes.caution, style="yellow", markup=False)
     if adapter is None and not list_adapters(runs):
         talk().print("No run yet: this is the shipped adapter, 'reference'.", style="dim")
         adapter = REFERENCE
     assistant = replace(
-        build_assistant(adapter or LATEST, base, policy, runs=runs, cache=cache), guidance=guidance
+        build_assistant(adapter or LATEST, base, policy, runs=runs, cache=cache, perceiver=eyes),
+        guidance=guidance,
     )
     if once is None:
         _talk(assistant, turn, chosen, max_new_tokens, as_json)
@@ -76,7 +83,13 @@ def chat(
 
 
 def build_assistant(
-    adapter: str, base: str, policy: str, *, runs: Path, cache: Path | None
+    adapter: str,
+    base: str,
+    policy: str,
+    *,
+    runs: Path,
+    cache: Path | None,
+    perceiver: Estimator = ESTIMATORS["small"],
 ) -> Assistant:
     """Return the assistant with an adapter of the shelf, behind a policy."""
     chosen = load_policy(policy)
@@ -92,7 +105,7 @@ def build_assistant(
         vlm=vlm,
         policy=chosen,
         notes=Notes.build(notes),
-        perceiver=Perceiver.load(),
+        perceiver=perceiver.load(),
     )
 
 
@@ -153,6 +166,7 @@ def as_record(reply: Reply) -> dict[str, Any]:
         "note_text": reply.note_text,
         "note_cut": reply.note_cut,
         "replaced": reply.replaced,
+        "picture_left_out": reply.left_out,
         "used": [
             {
                 "attribute": s.attribute,
@@ -177,8 +191,9 @@ def why(reply: Reply) -> str:
     picture = "the picture itself" if reply.mode == "native" else ""
     seen = ", ".join(part for part in (picture, used) if part) or "nothing about you"
     note = reply.note_id or "none"
+    left_out = f"; picture left out: {reply.left_out}" if reply.left_out else ""
     stopped = f"\nstopped: {reply.replaced}" if reply.replaced else ""
-    return f"why: {seen}; note: {note}; {reply.seconds:.1f} s{stopped}\n{vetted(reply)}"
+    return f"why: {seen}{left_out}; note: {note}; {reply.seconds:.1f} s{stopped}\n{vetted(reply)}"
 
 
 def cut(reply: Reply) -> str:

@@ -161,7 +161,7 @@ def _first_seen_as(band: AgeBand, own: list[Image], assistant: Assistant) -> tup
     """Return the first picture whose age band is read right, and its place in line."""
     if assistant.perceiver is not None:
         for place, image in enumerate(own, 1):
-            seen = assistant.perceiver.observe(image, ["age_band"])
+            seen = assistant.perceiver.perceive(image, ["age_band"]).observations
             if [observation.value for observation in seen] == [band]:
                 return image, place
     return own[0], 1

@@ -1,11 +1,30 @@
 """From pictures to coarse observations with confidence; identifies nobody."""
 
+from discreet.perception.estimators import ESTIMATORS, Estimator, Perceives, estimator
 from discreet.perception.perceiver import (
     CLASSES,
+    HEADS,
     PERCEIVER_PATH,
+    PICTURE_CLASSES,
     Head,
+    HeadName,
     Perceiver,
     head_features,
 )
+from discreet.perception.photographs import PhotographAges
 
-__all__ = ["CLASSES", "PERCEIVER_PATH", "Head", "Perceiver", "head_features"]
+__all__ = [
+    "CLASSES",
+    "ESTIMATORS",
+    "HEADS",
+    "PERCEIVER_PATH",
+    "PICTURE_CLASSES",
+    "Estimator",
+    "Head",
+    "HeadName",
+    "Perceiver",
+    "Perceives",
+    "PhotographAges",
+    "estimator",
+    "head_features",
+]

@@ -1,19 +1,20 @@
 """From a picture to coarse observations, each with a calibrated confidence, or to silence.
 
-It knows age bands and what a face shows. It knows no names, compares no faces, and has no output
-for race, ethnicity or gender. Confidence is temperature-scaled on held-out people (Guo et al.
-2017, arXiv:1706.04599); below a threshold chosen there it abstains.
+It counts faces, and of the one face it knows age bands and what the face shows. It knows no names,
+compares no faces, and has no output for race, ethnicity or gender. Confidence is
+temperature-scaled on held-out people (Guo et al. 2017, arXiv:1706.04599); where it does not exceed
+the threshold of what it would say, it abstains. Of a picture that is not surely of exactly one face
+it says nothing about a person.
 
     >>> from PIL import Image
     >>> grey = Image.new("RGB", (128, 128), "grey")
-    >>> [seen.source for seen in Perceiver.load().observe(grey)] in ([], ["estimated"],
-    ...     ["estimated", "estimated"])
-    True
+    >>> Perceiver.load().perceive(grey).observations
+    ()
 """
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,11 +25,31 @@ from safetensors.torch import load_file
 
 from discreet.errors import ArtifactCorrupt
 from discreet.model import image_processor, load_tower, vision_tokens
-from discreet.types import AGE_BANDS, EXPRESSIONS, Observation
+from discreet.types import (
+    AGE_BANDS,
+    EXPRESSIONS,
+    FACES,
+    FaceCount,
+    FacePresence,
+    Observation,
+    Percept,
+)
 
 PERCEIVER_PATH = Path(__file__).parent / "weights" / "small_perceiver.safetensors"
 Attribute = Literal["age_band", "expression"]
+HeadName = Literal["age_band", "expression", "face_present", "faces"]
 CLASSES: dict[Attribute, tuple[str, ...]] = {"age_band": AGE_BANDS, "expression": EXPRESSIONS}
+"""What is said of a person."""
+PICTURE_CLASSES: dict[HeadName, tuple[str, ...]] = {
+    "face_present": ("absent", "present"),
+    "faces": FACES,
+}
+"""What is said of a picture."""
+HEADS: dict[HeadName, tuple[str, ...]] = {
+    "age_band": AGE_BANDS,
+    "expression": EXPRESSIONS,
+    **PICTURE_CLASSES,
+}
 _CELL, _STROKES, _TOKENS = 1280, 448, 16
 """Widths of the parts of a visual token that the heads read, and how many tokens there are."""
 
@@ -43,19 +64,27 @@ class Head:
     """(classes,)."""
     temperature: float
     """Divides the logits so that confidence is calibrated."""
-    threshold: float
-    """Confidence below which the perceiver says nothing."""
+    thresholds: tuple[float, ...]
+    """For each class the confidence, in [0, 1], that has to be exceeded to say it; 1 is never."""
 
     def probabilities(self, features: torch.Tensor) -> torch.Tensor:
         """Return (N, classes) calibrated probabilities."""
         logits = features @ self.weight.T + self.bias
         return torch.softmax(logits / self.temperature, dim=1)
 
+    def answer(self, features: torch.Tensor) -> tuple[int, float] | None:
+        """Return the likeliest class of one picture, (1, features), and its confidence, or None."""
+        confidence, index = self.probabilities(features)[0].max(0)
+        if not float(confidence) > self.thresholds[int(index)]:  # also when it is not a number
+            return None
+        return int(index), float(confidence)
+
 
 def head_features(tokens: torch.Tensor) -> torch.Tensor:
     """Return what the heads read of visual tokens: (N, 16, width) to (N, features).
 
-    The mean of the last layer tells the age; the fine strokes, kept in place, tell the expression.
+    The mean of the last layer tells the age; the fine strokes, kept in place, tell the expression
+    and where faces are.
     """
     whole = tokens[:, :, :_CELL].mean(1)
     strokes = tokens[:, :, _CELL : _CELL + _STROKES].flatten(1)
@@ -64,11 +93,11 @@ def head_features(tokens: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Perceiver:
-    """The vision tower with one head for each attribute."""
+    """The vision tower with one head for each attribute, and two that count faces."""
 
     tower: Any
     processor: Any
-    heads: dict[Attribute, Head]
+    heads: dict[HeadName, Head]
 
     @classmethod
     def load(cls, path: Path = PERCEIVER_PATH) -> "Perceiver":
@@ -80,7 +109,7 @@ class Perceiver:
         try:
             tensors = load_file(path)
             scales = json.loads(path.with_suffix(".json").read_text())["heads"]
-            heads = {name: _head(name, tensors, scales[name]) for name in CLASSES}
+            heads = {name: _head(name, tensors, scales[name]) for name in HEADS}
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ArtifactCorrupt(
                 f"Expected the perceiver's heads in '{path.name}', could not read them. Install "
@@ -88,45 +117,60 @@ class Perceiver:
             ) from error
         return cls(load_tower(), image_processor(), heads)
 
+    def perceive(self, image: Image, attributes: Collection[str] = tuple(CLASSES)) -> Percept:
+        """Return how many faces there are, and what is seen of a single one.
+
+        Nothing is kept of the picture. What lies outside its middle square is not looked at.
+
+        Args:
+            image: A picture of any kind.
+            attributes: Which ones to look for; the others are not computed at all, and none is
+                where more or less than one face is seen.
+        """
+        features = head_features(vision_tokens(self.tower, self.processor, [image]))
+        present = self.heads["face_present"].answer(features)
+        faces = self.heads["faces"].answer(features)
+        percept = Percept(
+            present=None
+            if present is None
+            else FacePresence(value=bool(present[0]), confidence=present[1]),
+            faces=None if faces is None else FaceCount(value=FACES[faces[0]], confidence=faces[1]),
+        )
+        if not percept.shows_one_face:
+            return percept
+        seen = [self._observe(name, features) for name in CLASSES if name in attributes]
+        return replace(percept, observations=tuple(one for one in seen if one is not None))
+
     def observe(
         self, image: Image, attributes: Collection[str] = tuple(CLASSES)
     ) -> list[Observation]:
-        """Return what is seen with enough confidence; nothing is kept of the picture.
-
-        Args:
-            image: One face.
-            attributes: Which ones to look for; the others are not computed at all.
-        """
-        wanted = [(name, head) for name, head in self.heads.items() if name in attributes]
-        if not wanted:
+        """Return only what is seen of a single face, as `perceive` does."""
+        if not set(attributes) & set(CLASSES):
             return []
-        features = head_features(vision_tokens(self.tower, self.processor, [image]))
-        seen = [self._observe(name, head, features) for name, head in wanted]
-        return [observation for observation in seen if observation is not None]
+        return list(self.perceive(image, attributes).observations)
 
-    def _observe(self, name: Attribute, head: Head, features: torch.Tensor) -> Observation | None:
-        confidence, index = head.probabilities(features)[0].max(0)
-        if not float(confidence) >= head.threshold:  # also when it is not a number
+    def _observe(self, name: Attribute, features: torch.Tensor) -> Observation | None:
+        answer = self.heads[name].answer(features)
+        if answer is None:
             return None
+        index, confidence = answer
         return Observation(
-            attribute=name,
-            value=CLASSES[name][int(index)],
-            source="estimated",
-            confidence=float(confidence),
+            attribute=name, value=CLASSES[name][index], source="estimated", confidence=confidence
         )
 
 
-def _head(name: Attribute, tensors: dict[str, torch.Tensor], scale: dict[str, float]) -> Head:
-    """Return the head of one attribute; `ValueError` if a shape or a number cannot be right."""
+def _head(name: HeadName, tensors: dict[str, torch.Tensor], scale: dict[str, Any]) -> Head:
+    """Return the head of one name; `ValueError` if a shape or a number cannot be right."""
     head = Head(
         weight=tensors[f"{name}.weight"].float(),
         bias=tensors[f"{name}.bias"].float(),
         temperature=float(scale["temperature"]),
-        threshold=float(scale["threshold"]),
+        thresholds=tuple(float(threshold) for threshold in scale["thresholds"]),
     )
-    classes = len(CLASSES[name])
+    classes = len(HEADS[name])
     fits = head.weight.shape == (classes, _CELL + _TOKENS * _STROKES)
     fits = fits and head.bias.shape == (classes,) and head.temperature > 0
-    if not fits or not 0 <= head.threshold <= 1 or not head.weight.isfinite().all():
+    fits = fits and len(head.thresholds) == classes and all(0 <= t <= 1 for t in head.thresholds)
+    if not fits or not head.weight.isfinite().all():
         raise ValueError(f"Expected {classes} classes over the tower's features, got another head.")
     return head
