@@ -162,6 +162,7 @@ def test_what_of_a_note_was_cut_is_said() -> None:
         note_id="n",
         note_text="Rest. Drink. Sleep.",
         replaced=None,
+        left_out=None,
         decision=Decision(passed=(), withheld=()),
         seconds=1.0,
         note_cut=2,

@@ -1,37 +1,49 @@
 """`discreet bench`: what privacy costs."""
 
+import random
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from discreet.artifacts import code_commit, read_json, write_json
+from discreet.assistant import Assistant, Notes, Turn, load_policy
 from discreet.bench import (
     GENERATE_WAYS,
     MODELS,
     WAYS,
+    Ask,
     Cell,
     Measured,
     Setting,
     as_markdown,
+    as_rows,
     as_speeds,
     as_table,
+    ask_all,
+    asking_prompt,
     compare,
+    declared,
     evaluate,
+    gated_prompt,
     gradient_norms,
     hardware,
     load_held_out,
     measure,
+    measure_adaptation,
     measure_drawing,
     measure_epochs,
     measure_generation,
+    repeat_note,
     summarise,
+    write_all,
     written_for,
 )
-from discreet.cli.chat import load_responder
+from discreet.cli.chat import CONTEXT_OF, load_responder, shipped_notes
 from discreet.cli.options import (
     RUNS,
     Cache,
@@ -43,8 +55,10 @@ from discreet.cli.options import (
     show_json,
     talk,
 )
+from discreet.data import Language, load_questions, split_questions
 from discreet.federated import AssistantTask, TrainConfig
-from discreet.model import GUIDANCE, check_guidance
+from discreet.model import GUIDANCE, Vlm, check_guidance
+from discreet.registry import REFERENCE
 from discreet.sources import measure_sharing
 from discreet.types import AUDIENCES, Mode
 
@@ -132,6 +146,92 @@ def follow(
                 for mode in modes
             }
     show_json(record)
+
+
+@app.command("adapt")
+def adapt(
+    adapters: Annotated[
+        list[str] | None, typer.Argument(help="Run ids, folders, 'latest' or 'reference'.")
+    ] = None,
+    questions: Annotated[
+        int | None, typer.Option(min=1, help="How many held-out questions; all by default.")
+    ] = None,
+    language: Annotated[Language, typer.Option(help="Of questions and notes.")] = "en",
+    guidance: Guidance = GUIDANCE,
+    out: Annotated[Path | None, typer.Option(help="JSON file with intervals.")] = None,
+    runs: Runs = RUNS,
+    cache: Cache = None,
+    as_json: Json = False,
+) -> None:
+    """Measure whether answers fit each reader and say the facts, against what needs no training."""
+    check_guidance(guidance)
+    held_out = split_questions(load_questions(language=language)).held_out
+    chosen = random.Random(0).sample(held_out, len(held_out))[:questions]
+    asks = ask_all(chosen)
+    measured = {"the note itself": measure_adaptation(repeat_note(asks), asks)}
+    with progress() as bar:
+
+        def answered(who: str, write: Callable[[Callable[[int], None]], list[str]]) -> None:
+            row = bar.add_task(who, total=len(asks))
+            answers = write(lambda count: bar.update(row, advance=count))
+            measured[who] = measure_adaptation(answers, asks)
+
+        base = load_responder("none", "small", runs=runs, cache=cache)
+        for who, prompt in (
+            ("the base, asked to adapt", asking_prompt),
+            ("the base", gated_prompt),
+        ):
+            answered(who, partial(_written, base, asks, prompt, 1.0))
+        for name in adapters or [REFERENCE]:
+            vlm = load_responder(name, "small", runs=runs, cache=cache)
+            answered(f"adapter {name}", partial(_written, vlm, asks, gated_prompt, guidance))
+            if language == "en":  # its notes and its guard are English
+                answered(f"assistant with {name}", partial(_served, vlm, asks, guidance))
+    record = {
+        "commit": code_commit(),
+        "questions": len(chosen),
+        "language": language,
+        "guidance": guidance,
+        "answered_by": {who: asdict(found) for who, found in measured.items()},
+    }
+    if out is not None:
+        write_json(out, record)
+    if as_json:
+        show_json(record)
+    else:
+        typer.echo(as_rows(measured))
+
+
+def _written(
+    vlm: Vlm,
+    asks: list[Ask],
+    prompt: Callable[[Ask], list[dict[str, str]]],
+    guidance: float,
+    on_done: Callable[[int], None],
+) -> list[str]:
+    return write_all(vlm, asks, prompt, guidance=guidance, on_done=on_done)
+
+
+def _served(
+    vlm: Vlm, asks: list[Ask], guidance: float, on_done: Callable[[int], None]
+) -> list[str]:
+    """Return what people would be shown: notes are found, and a guard reads every sentence."""
+    assistants = {
+        domain: Assistant(
+            vlm=vlm,
+            policy=load_policy(context),
+            notes=Notes.build([note for note in shipped_notes() if note.context == context]),
+            guidance=guidance,
+        )
+        for domain, context in CONTEXT_OF.items()
+    }
+    answers = []
+    for ask in asks:
+        said: dict[str, str] = {seen.attribute: seen.value for seen in declared(ask)}
+        turn = Turn(question=ask.question.question, declared=said)
+        answers.append(assistants[ask.question.domain].reply(turn).text)
+        on_done(1)
+    return answers
 
 
 @app.command("norms")

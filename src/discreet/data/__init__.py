@@ -18,6 +18,7 @@ from discreet.data.conversations import (
     compose_answer,
     load_questions,
     read_questions,
+    reader_of,
     reference_answer,
 )
 from discreet.data.examples import (
@@ -84,6 +85,7 @@ __all__ = [
     "plant",
     "preference_pairs",
     "read_questions",
+    "reader_of",
     "reading_ease",
     "reading_grade",
     "reference_answer",

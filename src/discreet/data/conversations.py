@@ -199,13 +199,19 @@ def compose_answer(
     calm = draw.choice(_CALM[question.language])
     opening = draw.choice(_OPENINGS[question.language].get(band, ("",)))
     closing = draw.choice(_CLOSINGS[question.language][question.domain].get(band, ("",)))
-    body = _body(question, band)
-    if question.domain == "healthcare" and expression in DISTRESSED:
-        if band in ("young_adult", "middle_aged"):
-            opening, body = "", _body(question, "distressed")
-        else:
-            opening = calm
+    reader = reader_of(question.domain, band, expression)
+    body = _body(question, reader)
+    if reader == "distressed":
+        opening = ""
+    elif question.domain == "healthcare" and expression in DISTRESSED:
+        opening = calm
     return " ".join(part for part in (opening, *body, question.safety, closing) if part)
+
+
+def reader_of(domain: Domain, band: AgeBand, expression: Expression | None = None) -> Reader:
+    """Return for whom an answer is written: adults who look upset, in healthcare, for that."""
+    is_upset = domain == "healthcare" and expression in DISTRESSED
+    return "distressed" if is_upset and band in ("young_adult", "middle_aged") else band
 
 
 def _body(question: Question, reader: Reader) -> tuple[str, ...]:
