@@ -26,6 +26,11 @@ KINDS = {
         "a list without the columns of its layout, or with two of one name",
         "Restore its header, or name --layout.",
     ),
+    "unread_list": (
+        "a list beside the pictures that is not read: its labels are not in the records",
+        "Name it metadata.csv and its column of pictures file_name, give it the columns of its "
+        "layout (`discreet data list`), or move it away.",
+    ),
     "table": ("a damaged table", "Copy the file again."),
     "unreadable": ("a file or folder that may not be read", "Change its permissions."),
     "missing_file": ("a file that is not there", "Copy the file, or remove the row."),
