@@ -24,7 +24,7 @@ KINDS = {
     "too_long": ("a line or value of more than 16 MiB", "Split it."),
     "list": (
         "a list without the columns of its layout, or with two of one name",
-        "Restore its header, or name --layout.",
+        "Restore its header and the separator, or name --layout.",
     ),
     "unread_list": (
         "a list beside the pictures that is not read: its labels are not in the records",
