@@ -1,6 +1,7 @@
 """`discreet data` as a person types it."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -293,3 +294,128 @@ def test_what_data_say_gives_the_terminal_no_commands(discreet: Run, tmp_path: P
         _, out, err = discreet(*words)
         assert "\ufffd[31m" in err
         assert not set(out + err) & set("\x1b\x07\x9b\u202e")
+
+
+def test_problems_of_one_kind_and_other_columns_are_rows_of_their_own(
+    discreet: Run, tmp_path: Path
+) -> None:
+    rows = [(f"train/{n}.jpg", "3-9", "Male", "White", True) for n in range(6)]
+    rows[2] = ("train/2.jpg", "3-9", "Mlae", "White", True)
+    rows[3] = ("train/3.jpg", "03-Sep", "Male", "White", True)
+    rows[4] = ("train/4.jpg", "03-Sep", "Male", "White", True)
+    files: dict[str, bytes | str] = {f"train/{n}.jpg": picture(n) for n in range(6)}
+    root = put(tmp_path / "set", files | {"fairface_label_train.csv": table(HEADER, *rows)})
+    _, out, err = discreet("check", root)
+    row = r"\(label '{}'\) \W* {} \W* fairface_label_train.csv, line {} "
+    assert re.search(row.format("gender", 1, 4), err), err
+    assert re.search(r"\(label 'age'\)", err)
+    assert "Mlae" not in out + err
+    told = json.loads(discreet("check", root, "--json")[1])
+    assert told["problems"] == {"unknown_label": 3}
+    assert told["problem_reasons"] == [
+        {"kind": "unknown_label", "about": "label 'gender'", "count": 1},
+        {"kind": "unknown_label", "about": "label 'age'", "count": 2},
+    ]
+
+
+def test_many_reasons_of_one_kind_are_told_in_a_few_rows(discreet: Run, tmp_path: Path) -> None:
+    names = [f"column{n}" for n in range(9)]
+    rows = [("file_name", *names), *((f"{n}.jpg", *[""] * 9) for n in range(2))]
+    files: dict[str, bytes | str] = {f"{n}.jpg": picture(n) for n in range(2)}
+    root = put(tmp_path / "set", files | {"metadata.csv": table(*rows)})
+    err = discreet("check", root)[2]
+    assert sum(f"(column '{name}')" in err for name in names) == 5
+    assert re.search(r"\(other reasons\) \W* 8 ", err), err
+
+
+def test_files_that_are_missing_changed_and_new_are_counted_and_named_on_request(
+    discreet: Run, tmp_path: Path
+) -> None:
+    root = put(tmp_path / "set", {f"{n}.jpg": picture(n) for n in range(4)})
+    discreet("check", root, "--write", "--hash")
+    (root / "1.jpg").unlink()
+    put(root, {"2.jpg": picture(12), "new.jpg": picture(13)})
+    status, out, err = discreet("check", root, "--hash")
+    assert status == 1
+    assert "files: 1 missing, 1 changed, 1 new (--names shows which)" in err
+    assert ".jpg" not in out + err
+    _, _, err = discreet("check", root, "--hash", "--names")
+    assert "missing: 1.jpg changed: 2.jpg new: new.jpg" in err
+
+
+@pytest.mark.parametrize("command", ["check", "show", "share", "portraits"])
+def test_a_misspelt_layout_is_a_wrong_use_and_leads_to_the_nearest(
+    discreet: Run, faces: Path, tmp_path: Path, command: str
+) -> None:
+    more = (tmp_path / "out.parquet",) if command in ("share", "portraits") else ()
+    for wrong, meant in (("fairfac", "fairface"), ("Hugging-Face", "hugging_face")):
+        status, _, err = discreet(command, faces, *more, "--layout", wrong)
+        assert status == 2
+        assert f"Did you mean '{meant}'?" in err.replace("│ ", "")
+    status, _, err = discreet(command, faces, *more, "--layout", "zzz")
+    assert status == 2
+    assert "Did you mean" not in err
+
+
+def test_share_says_how_to_train_on_what_there_is(
+    discreet: Run, chats: Path, faces: Path, tmp_path: Path
+) -> None:
+    _, _, err = discreet("share", chats, tmp_path / "chats.parquet")
+    assert "problems: none" in err
+    assert f"discreet train --data {tmp_path / 'chats.parquet'}" in err
+    assert "portraits" not in err
+    _, _, err = discreet("share", faces, tmp_path / "faces.parquet")
+    assert "problems: 1, see `discreet data check`" in err
+    assert "discreet train" not in err, "FairFace says no expression"
+    rows = [("file_name", "age", "emotion"), ("1.jpg", "8", "happy"), ("2.jpg", "30", "sad")]
+    put(tmp_path / "set", {"1.jpg": picture(1), "2.jpg": picture(2), "metadata.csv": table(*rows)})
+    _, _, err = discreet("share", tmp_path / "set", tmp_path / "set.parquet")
+    assert f"discreet data portraits {tmp_path / 'set'}" in err
+    assert f"discreet train --data {tmp_path / 'set.parquet'}" not in err
+
+
+def test_files_without_a_list_are_numbered_in_sorted_order_and_named_on_request(
+    discreet: Run, tmp_path: Path
+) -> None:
+    good = {f"{age}_0_0_20170116174525125.jpg": picture(age) for age in range(20, 26)}
+    root = put(tmp_path / "UTK", good | {"holiday.jpg": picture()})
+    _, out, err = discreet("check", root)
+    assert "UTK, file 7 in sorted order" in err
+    assert "--names shows which it is" in err
+    assert "holiday" not in out + err
+    _, _, err = discreet("check", root, "--names")
+    assert "holiday.jpg" in err
+    assert "in sorted order" not in err
+
+
+def test_names_are_not_cut_in_narrow_windows(
+    discreet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "photograph-with-a-long-name-of-somebody-and-nobody"
+    root = put(tmp_path / "set", {f"{name}.jpg": b"damaged", "1.jpg": picture()})
+    _, _, err = discreet("check", root, "--names")
+    assert "…" not in err
+    places = err.partition("┩")[2].split("│")[3::5]
+    assert name in "".join(place.strip() for place in places)
+
+
+def test_one_value_or_a_tie_is_said_once(discreet: Run, tmp_path: Path) -> None:
+    rows = [(f"{n}.jpg", "wav2lip", n % 2) for n in range(4)]
+    listed = table(("file_name", "method", "side"), *rows)
+    files: dict[str, bytes | str] = {f"{n}.jpg": picture(n) for n in range(4)}
+    root = put(tmp_path / "set", files | {"metadata.csv": listed})
+    _, _, err = discreet("check", root)
+    assert err.count("wav2lip") == 1
+    assert err.count("50.0%, 1.00 x") == 1
+    assert "each: 50.0%" in err
+
+
+def test_what_is_not_shown_says_from_how_many_on_and_where_it_is(
+    discreet: Run, tmp_path: Path
+) -> None:
+    root = put(tmp_path / "set", {f"{n % 2}/{n}.jpg": picture(n) for n in range(4)})
+    _, _, err = discreet("check", root)
+    assert "not shown, values could tell of single people: label" in err
+    assert "fewer than 10 records" in err
+    assert "--names" in err

@@ -15,7 +15,7 @@ from discreet.studio.sensor import encode_jpeg
 from tests.cli.conftest import Run
 from tests.studio.conftest import named_assets
 
-SPEC = 'kind = "portraits"\nseed = 3\nidentities = 240\nsize_px = 16\nshots = 1\n'
+SPEC = 'kind = "portraits"\nseed = 3\nidentities = 240\nsize_px = 32\nshots = 1\n'
 
 
 @pytest.fixture

@@ -8,7 +8,13 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discreet.data import Question, compose_answer, read_questions, reference_answer
+from discreet.data import (
+    Question,
+    compose_answer,
+    load_questions,
+    read_questions,
+    reference_answer,
+)
 from discreet.data.conversations import DISTRESSED
 from discreet.errors import DataError
 from discreet.types import AGE_BANDS, EXPRESSIONS, AgeBand, Expression
@@ -170,3 +176,10 @@ def test_distress_slows_healthcare_down_and_never_shows_in_tutoring(
         shown = compose_answer(question, band, expression=expression, seed=seed)
         changes = question.domain == "healthcare" and expression in DISTRESSED
         assert (shown != neutral) == changes
+
+
+def test_another_language_or_domain_is_named_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"^Expected language in en, fr, got 'de'\.$"):
+        load_questions(language="de")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^Expected domain in healthcare, tutoring, got 'law'\.$"):
+        load_questions("law")  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from discreet.data import contact_sheet, save_contact_sheet
 from discreet.types import EXPRESSIONS
@@ -50,3 +50,21 @@ def test_a_sheet_of_twins_puts_them_side_by_side(tmp_path: Path) -> None:
     with Image.open(tmp_path / "t.png") as sheet:
         reds = np.asarray(sheet.convert("RGB")).astype(int)[64, 64::128, 0]
     assert np.all(np.abs(reds[1::2] - reds[::2] - 120) < 12)
+
+
+def test_a_sheet_of_twins_says_their_kind_below_each_pair(tmp_path: Path) -> None:
+    rows = [
+        {"first_image": _picture(10), "second_image": _picture(130), "kind": kind}
+        for kind in ("hair", "age")
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    save_contact_sheet(tmp_path / "t.parquet", tmp_path / "t.png", count=4)
+    with Image.open(tmp_path / "t.png") as sheet:
+        below = np.asarray(sheet.convert("L"))[128:144] < 128
+    for place, kind in enumerate(("age", "hair")):
+        plain = Image.new("L", (256, 16), 255)
+        ImageDraw.Draw(plain).text((4, 2), kind, fill=0)
+        wanted = np.asarray(plain) < 128
+        assert wanted.any()
+        assert np.mean(below[:, 256 * place : 256 * (place + 1)] != wanted) < 0.01, kind
+    assert not below[:, 512:].any()

@@ -105,7 +105,7 @@ def test_files_are_compared_by_their_hashes(root: Path, tmp_path: Path) -> None:
     put(root, {"train/3.jpg": picture(3)})
     assert changed_files(old, hashes("new")) == {
         "changed": ["train/1.jpg"],
-        "gone": ["train/2.jpg"],
+        "missing": ["train/2.jpg"],
         "new": ["train/3.jpg"],
     }
 

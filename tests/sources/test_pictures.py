@@ -27,9 +27,9 @@ def medium(tmp_path: Path, data: bytes, name: str = "1.jpg") -> Medium:
     return Medium(role="picture", path=path, root=tmp_path)
 
 
-def looked(tmp_path: Path, data: bytes) -> dict[str, int]:
+def looked(tmp_path: Path, data: bytes, name: str = "1.jpg") -> dict[str, int]:
     problems = Problems()
-    look(medium(tmp_path, data), HERE, problems)
+    look(medium(tmp_path, data, name), HERE, problems)
     return dict(problems.counts)
 
 
@@ -53,14 +53,14 @@ GOOD = Image.open(BytesIO(picture(3, size=(96, 64))))
 
 def test_pictures_of_odd_modes_are_used(tmp_path: Path) -> None:
     grey = np.linspace(0, 2**16 - 1, 48 * 40).reshape(40, 48).astype(np.uint16)
-    for data in (
-        encoded(GOOD.convert("CMYK")),
-        encoded(Image.fromarray(grey), "PNG"),
-        encoded(GOOD.convert("P"), "PNG"),
-        encoded(GOOD.convert("LA"), "PNG"),
-        encoded(GOOD, "WEBP"),
+    for data, name in (
+        (encoded(GOOD.convert("CMYK")), "1.jpg"),
+        (encoded(Image.fromarray(grey), "PNG"), "1.png"),
+        (encoded(GOOD.convert("P"), "PNG"), "1.png"),
+        (encoded(GOOD.convert("LA"), "PNG"), "1.PNG"),
+        (encoded(GOOD, "WEBP"), "1.webp"),
     ):
-        assert looked(tmp_path, data) == {}
+        assert looked(tmp_path, data, name) == {}
         assert medium(tmp_path, data).image().mode == "RGB"
 
 
@@ -106,8 +106,25 @@ def test_of_an_animated_picture_the_first_frame_is_used(tmp_path: Path, kind: st
     frames = [GOOD, GOOD.transpose(Image.Transpose.ROTATE_180)]
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], lossless=True)
     assert is_animated(data)
-    assert looked(tmp_path, data) == {"animated": 1}
+    assert looked(tmp_path, data, f"1.{kind}") == {"animated": 1}
     assert not is_animated(encoded(GOOD, kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("PNG", "1.jpg"), ("WEBP", "1.jpeg"), ("JPEG", "1.PNG"), ("PNG", "1.webp")]
+)
+def test_a_name_that_ends_in_another_format_is_noted_and_used(
+    tmp_path: Path, kind: str, name: str
+) -> None:
+    one = medium(tmp_path, encoded(GOOD, kind), name)
+    problems = Problems("refuse")
+    assert look(one, HERE, problems) is not None
+    assert dict(problems.counts) == {"ending": 1}
+
+
+@pytest.mark.parametrize("name", ["1.jpg", "1.JPG", "1.jpeg"])
+def test_a_name_that_says_the_format_is_not_noted(tmp_path: Path, name: str) -> None:
+    assert looked(tmp_path, encoded(GOOD), name) == {}
 
 
 def test_copies_of_another_size_and_quality_look_the_same() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discreet.sources import Turn
+from discreet.sources.problems import KINDS
 from discreet.sources.turns import IMAGE, Talk, is_talk, talk_of
 
 ASKED = Turn(role="user", text="<image>\nWho is it?")
@@ -83,7 +84,7 @@ def test_the_answer_that_was_liked_less_is_told_apart() -> None:
     row = {"prompt": "Who?", "chosen": "A child.", "rejected": "A man.", "category": "age"}
     assert is_talk(row)
     talk = talk_of(row)
-    assert talk is not None
+    assert isinstance(talk, Talk)
     assert [turn.role for turn in talk.turns] == ["user", "assistant", "rejected"]
     as_lists = {
         "prompt": [{"role": "user", "content": "Who?"}],
@@ -95,7 +96,7 @@ def test_the_answer_that_was_liked_less_is_told_apart() -> None:
 
 def test_a_picture_with_a_text_is_a_description() -> None:
     talk = talk_of({"image": "1.jpg", "text": "A child smiles."})
-    assert talk is not None
+    assert isinstance(talk, Talk)
     assert talk.turns == (
         Turn(role="user", text=IMAGE),
         Turn(role="assistant", text="A child smiles."),
@@ -107,14 +108,14 @@ def test_a_picture_inside_a_message_is_kept_as_bytes() -> None:
     parts = [{"type": "image_url", "image_url": {"url": address}}]
     messages = [{"role": "user", "content": parts}, {"role": "assistant", "content": "A child."}]
     talk = talk_of({"messages": messages})
-    assert talk is not None
+    assert isinstance(talk, Talk)
     assert talk.pictures == (b"pixels",)
 
 
 def test_pictures_in_the_table_have_places_too() -> None:
     row = {"question": "Who?", "answer": "Two."}
     talk = talk_of(row, num_cells=2)
-    assert talk is not None
+    assert isinstance(talk, Talk)
     assert talk.turns[0].text == "<image>\n<image>\nWho?"
     assert talk.pictures == ()
 
@@ -123,25 +124,31 @@ SAY = {"from": "gpt", "value": "A child."}
 
 
 @pytest.mark.parametrize(
-    "row",
+    ("row", "fault"),
     [
-        {"conversations": []},
-        {"conversations": [{"from": "human", "value": "Hello?"}]},
-        {"conversations": [{"from": "narrator", "value": "Once"}, SAY]},
-        {"conversations": [{"from": "human"}, SAY]},
-        {"conversations": ["hello", SAY]},
-        {"conversations": [{"from": "human", "value": "<image> <image>"}, SAY], "image": "1.jpg"},
-        {"conversations": [{"from": "human", "value": "<image>"}, SAY]},
-        {"messages": [{"role": "user", "content": [{"type": "audio"}]}, {"role": "x"}]},
-        {"question": "Who?", "answer": ""},
-        {"question": None, "answer": "A child."},
-        {"question": "Who?", "answer": float("nan")},
-        {"question": "\ud800", "answer": "A child."},
-        {"prompt": "Who?", "chosen": "A child.", "rejected": None},
+        ({"conversations": []}, "turns"),
+        ({"conversations": [{"from": "human", "value": "Hello?"}]}, "turns"),
+        ({"conversations": [{"from": "narrator", "value": "Once"}, SAY]}, "role"),
+        ({"conversations": [{"value": "Once"}, SAY]}, "role"),
+        ({"conversations": [{"from": "human"}, SAY]}, "turn"),
+        ({"conversations": ["hello", SAY]}, "turn"),
+        (
+            {"conversations": [{"from": "human", "value": "<image> <image>"}, SAY], "image": "1"},
+            "places",
+        ),
+        ({"conversations": [{"from": "human", "value": "<image>"}, SAY]}, "places"),
+        ({"messages": [{"role": "user", "content": [{"type": "audio"}]}, {"role": "x"}]}, "turn"),
+        ({"question": "Who?", "answer": ""}, "turns"),
+        ({"question": None, "answer": "A child."}, "turns"),
+        ({"question": "Who?", "answer": float("nan")}, "turns"),
+        ({"question": "\ud800", "answer": "A child."}, "turns"),
+        ({"prompt": "Who?", "chosen": "A child.", "rejected": None}, "turns"),
+        ({"prompt": [{"role": "x", "content": "Who?"}], "chosen": "A.", "rejected": "B."}, "role"),
     ],
 )
-def test_what_is_no_whole_conversation_is_not_used(row: dict[str, object]) -> None:
-    assert talk_of(row) is None
+def test_what_is_no_whole_conversation_is_not_used(row: dict[str, object], fault: str) -> None:
+    assert talk_of(row) == fault
+    assert fault in KINDS
 
 
 def test_other_rows_are_no_conversations() -> None:
@@ -170,7 +177,7 @@ def test_any_row_is_a_conversation_with_its_pictures_or_none(
 ) -> None:
     is_talk(row)
     talk = talk_of(row, num_cells=num_cells)
-    if talk is not None:
+    if isinstance(talk, Talk):
         places = sum(turn.text.count(IMAGE) for turn in talk.turns)
         assert places == num_cells + len(talk.pictures)
         assert any(turn.role == "assistant" for turn in talk.turns)

@@ -1,6 +1,6 @@
 """`discreet data`: see, check, describe and share out a data set that lies on disk."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from discreet.sources import (
     Problems,
     Record,
     find_reader,
+    may_be_portrait,
     partition,
     read_source,
     sheet_of,
@@ -193,8 +194,9 @@ def share(
 ) -> None:
     """Share a data set out over owners: who has which records. Pictures stay where they are."""
     problems = Problems()
+    held = _Held()
     shared = partition(
-        read_source(path, layout=layout, problems=problems),
+        held.counted(read_source(path, layout=layout, problems=problems)),
         owners,
         alpha=alpha,
         label=label,
@@ -229,13 +231,31 @@ def share(
     if as_json:
         show_json(report)
         return
-    for key, value in report.items():
+    found = f"{problems.total:,}, see `discreet data check`" if problems.total else "none"
+    for key, value in (report | {"problems": found}).items():
         talk().print(f"{key.replace('_', ' ')}: {value}", markup=False)
-    if not shards:
+    if held.conversations and not shards:
+        talk().print(f"Train on its conversations with: discreet train --data {out}", markup=False)
+    elif held.portraits and not held.conversations:
         talk().print(
-            f"If it holds conversations, train on them with: discreet train --data {out}",
+            f"To train on its pictures: discreet data portraits {path} people.parquet, and then: "
+            "discreet train --data people.parquet",
             markup=False,
         )
+
+
+class _Held:
+    """Counts what could be trained on, while records pass by."""
+
+    def __init__(self) -> None:
+        self.conversations = self.portraits = 0
+
+    def counted(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the records."""
+        for record in records:
+            self.conversations += record.kind == "conversation"
+            self.portraits += may_be_portrait(record)
+            yield record
 
 
 @app.command("portraits")

@@ -2,10 +2,12 @@
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -18,7 +20,10 @@ from discreet.cli.options import Json, progress, show_json, talk
 from discreet.errors import ArtifactError
 from discreet.sources import (
     KINDS,
+    MAX_VALUES,
+    MIN_RECORDS,
     NOT_HASHED,
+    OTHER,
     READERS,
     Balance,
     Check,
@@ -26,6 +31,7 @@ from discreet.sources import (
     LabelCounts,
     Manifest,
     OnProblem,
+    Origin,
     changed_files,
     changes,
     check_source,
@@ -37,12 +43,29 @@ from discreet.sources import (
 )
 
 Source = Annotated[Path, typer.Argument(help="Folder of the data set, or a list or table in it.")]
+
+
+def _known_layout(name: str | None) -> str | None:
+    """Refuse a layout that there is not, with the name that is most like it."""
+    if name is None or name in READERS:
+        return name
+    near = get_close_matches(name.lower().replace("-", "_"), READERS, n=1)
+    meant = f" Did you mean '{near[0]}'?" if near else ""
+    raise typer.BadParameter(f"Expected one of {', '.join(READERS)}, got {name!r}.{meant}")
+
+
 Layout = Annotated[
-    str | None, typer.Option(help="Name from `discreet data list`; found by itself by default.")
+    str | None,
+    typer.Option(
+        help="Name from `discreet data list`; found by itself by default.",
+        callback=_known_layout,
+    ),
 ]
 SHOWN_PLACES = 3
+SHOWN_REASONS = 5
 SHOWN_TABLES = 4
 SHOWN_GAPS = 10
+SHOWN_FILES = 20
 FILE, HASHES = "manifest.toml", "manifest.sha256"
 
 
@@ -111,7 +134,7 @@ def check(
         if as_json:
             show_json(told)
         else:
-            _show_check(found, told, path)
+            _show_check(found, told, path, moved, names=names)
         if differs and not (write and accept):
             raise ArtifactError(
                 f"Expected the data that '{place.name}' describes, got a changed set: "
@@ -215,6 +238,10 @@ def _told(
     return {
         **asdict(new),
         "gaps": gaps_of(found.balance),
+        "problem_reasons": [
+            {"kind": kind, "about": about, "count": count}
+            for (kind, about), count in found.reasons.items()
+        ],
         "first_problems": problems,
         "changes": differs,
         "changed_files": {what: files if names else len(files) for what, files in moved.items()},
@@ -222,7 +249,23 @@ def _told(
     }
 
 
-def _show_check(found: Check, told: dict[str, Any], path: Path) -> None:
+def _show_moved(moved: dict[str, list[str]], *, names: bool) -> None:
+    """Show how many files are missing, changed or new since they were hashed; which, on request."""
+    if not moved:
+        return
+    say = talk()
+    counts = ", ".join(f"{len(files):,} {what}" for what, files in moved.items())
+    say.print(f"files: {counts}" + ("" if names else " (--names shows which)"), markup=False)
+    for what, files in moved.items() if names else ():
+        for file in files[:SHOWN_FILES]:
+            say.print(f"{what}: {file}", markup=False)
+        if len(files) > SHOWN_FILES:
+            say.print(f"and {len(files) - SHOWN_FILES:,} more {what} (--json)", markup=False)
+
+
+def _show_check(
+    found: Check, told: dict[str, Any], path: Path, moved: dict[str, list[str]], *, names: bool
+) -> None:
     say = talk()
     of_people = f" of {found.people:,} people" if found.people else ", no person named"
     say.print(
@@ -231,53 +274,71 @@ def _show_check(found: Check, told: dict[str, Any], path: Path) -> None:
         f"Opened {found.opened:,} of {found.pictures:,} pictures.",
         markup=False,
     )
-    _show_problems(told)
+    _show_problems(found, told["first_problems"])
     _show_balance(found.balance, told["gaps"])
     for change in told["changes"]:
         say.print(f"changed: {change}", markup=False)
+    _show_moved(moved, names=names)
     if points := told["open_points"]:
         options = ", ".join(f"--{point.replace('_', '-')}" for point in points)
-        names = ", ".join(point.replace("_", " ") for point in points)
-        say.print(f"open, for you to say: {names} ({options})", markup=False)
+        said = ", ".join(point.replace("_", " ") for point in points)
+        say.print(f"open, for you to say: {said} ({options})", markup=False)
     reader = READERS[found.layout]
     if "licence" in told["open_points"] and not reader.licence.startswith("yours"):
         terms = f"{reader.licence} ({reader.source})"
         say.print(f"the page of {reader.name} says: {terms}", markup=False)
 
 
-def _show_problems(told: dict[str, Any]) -> None:
-    if not told["problems"]:
+def _show_problems(found: Check, first: list[dict[str, Any]]) -> None:
+    """Show kinds and reasons, each with its first places; files are numbered, or named."""
+    if not found.problems:
         talk().print("No problems found.")
         return
-    table = Table("problem", "how many", "first at", "way out")
-    for kind, count in told["problems"].items():
-        kept = [row for row in told["first_problems"] if row["kind"] == kind][:SHOWN_PLACES]
-        places = "\n".join(_place(row) for row in kept)
-        what, way_out = (kept[0]["what"], kept[0]["way_out"]) if kept else KINDS[kind]
-        table.add_row(escape(what), f"{count:,}", escape(places), escape(way_out))
+    table = Table("problem", "how many")
+    for title in ("first at", "way out"):
+        table.add_column(title, overflow="fold")
+    for (kind, about), count in _shown_reasons(found.reasons):
+        of_kind = [row for row in first if row["kind"] == kind]
+        kept = [row for row in of_kind if about in (row["about"], OTHER)][:SHOWN_PLACES]
+        what, way_out = KINDS[kind]
+        table.add_row(
+            escape(f"{what} ({about})" if about else what),
+            f"{count:,}",
+            escape("\n".join(_place(row) for row in kept)),
+            escape(way_out),
+        )
     talk().print(table)
+    if any(row["file"].endswith("/") and "path" not in row for row in first):
+        talk().print("A file's number is its place in sorted order: --names shows which it is.")
+
+
+def _shown_reasons(reasons: dict[tuple[str, str], int]) -> list[tuple[tuple[str, str], int]]:
+    """Return the most common reasons of each kind, the rest of a kind as one."""
+    shown: dict[tuple[str, str], int] = {}
+    of_kind: Counter[str] = Counter()
+    for (kind, about), count in sorted(reasons.items(), key=lambda row: (row[0][0], -row[1])):
+        of_kind[kind] += 1
+        key = (kind, about if of_kind[kind] <= SHOWN_REASONS else OTHER)
+        shown[key] = shown.get(key, 0) + count
+    return list(shown.items())
 
 
 def _place(row: dict[str, Any]) -> str:
     """Return where a problem is; the file concerned, if names are shown."""
-    at = row["file"] if row["line"] is None else f"{row['file']}, line {row['line']}"
-    return str(row.get("path", at))
+    return str(row.get("path", Origin(file=row["file"], line=row["line"])))
 
 
 def _show_balance(balance: Balance, gaps: list[str]) -> None:
     """Show each label in a line, then the first labels value by value, then what nobody has."""
     say = talk()
     table = Table("label", "values", "most common", "least common", "missing")
+    for column in table.columns:
+        column.overflow = "fold"
     for counts in balance.labels:
-        most = max(counts.counts, key=lambda value: counts.counts[value])
-        least = min(counts.counts, key=lambda value: counts.counts[value])
         table.add_row(
             escape(_title(counts)),
             str(len(counts.counts)),
-            *(
-                escape(f"{value}: {counts.share(value):.1%}, {counts.times_equal(value):.2f} x")
-                for value in (most, least)
-            ),
+            *map(escape, _extremes(counts)),
             f"{counts.missing:,}" if counts.missing else "",
         )
     if balance.labels:
@@ -291,9 +352,27 @@ def _show_balance(balance: Balance, gaps: list[str]) -> None:
         say.print(f"and {len(gaps) - SHOWN_GAPS} more combinations that nobody has (--json)")
     if balance.not_shown:
         say.print(
-            f"not shown, values could tell of single people: {', '.join(balance.not_shown)}",
+            f"not shown, values could tell of single people: {', '.join(balance.not_shown)} (more "
+            f"than {MAX_VALUES} values, fewer than 2 records a value on average, or a folder's "
+            f"name that fewer than {MIN_RECORDS} records have). Record by record: `discreet data "
+            "show`, with --names for names of folders.",
             markup=False,
         )
+
+
+def _extremes(counts: LabelCounts) -> tuple[str, str]:
+    """Return the most and the least common value; once if there is one, or all are as common."""
+
+    def told(value: str) -> str:
+        return f"{counts.share(value):.1%}, {counts.times_equal(value):.2f} x"
+
+    most = max(counts.counts, key=lambda value: counts.counts[value])
+    least = min(counts.counts, key=lambda value: counts.counts[value])
+    if len(counts.counts) == 1:
+        return f"{most}: {told(most)}", ""
+    if counts.counts[most] == counts.counts[least]:
+        return f"each: {told(most)}", ""
+    return f"{most}: {told(most)}", f"{least}: {told(least)}"
 
 
 def _counts_table(counts: LabelCounts) -> Table:

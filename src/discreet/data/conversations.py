@@ -121,7 +121,15 @@ class Question:
 
 
 def load_questions(domain: Domain | None = None, *, language: Language = "en") -> list[Question]:
-    """Return the questions of a domain, or of all domains, in file order."""
+    """Return the questions of a domain, or of all domains, in file order.
+
+    Raises:
+        ValueError: if there is no such domain or language.
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"Expected language in {', '.join(LANGUAGES)}, got {language!r}.")
+    if domain not in (None, *DOMAINS):
+        raise ValueError(f"Expected domain in {', '.join(DOMAINS)}, got {domain!r}.")
     return [q for name in DOMAINS if domain in (None, name) for q in _load(name, language)]
 
 

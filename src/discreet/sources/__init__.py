@@ -6,7 +6,14 @@ Nothing is downloaded, moved or rewritten, and no picture is loaded unless it is
 ['affectnet', 'celeba', 'chats', 'deepfake_bench']
 """
 
-from discreet.sources.balance import Balance, LabelCounts, PairCounts, Tally
+from discreet.sources.balance import (
+    MAX_VALUES,
+    MIN_RECORDS,
+    Balance,
+    LabelCounts,
+    PairCounts,
+    Tally,
+)
 from discreet.sources.check import NOT_HASHED, SAMPLE, Check, check_source
 from discreet.sources.layouts import Reader
 from discreet.sources.manifest import (
@@ -23,8 +30,8 @@ from discreet.sources.manifest import (
 )
 from discreet.sources.owners import partition
 from discreet.sources.pictures import sheet_of
-from discreet.sources.portraits import portrait_of, write_portraits
-from discreet.sources.problems import KINDS, OnProblem, Origin, Problem, Problems
+from discreet.sources.portraits import may_be_portrait, portrait_of, write_portraits
+from discreet.sources.problems import KINDS, OTHER, OnProblem, Origin, Problem, Problems
 from discreet.sources.readers import READERS
 from discreet.sources.records import Medium, Record, Turn
 from discreet.sources.shares import Shares, read_shares, write_index, write_shards
@@ -34,7 +41,10 @@ from discreet.sources.trial import Sharing, measure_sharing
 
 __all__ = [
     "KINDS",
+    "MAX_VALUES",
+    "MIN_RECORDS",
     "NOT_HASHED",
+    "OTHER",
     "READERS",
     "SAMPLE",
     "UNKNOWN",
@@ -62,6 +72,7 @@ __all__ = [
     "gaps_of",
     "holds_shares",
     "manifest_of",
+    "may_be_portrait",
     "measure_sharing",
     "num_owners_in",
     "open_points",

@@ -50,6 +50,8 @@ class Check:
     balance: Balance
     problems: dict[str, int]
     """Kind of problem -> how many."""
+    reasons: dict[tuple[str, str], int]
+    """Kind and column or reason -> how many."""
     first_problems: list[Problem]
     pictures: int
     opened: int
@@ -116,6 +118,7 @@ def check_source(
         },
         balance=seen.tally.balance(),
         problems=dict(sorted(problems.counts.items())),
+        reasons=dict(problems.reasons),
         first_problems=problems.kept,
         pictures=seen.pictures,
         opened=seen.opened,

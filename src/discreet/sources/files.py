@@ -141,7 +141,7 @@ class Folder:
             if Path(entry.name).suffix.lower() not in suffixes:
                 continue
             count += 1
-            origin = Origin(file=place, line=count)
+            origin = Origin(file=f"{place}/", line=count)
             path = Path(entry.path)
             if printable(entry.name) != entry.name:
                 problems.add("encoding", origin, about="a file name", path=path)

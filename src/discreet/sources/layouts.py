@@ -26,6 +26,8 @@ class Reader:
     read: Callable[[Path, Problems], Iterator[Record]]
     lists: Callable[[Path], list[Path]] = field(default=lambda path: [])
     """The files that labels come from, for hashing."""
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of its lists, as a pattern -> the columns that such a list needs."""
     vocabulary: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Label -> the values it may have; others are problems."""
     audit_labels: tuple[str, ...] = ()

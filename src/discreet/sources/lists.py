@@ -16,6 +16,7 @@ from discreet.sources.problems import Origin, Problems
 
 MAX_BYTES = 2**24
 _CHUNK = 2**16
+_DELIMITERS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -78,7 +79,8 @@ def read_csv(
     origin, header = next(rows, (folder.origin(path), []))
     names = [name.strip() for name in header]
     if len(set(names)) < len(names) or not set(needed) <= set(names) or not any(names):
-        problems.add("list", origin, path=path)
+        about = f"expected {header_fault(path, needed, delimiter)}"
+        problems.add("list", origin, about=about, path=path)
         return
     for origin, fields in rows:
         if len(fields) != len(names):
@@ -120,6 +122,24 @@ def csv_header(path: Path, delimiter: str = ",") -> tuple[str, ...]:
         return tuple(name.strip() for name in next(csv.reader([first], delimiter=delimiter), []))
     except (OSError, UnicodeDecodeError, csv.Error):
         return ()
+
+
+def header_fault(path: Path, needed: tuple[str, ...], delimiter: str = ",") -> str:
+    """Return what the first line of a file should hold, and how it differs; never what it holds.
+
+    A separator is likely another one if it divides the line into more fields.
+    """
+    header = csv_header(path, delimiter)
+    columns = f"the columns {', '.join(name or repr(name) for name in needed)}" if needed else ""
+    expected = f"{columns or 'names of columns'} separated by {_DELIMITERS[delimiter]}"
+    likely = max(_DELIMITERS, key=lambda other: len(csv_header(path, other)))
+    if (fields := len(csv_header(path, likely))) > len(header):
+        return f"{expected}, got {fields} separated by {_DELIMITERS[likely]}"
+    if missing := [name or "one without a name" for name in needed if name not in header]:
+        return f"{expected}, got {len(header)}, missing: {', '.join(missing)}"
+    if len(set(header)) < len(header):
+        return f"{expected}, got {len(header)}, two of one name"
+    return f"{expected}, got {len(header)} in another order"
 
 
 def read_json_items(path: Path, folder: Folder, problems: Problems) -> Iterator[tuple[Origin, Any]]:

@@ -207,11 +207,11 @@ def open_points(manifest: Manifest) -> list[str]:
 
 
 def changed_files(old: Path, new: Path) -> dict[str, list[str]]:
-    """Return the names of files that changed, are gone or are new, of two lists of hashes."""
+    """Return the names of files that are missing, changed or are new, of two lists of hashes."""
     before, now = (_hashes(path) for path in (old, new))
     return {
+        "missing": [name for name in before if name not in now],
         "changed": [n for n, digest in before.items() if now.get(n, digest) != digest],
-        "gone": [name for name in before if name not in now],
         "new": [name for name in now if name not in before],
     }
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from discreet.data import contact_sheet, open_image
 from discreet.errors import DataError
+from discreet.sources.files import PICTURES
 from discreet.sources.problems import Origin, Problems
 from discreet.sources.records import Medium
 
@@ -15,6 +16,8 @@ LOOKED_AT = frozenset({"picture", "person", "garment"})
 MAX_BYTES = 2**28
 _HEAD = 2**16
 _PLAIN_BITS = 4
+_ENDINGS = {b"\x89PNG": (".png",), b"RIFF": (".webp",), b"": (".jp", ".jfif")}
+"""First bytes of a picture that opens -> endings; what is neither PNG nor WebP is JPEG."""
 
 
 def look(medium: Medium, origin: Origin, problems: Problems) -> int | None:
@@ -31,6 +34,9 @@ def look(medium: Medium, origin: Origin, problems: Problems) -> int | None:
         reason = str(error).partition(". ")[0]
         problems.add("picture", origin, about=reason, path=medium.path)
         return None
+    ending = medium.path.suffix.lower()  # of a table if the picture is in one
+    if ending in PICTURES and not ending.startswith(_endings_of(data)):
+        problems.add("ending", origin, path=medium.path)
     if is_animated(data):
         problems.add("animated", origin, path=medium.path)
     return difference_hash(image)
@@ -41,6 +47,11 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def _endings_of(data: bytes) -> tuple[str, ...]:
+    """Return how the names of files with such bytes begin to end."""
+    return next(ends for mark, ends in _ENDINGS.items() if data.startswith(mark))
 
 
 def is_animated(data: bytes) -> bool:

@@ -58,7 +58,7 @@ def portrait_of(record: Record) -> Portrait | None:
     Raises:
         DataError: if its picture cannot be read.
     """
-    age_band, expression = _age_band(record), _WORDS.get(record.labels.get("expression", ""))
+    age_band, expression = _age_band(record), _expression(record)
     if record.kind != "picture" or age_band is None or expression is None:
         return None
     medium = record.media[0]
@@ -70,6 +70,16 @@ def portrait_of(record: Record) -> Portrait | None:
         expression=expression,
         audit_labels=dict(record.audit_labels),
     )
+
+
+def may_be_portrait(record: Record) -> bool:
+    """Return whether the set says enough of a record; its picture is not looked at."""
+    is_known = _age_band(record) is not None and _expression(record) is not None
+    return record.kind == "picture" and is_known
+
+
+def _expression(record: Record) -> Expression | None:
+    return _WORDS.get(record.labels.get("expression", ""))
 
 
 def _age_band(record: Record) -> AgeBand | None:

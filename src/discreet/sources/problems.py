@@ -24,7 +24,12 @@ KINDS = {
     "too_long": ("a line or value of more than 16 MiB", "Split it."),
     "list": (
         "a list without the columns of its layout, or with two of one name",
-        "Restore its header, or name --layout.",
+        "Restore its header and the separator, or name --layout.",
+    ),
+    "unread_list": (
+        "a list beside the pictures that is not read: its labels are not in the records",
+        "Name it metadata.csv and its column of pictures file_name, give it the columns of its "
+        "layout (`discreet data list`), or move it away.",
     ),
     "table": ("a damaged table", "Copy the file again."),
     "unreadable": ("a file or folder that may not be read", "Change its permissions."),
@@ -45,10 +50,16 @@ KINDS = {
         "a value that the layout does not know",
         "Correct it (a spreadsheet may have turned it into a date); the record counts without it.",
     ),
-    "turns": (
-        "a conversation without a question and its answer, or with another number of pictures "
-        "than places for them",
-        "Mend or remove the row.",
+    "turns": ("a conversation without a question and its answer", "Mend or remove the row."),
+    "turn": (
+        "a turn without a text",
+        "Give each turn from and value, or role and content; parts of a content have the type "
+        "text, image or image_url.",
+    ),
+    "role": ("a turn of a role that is not known", "Rename the role, or remove the row."),
+    "places": (
+        "another number of <image> in a conversation than of pictures",
+        "Write <image> once for each picture, or nowhere: the pictures then come first.",
     ),
     "no_picture": ("a row without a picture", "Fill it in or remove the row."),
     "duplicate": ("the same a second time", "Remove one of the two; the first counts."),
@@ -67,18 +78,25 @@ KINDS = {
     ),
     "format": ("a picture in another format than JPEG, PNG and WebP", "Save it as JPEG or PNG."),
     "picture": ("a picture that cannot be used", "Copy it again, or remove the row."),
+    "ending": (
+        "a picture in another format than the ending of its name says",
+        "It is used as what it is; rename it for programs that go by names.",
+    ),
     "animated": ("an animated picture", "Only its first frame is used: save that as PNG."),
 }
 """Kind -> what it is, and the way out."""
-NOTES = frozenset({"animated", "duplicate_id", "near_duplicate", "same_words"})
+NOTES = frozenset({"animated", "duplicate_id", "ending", "near_duplicate", "same_words"})
 """Kinds by which nothing is lost: they are counted, and never refused."""
+OTHER = "other reasons"
+"""What reasons are counted as once there are too many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
     """Where a record was read: a file of the set, and the line in it.
 
-    Of layouts without a list, `file` is the folder and `line` the place in its sorted order.
+    Of layouts without a list, `file` is the folder with a `/` behind it, and `line` the place in
+    its sorted order.
     """
 
     file: str
@@ -86,7 +104,11 @@ class Origin:
 
     def __str__(self) -> str:
         """Return both, for messages."""
-        return self.file if self.line is None else f"{self.file}, line {self.line}"
+        if self.line is None:
+            return self.file
+        if self.file.endswith("/"):
+            return f"{self.file[:-1]}, file {self.line} in sorted order"
+        return f"{self.file}, line {self.line}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +120,8 @@ class Problem:
     line: int | None
     what: str
     way_out: str
+    about: str = ""
+    """The column or reason that `what` ends in."""
     path: Path | None = field(default=None, repr=False)
     """The file concerned; its name may say something of a person."""
 
@@ -114,10 +138,11 @@ class Problems:
 
         Args:
             on_problem: `skip` goes on with the next row; `refuse` stops at the first problem.
-            keep: How many to keep in full; the rest are counted.
+            keep: How many to keep in full, and of how many reasons; the rest are counted.
         """
         self.on_problem = on_problem
         self.counts: Counter[str] = Counter()
+        self.reasons: Counter[tuple[str, str]] = Counter()
         self.kept: list[Problem] = []
         self._keep = keep
 
@@ -140,11 +165,14 @@ class Problems:
             line=origin.line,
             what=f"{what} ({about})" if about else what,
             way_out=way_out,
+            about=about,
             path=path,
         )
         if self.on_problem == "refuse" and kind not in NOTES:
             raise DataError(f"Expected a set without problems, got {problem}")
         self.counts[kind] += 1
+        is_told = (kind, about) in self.reasons or len(self.reasons) < self._keep
+        self.reasons[kind, about if is_told else OTHER] += 1
         if len(self.kept) < self._keep:
             self.kept.append(problem)
 

@@ -16,6 +16,7 @@ from discreet.sources.layouts import Reader, is_new
 from discreet.sources.problems import Problems
 from discreet.sources.readers import READERS
 from discreet.sources.records import Record
+from discreet.sources.unread import misfit_lists, tell_unread
 
 
 def find_reader(path: Path, *, layout: str | None = None) -> Reader:
@@ -46,6 +47,11 @@ def find_reader(path: Path, *, layout: str | None = None) -> Reader:
             )
         return found
     if not READERS[layout].can_read(path):
+        for file, fault in misfit_lists(path, READERS[layout]):
+            raise DataError(
+                f"Expected {fault} in '{file.name}', line 1. Restore its header; a spreadsheet "
+                "may have saved it with another separator."
+            )
         raise DataError(
             f"Expected the layout '{layout}' at '{path.name}', which looks like: "
             f"{READERS[layout].looks_like}. Name the folder that holds these."
@@ -68,7 +74,14 @@ def read_source(
     """
     reader = find_reader(path, layout=layout)
     found = Problems() if problems is None else problems
-    return _once(reader.read(real_place(path), found), found)
+    return _once(_read(reader, real_place(path), found), found)
+
+
+def _read(reader: Reader, path: Path, problems: Problems) -> Iterator[Record]:
+    """Tell of lists that are passed over, then read; pictures alone may be of any layout."""
+    others = READERS.values() if reader.name == "image_folder" else ()
+    tell_unread(path, reader, others, problems)
+    yield from reader.read(path, problems)
 
 
 def _once(records: Iterator[Record], problems: Problems) -> Iterator[Record]:

@@ -7,6 +7,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from discreet.sources.columns import text_of
 from discreet.sources.records import Role, Turn
@@ -28,6 +29,8 @@ PICTURE_COLUMNS = ("image", "images", "image_path", "image_file", "file_name")
 TEXT_COLUMNS = frozenset(
     {"conversations", "messages", "question", "answer", "prompt", "chosen", "rejected", "text"}
 )
+Fault = Literal["turns", "turn", "role", "places"]
+"""Why a row is no conversation: a kind of problem."""
 MAX_INLINE = 2**23
 """Characters of a picture inside a row."""
 
@@ -55,8 +58,8 @@ def is_talk(row: object) -> bool:
     )
 
 
-def talk_of(row: Mapping[str, object], *, num_cells: int = 0) -> Talk | None:
-    """Return the conversation in a row, or None if there is none that can be used.
+def talk_of(row: Mapping[str, object], *, num_cells: int = 0) -> Talk | Fault:
+    """Return the conversation in a row, or why there is none that can be used.
 
     A conversation has an answer, and as many places for pictures as pictures. Where it has no
     place at all, its pictures are shown before the first question, as LLaVA and User-VLM do.
@@ -67,26 +70,27 @@ def talk_of(row: Mapping[str, object], *, num_cells: int = 0) -> Talk | None:
     """
     pictures = [] if num_cells else _named_pictures(row)
     turns = _turns(row, pictures)
-    if turns is None or not any(turn.role == "assistant" and turn.text for turn in turns):
-        return None
+    if not isinstance(turns, list):
+        return turns
+    if not any(turn.role == "assistant" and turn.text for turn in turns):
+        return "turns"
     shown = num_cells + len(pictures)
     places = sum(turn.text.count(IMAGE) for turn in turns)
     if not places and shown:
         turns = _with_places(turns, shown)
     elif places != shown:
-        return None
+        return "places"
     return Talk(turns=tuple(turns), pictures=tuple(pictures))
 
 
-def _turns(row: Mapping[str, object], pictures: list[str | bytes]) -> list[Turn] | None:
+def _turns(row: Mapping[str, object], pictures: list[str | bytes]) -> list[Turn] | Fault:
     for column in ("conversations", "messages"):
         if isinstance(said := row.get(column), list):
-            turns = [_turn(item, pictures) for item in said]
-            return None if None in turns else [turn for turn in turns if turn]
+            return _listed(said, pictures)
     prompt = row.get("prompt")
+    asked: list[Turn] | Fault | None
     if isinstance(prompt, list):  # messages before the two answers
-        turns = [_turn(item, pictures) for item in prompt]
-        asked = None if None in turns else [turn for turn in turns if turn]
+        asked = _listed(prompt, pictures)
     else:
         asked = _said("user", row.get("question", prompt))
     if "text" in row and not {"question", "prompt"} & set(row):
@@ -95,8 +99,18 @@ def _turns(row: Mapping[str, object], pictures: list[str | bytes]) -> list[Turn]
     answers = _said("assistant", _last(answer))
     rejected = _said("rejected", _last(row["rejected"])) if "rejected" in row else []
     if asked is None or answers is None or rejected is None:
-        return None
-    return [*asked, *answers, *rejected]
+        return "turns"
+    return [*asked, *answers, *rejected] if isinstance(asked, list) else asked
+
+
+def _listed(said: list[object], pictures: list[str | bytes]) -> list[Turn] | Fault:
+    turns: list[Turn] = []
+    for item in said:
+        turn = _turn(item, pictures)
+        if not isinstance(turn, Turn):
+            return turn
+        turns.append(turn)
+    return turns
 
 
 def _last(answer: object) -> object:
@@ -112,18 +126,18 @@ def _said(role: Role, text: object) -> list[Turn] | None:
     return [Turn(role=role, text=text)]
 
 
-def _turn(item: object, pictures: list[str | bytes]) -> Turn | None:
+def _turn(item: object, pictures: list[str | bytes]) -> Turn | Fault:
     """Return one turn of a list; pictures that it names itself are added to the others."""
     if not isinstance(item, Mapping):
-        return None
+        return "turn"
     side, content = item.get("from", item.get("role")), item.get("value", item.get("content"))
     role = ROLES.get(side.lower()) if isinstance(side, str) else None
     if role is None:
-        return None
+        return "role"
     if isinstance(content, list):
         content = _joined(content, pictures)
     said = _said(role, content)
-    return said[0] if said else None
+    return said[0] if said else "turn"
 
 
 def _joined(parts: list[object], pictures: list[str | bytes]) -> str | None:

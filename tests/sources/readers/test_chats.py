@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from discreet.sources import find_reader
+from discreet.sources.turns import ROLES
 
 from ..small import found, lines, picture, put, read, table
 
@@ -104,7 +105,8 @@ def test_bad_rows_are_reported_without_their_words(root: Path) -> None:
         "duplicate_id": [2, 3, 8, 9],
         "duplicate": [3],
         "json": [4, 6],
-        "turns": [5, 9],
+        "turns": [5],
+        "places": [9],
         "outside": [7],
         "remote": [8],
     }
@@ -117,3 +119,12 @@ def test_labels_of_conversations_are_told_apart(root: Path) -> None:
     assert record.labels == {"category": "sleep"}
     assert record.audit_labels == {"gender": "f"}
     assert record.split == "validation"
+
+
+def test_a_role_that_is_not_known_is_not_repeated_and_those_known_are_named(root: Path) -> None:
+    said = [{"from": "Grace", "value": "Hello?"}, {"from": "gpt", "value": "Hello."}]
+    put(root, {"c.jsonl": lines({"conversations": said})})
+    _, problems = read(root / "c.jsonl")
+    assert found(problems) == {"role": [1]}
+    assert "Grace" not in str(problems.kept[0])
+    assert all(role in str(problems.kept[0]) for role in ROLES)

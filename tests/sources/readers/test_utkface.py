@@ -40,7 +40,10 @@ def test_a_name_that_lacks_a_field_is_not_guessed_at(tmp_path: Path) -> None:
     records, problems = read(tmp_path)
     assert len(records) == len(good)
     assert dict(problems.counts) == {"name": len(broken)}
-    assert all(problem.line for problem in problems.kept)
+    in_order = sorted(path.name for path in tmp_path.iterdir())
+    assert {in_order[(problem.line or 0) - 1] for problem in problems.kept} == set(broken)
+    first = problems.kept[0]
+    assert str(first).startswith(f"{tmp_path.name}, file {first.line} in sorted order: ")
     assert not any(name in str(problem) for problem in problems.kept for name in broken)
 
 

@@ -146,6 +146,7 @@ READER = Reader(
     can_read=lambda path: bool(_lists(path) or (path.is_dir() and _sets(path))),
     read=_read,
     lists=_lists,
+    columns=dict.fromkeys(("training.csv", "validation.csv"), COLUMNS),
     vocabulary={"expression": EXPRESSIONS},
     says="expression, valence, arousal",
 )

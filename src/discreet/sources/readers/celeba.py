@@ -19,6 +19,7 @@ from discreet.sources.records import Record
 EXPRESSIONS = ("Smiling", "Mouth_Slightly_Open")
 _FOLDERS = ("", "Anno/", "Eval/", "celeba/", "CelebA/", "CelebA/Anno/", "CelebA/Eval/")
 _PICTURES = ("img_align_celeba", "img_align_celeba/img_align_celeba", "img_celeba", "img_align")
+_COLUMNS = ("image_id",)
 _VALUES = {"1": "yes", "-1": "no", "0": "no"}
 _SPLITS = {"0": "train", "1": "validation", "2": "test"}
 
@@ -63,7 +64,7 @@ def _attributes(
 ) -> Iterator[tuple[Origin, str, dict[str, str]]]:
     """Yield picture and attributes; the text form has a count in its first line."""
     if path.suffix == ".csv":
-        for origin, row in read_csv(path, folder, problems, needed=("image_id",)):
+        for origin, row in read_csv(path, folder, problems, needed=_COLUMNS):
             yield origin, row.pop("image_id"), row
         return
     names: list[str] = []
@@ -100,6 +101,7 @@ READER = Reader(
     can_read=lambda path: path.is_dir() and _list(path, "list_attr_celeba") is not None,
     read=_read,
     lists=_lists,
+    columns={"list_attr_celeba.csv": _COLUMNS},
     vocabulary=dict.fromkeys(EXPRESSIONS, ("yes", "no")) | {"Male": ("yes", "no")},
     audit_labels=("Male",),
     says="Smiling, Mouth_Slightly_Open (audits only: the other 38)",

@@ -19,7 +19,7 @@ from discreet.sources.problems import Problems
 from discreet.sources.readers.folders import Files
 from discreet.sources.records import Medium, Record
 from discreet.sources.rows import Row, first_values, lists_in, read_rows
-from discreet.sources.turns import PICTURE_COLUMNS, TEXT_COLUMNS, Talk, is_talk, talk_of
+from discreet.sources.turns import PICTURE_COLUMNS, ROLES, TEXT_COLUMNS, Talk, is_talk, talk_of
 
 _LIKELY = ("images", "image", "pictures", "data")
 
@@ -44,8 +44,9 @@ def _read(path: Path, problems: Problems) -> Iterator[Record]:
             if (name := text_of(row.values.get("id"))) and not is_new(name.encode(), ids):
                 problems.add("duplicate_id", row.origin)
             talk = talk_of(row.values, num_cells=len(row.cells))
-            if talk is None:
-                problems.add("turns", row.origin)
+            if not isinstance(talk, Talk):
+                about = f"known are {', '.join(ROLES)}" if talk == "role" else ""
+                problems.add(talk, row.origin, about=about)
                 continue
             pictures = _pictures(talk, row, files, folder, listed)
             if pictures is not None:

@@ -77,6 +77,7 @@ READER = Reader(
     can_read=lambda path: bool(_lists(path)),
     read=_read,
     lists=_lists,
+    columns={"fairface_label_*.csv": COLUMNS},
     vocabulary={
         "age": AGES,
         "gender": GENDERS,

@@ -71,6 +71,7 @@ READER = Reader(
     can_read=lambda path: path.is_dir() and bool(_lists(path)),
     read=_read,
     lists=_lists,
+    columns={"meta_data.csv": COLUMNS},
     vocabulary={
         "truth": ("real", "fake"),
         "type": TYPES,

@@ -89,6 +89,7 @@ READER = Reader(
     can_read=lambda path: path.is_dir() and bool(first_names(path, PICTURES, limit=1)),
     read=_read,
     lists=_lists,
+    columns=dict.fromkeys(sorted(_NAMES), ("file_name",)),
     may_be_names=("label",),
     says="columns by their names (audits only: race, gender, skin_tone, ...)",
 )
