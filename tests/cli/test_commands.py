@@ -24,8 +24,11 @@ QUESTION = "Why do I sleep badly after coffee?"
 
 
 @pytest.fixture(scope="module")
-def small_plan() -> tuple[str, ...]:
-    return ("--base", "tiny", "--owners", "2", "--rounds", "1", "--steps", "2")
+def small_plan(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """A plan that draws somebody in all but one of 10**11 steps, of few people too."""
+    plan = tmp_path_factory.mktemp("plan") / "plan.toml"
+    plan.write_text("sample_rate = 0.5\n")
+    return (str(plan), "--base", "tiny", "--owners", "2", "--rounds", "1", "--steps", "2")
 
 
 @pytest.fixture(scope="module")
