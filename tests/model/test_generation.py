@@ -16,6 +16,7 @@ from discreet.model import (
 )
 from discreet.model.generation import PLAUSIBLE
 from discreet.model.prompt import encode_prompt
+from tests.model.conftest import talkative
 
 TOKENS = 24
 
@@ -23,15 +24,7 @@ TOKENS = 24
 @pytest.fixture
 def tiny(tiny: Vlm) -> Vlm:
     """`tiny` with larger weights that says words; as built, it repeats the prompt's last token."""
-    draw = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for parameter in tiny.model.parameters():
-            parameter.normal_(generator=draw)
-        table = tiny.model.get_input_embeddings().weight
-        for token in range(len(tiny.tokenizer)):
-            if tiny.tokenizer.decode([token]) not in " abcdefgh":
-                table[token] = 0
-    return tiny
+    return talkative(tiny)
 
 
 def prompt(person: str = IMAGE_TOKEN) -> list[dict[str, str]]:

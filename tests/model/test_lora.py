@@ -28,6 +28,7 @@ from discreet.model import (
     save_adapter,
 )
 from discreet.model.lora import ADAPTER_FILE, PROJECTOR_FILE, SPEC_FILE
+from tests.model.conftest import shake
 
 SPEC = LoraSpec(r=2, alpha=4, layers=1)
 
@@ -44,17 +45,6 @@ def all_adapter_tensors(vlm: Vlm) -> dict[str, torch.Tensor]:
 
 def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
-
-
-def shake(vlm: Vlm, seed: int = 1) -> Vlm:
-    """Return the model after every trainable tensor and the projector were drawn anew."""
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in adapter_parameters(vlm).values():
-            parameter.normal_(generator=draw)
-        for parameter in base_of(vlm).model.multi_modal_projector.parameters():
-            parameter.normal_(generator=draw)
-    return vlm
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from discreet.model import (
     Request,
     TooManyTokens,
     Vlm,
-    adapter_parameters,
     answer_all,
     attach_lora,
     base_of,
@@ -37,22 +36,10 @@ from discreet.model.decoding import Prompt, _groups
 from discreet.model.generation import _Draft
 from discreet.model.lora import ADAPTER_FILE
 from discreet.model.prompt import encode_prompt
+from tests.model.conftest import shake, talkative
 
 SPEC = LoraSpec(r=2, alpha=8, layers=2)
 TOKENS = 20
-
-
-def talkative(vlm: Vlm, seed: int = 2) -> Vlm:
-    """Return `tiny` with larger weights that says words; as built, it repeats one token."""
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in vlm.model.parameters():
-            parameter.normal_(generator=draw)
-        table = vlm.model.get_input_embeddings().weight
-        for token in range(len(vlm.tokenizer)):
-            if vlm.tokenizer.decode([token]) not in " abcdefgh":
-                table[token] = 0
-    return vlm
 
 
 def prompt(person: str = "a child", question: str = "Why rest?") -> list[dict[str, str]]:
@@ -61,13 +48,7 @@ def prompt(person: str = "a child", question: str = "Why rest?") -> list[dict[st
 
 def saved(folder: Path, seed: int, spec: LoraSpec = SPEC) -> Path:
     """Write an adapter and a projector of random numbers for `tiny`."""
-    vlm = attach_lora(load("tiny"), spec)
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in adapter_parameters(vlm).values():
-            parameter.normal_(generator=draw)
-        for parameter in base_of(vlm).model.multi_modal_projector.parameters():
-            parameter.normal_(generator=draw)
+    vlm = shake(attach_lora(load("tiny"), spec), seed)
     save_adapter(vlm, spec, folder / f"adapter{seed}")
     return folder / f"adapter{seed}"
 
