@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from discreet.data import FAULTS, Fault, Language, Question, Reader, faults_in, in_band, reader_of
+from discreet.recipes import ratio_interval
 from discreet.types import AGE_BANDS, AgeBand, Expression
 
 READERS: tuple[Reader, ...] = (*AGE_BANDS, "distressed")
@@ -200,11 +201,9 @@ def _estimate(judged: Sequence[Judged], values: Sequence[float]) -> Estimate:
     for one, value in zip(judged, values, strict=True):
         of_question.setdefault(one.question_id, []).append(value)
     sums = np.array([sum(own) for own in of_question.values()])
-    counts = np.array([len(own) for own in of_question.values()])
-    drawn = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Estimate(value=float(np.mean(values)), low=float(low), high=float(high), n=len(values))
+    counts = np.array([float(len(own)) for own in of_question.values()])
+    low, high = ratio_interval(sums, counts, draws=RESAMPLES)
+    return Estimate(value=float(np.mean(values)), low=low, high=high, n=len(values))
 
 
 def as_rows(measured: Mapping[str, Adaptation]) -> str:

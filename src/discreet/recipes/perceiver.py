@@ -32,6 +32,7 @@ from discreet.recipes.selection import (
     NEVER,
     certified,
     evidence,
+    is_said,
     risk_by_unit,
     thresholds_for,
 )
@@ -227,7 +228,7 @@ def _order(name: HeadName, head: Head, tuning: Album) -> list[tuple[float, ...]]
         found = thresholds_for(
             confidence, guess, target, classes=head.bias.numel(), error=level * share
         )
-        said = confidence > torch.tensor(found)[guess]
+        said = is_said(confidence, guess, found)
         order.append(found)
         proofs.append(
             evidence(risk_by_unit(said, guess != target, tuning.units, level=level), level=level)
@@ -288,7 +289,7 @@ def _score(name: HeadName, head: Head, album: Album) -> dict[str, object]:
     target, level = album.targets[name], LEVELS[name]
     confidence, guess = _guesses(head, album.features)
     wrong = guess != target
-    said = confidence > torch.tensor(head.thresholds)[guess]
+    said = is_said(confidence, guess, head.thresholds)
     whole = scores_of(said, wrong, album.units, level=level)
     groups = {
         "true_value": [HEADS[name][int(value)] for value in target],
@@ -314,7 +315,7 @@ def _score(name: HeadName, head: Head, album: Album) -> dict[str, object]:
 def _seen_as_one(head: Head, portraits: Album) -> dict[str, object]:
     """Return how often a whole portrait, which shows one face, is said to; by group, too."""
     confidence, guess = _guesses(head, portraits.features)
-    said = confidence > torch.tensor(head.thresholds)[guess]
+    said = is_said(confidence, guess, head.thresholds)
     seen = said & (guess == FACES.index("one"))
     bands = [CLASSES["age_band"][int(v)] for v in portraits.targets["age_band"]]
     groups = {"age_band": bands, **portraits.groups}

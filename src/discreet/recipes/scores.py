@@ -5,8 +5,10 @@ fitted, tuned or certified depends on it.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 AUDITED = ("gender_presentation", "ethnicity", "skin_tone")
@@ -49,27 +51,33 @@ def scores_of(
     The interval is a percentile bootstrap over units, for the pictures of one depend on each other
     (Efron and Tibshirani 1993, ch. 13). Without a single error it is [0, 0], which proves nothing.
     """
-    low, high = _bootstrap(said, wrong, units)
+    _, place = units.unique(return_inverse=True)
+    answers, errors = (
+        np.bincount(place.numpy(), weights=part.double().numpy()) for part in (said, said & wrong)
+    )
+    low, high = ratio_interval(errors, answers, draws=_DRAWS)
+    error = float(errors.sum() / max(1, answers.sum()))
     return {
-        "units": float(len(units.unique())),
+        "units": float(len(answers)),
         "coverage": float(said.double().mean()),
-        "error_when_answering": _error(said.double().sum(), (said & wrong).double().sum()),
+        "error_when_answering": error,
         "error_low": low,
         "error_high": high,
-        "above_promise": float(_error(said.double().sum(), (said & wrong).double().sum()) > level),
+        "above_promise": float(error > level),
     }
 
 
-def _error(answers: torch.Tensor, errors: torch.Tensor) -> float:
-    return float(errors / answers.clamp(min=1))
+def ratio_interval(
+    above: npt.NDArray[Any], below: npt.NDArray[Any], *, draws: int
+) -> tuple[float, float]:
+    """Return a 95 % interval of sum over sum, by a percentile bootstrap that draws whole units.
 
-
-def _bootstrap(said: torch.Tensor, wrong: torch.Tensor, units: torch.Tensor) -> tuple[float, float]:
-    _, place = units.unique(return_inverse=True)
-    count = int(place.max()) + 1
-    answers = np.bincount(place.numpy(), weights=said.double().numpy(), minlength=count)
-    errors = np.bincount(place.numpy(), weights=(said & wrong).double().numpy(), minlength=count)
-    drawn = np.random.default_rng(0).integers(count, size=(_DRAWS, count))
-    ratios = errors[drawn].sum(1) / np.maximum(answers[drawn].sum(1), 1)
-    low, high = np.quantile(ratios, [0.025, 0.975])
+    Args:
+        above: (U,) the part of each unit in the sum above the line.
+        below: (U,) the part of each unit in the sum below it; a drawn sum below 1 counts as 1.
+        draws: How many.
+    """
+    drawn = np.random.default_rng(0).integers(len(above), size=(draws, len(above)))
+    ratios = above[drawn].sum(1) / np.maximum(below[drawn].sum(1), 1)
+    low, high = np.quantile(ratios, (0.025, 0.975))
     return float(low), float(high)

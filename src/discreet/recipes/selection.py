@@ -31,6 +31,13 @@ _BETS = torch.linspace(0.05, 0.95, 19, dtype=torch.float64)
 """Stakes, as shares of the largest that cannot lose more than everything."""
 
 
+def is_said(
+    confidence: torch.Tensor, guess: torch.Tensor, thresholds: Sequence[float]
+) -> torch.Tensor:
+    """Return (N,) bool: does a guess exceed the threshold of what it would say."""
+    return confidence > torch.tensor(thresholds)[guess]
+
+
 def risk_by_unit(
     said: torch.Tensor, wrong: torch.Tensor, units: torch.Tensor, *, level: float
 ) -> torch.Tensor:
@@ -143,7 +150,7 @@ def certified(
     """
     passed = None
     for candidate in candidates:
-        said = confidence > torch.tensor(candidate)[guess]
+        said = is_said(confidence, guess, candidate)
         if evidence(risk_by_unit(said, wrong, units, level=level), level=level) * delta < 1:
             break
         passed = tuple(candidate)
