@@ -76,7 +76,7 @@ def write_all(
         requests = [
             Request(
                 messages=prompt(ask),
-                contrast=None if guidance == 1.0 else _prompt(ask, person_line([])),
+                contrast=_prompt(ask, person_line([])),
                 guidance=guidance,
                 max_new_tokens=MAX_NEW_TOKENS,
             )

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from discreet.artifacts import code_commit, read_json, write_json
-from discreet.assistant import Assistant, Notes, Turn, load_policy
+from discreet.assistant import Assistant, Turn, load_policy
 from discreet.bench import (
     GENERATE_WAYS,
     MODELS,
@@ -43,7 +43,7 @@ from discreet.bench import (
     write_all,
     written_for,
 )
-from discreet.cli.chat import CONTEXT_OF, load_responder, shipped_notes
+from discreet.cli.chat import CONTEXT_OF, load_responder, notes_of
 from discreet.cli.options import (
     RUNS,
     Cache,
@@ -171,9 +171,9 @@ def adapt(
     measured = {"the note itself": measure_adaptation(repeat_note(asks), asks)}
     with progress() as bar:
 
-        def answered(who: str, write: Callable[[Callable[[int], None]], list[str]]) -> None:
+        def answered(who: str, write: Callable[..., list[str]]) -> None:
             row = bar.add_task(who, total=len(asks))
-            answers = write(lambda count: bar.update(row, advance=count))
+            answers = write(on_done=lambda count: bar.update(row, advance=count))
             measured[who] = measure_adaptation(answers, asks)
 
         base = load_responder("none", "small", runs=runs, cache=cache)
@@ -181,10 +181,10 @@ def adapt(
             ("the base, asked to adapt", asking_prompt),
             ("the base", gated_prompt),
         ):
-            answered(who, partial(_written, base, asks, prompt, 1.0))
+            answered(who, partial(write_all, base, asks, prompt))
         for name in adapters or [REFERENCE]:
             vlm = load_responder(name, "small", runs=runs, cache=cache)
-            answered(f"adapter {name}", partial(_written, vlm, asks, gated_prompt, guidance))
+            answered(f"adapter {name}", partial(write_all, vlm, asks, guidance=guidance))
             if language == "en":  # its notes and its guard are English
                 answered(f"assistant with {name}", partial(_served, vlm, asks, guidance))
     record = {
@@ -194,22 +194,7 @@ def adapt(
         "guidance": guidance,
         "answered_by": {who: asdict(found) for who, found in measured.items()},
     }
-    if out is not None:
-        write_json(out, record)
-    if as_json:
-        show_json(record)
-    else:
-        typer.echo(as_rows(measured))
-
-
-def _written(
-    vlm: Vlm,
-    asks: list[Ask],
-    prompt: Callable[[Ask], list[dict[str, str]]],
-    guidance: float,
-    on_done: Callable[[int], None],
-) -> list[str]:
-    return write_all(vlm, asks, prompt, guidance=guidance, on_done=on_done)
+    _tell(record, as_rows(measured), out, as_json)
 
 
 def _served(
@@ -217,13 +202,10 @@ def _served(
 ) -> list[str]:
     """Return what people would be shown: notes are found, and a guard reads every sentence."""
     assistants = {
-        domain: Assistant(
-            vlm=vlm,
-            policy=load_policy(context),
-            notes=Notes.build([note for note in shipped_notes() if note.context == context]),
-            guidance=guidance,
+        domain: Assistant(vlm=vlm, policy=policy, notes=notes_of(policy), guidance=guidance)
+        for domain, policy in (
+            (domain, load_policy(context)) for domain, context in CONTEXT_OF.items()
         )
-        for domain, context in CONTEXT_OF.items()
     }
     answers = []
     for ask in asks:
@@ -379,12 +361,17 @@ def _generation(
         "threads": threads,
         **asdict(found),
     }
+    _tell(record, as_speeds(found), out, as_json)
+
+
+def _tell(record: dict[str, Any], table: str, out: Path | None, as_json: bool) -> None:
+    """Write a record if asked to, and print it, or the table for people."""
     if out is not None:
         write_json(out, record)
     if as_json:
         show_json(record)
     else:
-        typer.echo(as_speeds(found))
+        typer.echo(table)
 
 
 def _measured_before(out: Path, record: dict[str, Any]) -> list[Measured]:

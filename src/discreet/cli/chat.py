@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from discreet.assistant import Assistant, Note, Notes, Reply, Turn, declare, load_policy
+from discreet.assistant import Assistant, Note, Notes, Policy, Reply, Turn, declare, load_policy
 from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, quiet_logs, show_json, talk
 from discreet.data import load_questions, open_image
 from discreet.errors import DiscreetError
@@ -93,18 +93,13 @@ def build_assistant(
 ) -> Assistant:
     """Return the assistant with an adapter of the shelf, behind a policy."""
     chosen = load_policy(policy)
-    notes = [note for note in shipped_notes() if note.context == chosen.context]
-    if not notes:
-        raise ValueError(
-            f"Expected a policy for {' or '.join(CONTEXT_OF.values())}, got one for "
-            f"{chosen.context}: no notes ship for it. Build an Assistant with notes of your own."
-        )
+    notes = notes_of(chosen)
     vlm = load_responder(adapter, base, runs=runs, cache=cache)
     lay_out_weights(vlm)
     return Assistant(
         vlm=vlm,
         policy=chosen,
-        notes=Notes.build(notes),
+        notes=notes,
         perceiver=perceiver.load(),
     )
 
@@ -122,6 +117,21 @@ def load_responder(adapter: str, base: str, *, runs: Path, cache: Path | None) -
     vlm = load(found.card.base_name, cache_dir=cache)
     require_base(found.card, vlm.base_hash)
     return load_adapter(vlm, found.folder)
+
+
+def notes_of(policy: Policy) -> Notes:
+    """Return the vetted notes that ship for a policy.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    notes = [note for note in shipped_notes() if note.context == policy.context]
+    if not notes:
+        raise ValueError(
+            f"Expected a policy for {' or '.join(CONTEXT_OF.values())}, got one for "
+            f"{policy.context}: no notes ship for it. Build an Assistant with notes of your own."
+        )
+    return Notes.build(notes)
 
 
 def shipped_notes() -> list[Note]:
