@@ -1,38 +1,56 @@
-"""`discreet recipe`: make again the weights that ship with the package."""
+"""`discreet recipe`: make again the weights that ship with the package, one stage after another."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from discreet.cli.options import Json, progress, show_json
-from discreet.model import PROJECTOR_PATH
+from discreet.cli.options import Json, progress, quiet_logs, show_json
+from discreet.model import PROJECTOR_PATH, TUNING_PATH
 from discreet.perception import PERCEIVER_PATH
-from discreet.recipes import AlignSettings, align_projector, fit_perceiver
+from discreet.recipes import (
+    AlignSettings,
+    InstructSettings,
+    align_projector,
+    fit_perceiver,
+    read_settings,
+    tune_language,
+)
 
 app = typer.Typer(help="Make again the weights that ship with the package.", no_args_is_help=True)
 
 SHIPPED = "the one in the package"
+Config = Annotated[
+    Path | None, typer.Option("--config", help="TOML with settings that differ from the defaults.")
+]
+
+
+@app.command("instruct")
+def instruct(
+    config: Config = None,
+    out: Annotated[
+        Path, typer.Option(help="Safetensors file to write.", show_default=SHIPPED)
+    ] = TUNING_PATH,
+    as_json: Json = False,
+) -> None:
+    """Tune the language model of `small` on the public questions; goes on where it was stopped."""
+    settings = InstructSettings() if config is None else read_settings(InstructSettings, config)
+    card = _with_bar("tuning", lambda tell: tune_language(out, settings=settings, on_step=tell))
+    show_json(card if as_json else card["held_out_loss"])
 
 
 @app.command("align")
 def align(
+    config: Config = None,
     out: Annotated[
         Path, typer.Option(help="Safetensors file to write.", show_default=SHIPPED)
     ] = PROJECTOR_PATH,
-    seed: Annotated[int, typer.Option(help="Of the fit.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Train the projector of `small` on the train people."""
-    with progress() as bar:
-        row = bar.add_task("aligning", total=None)
-        card = align_projector(
-            out,
-            settings=AlignSettings(seed=seed),
-            on_step=lambda step, steps, loss: bar.update(
-                row, completed=step, total=steps, description=f"aligning, loss {loss:.3f}"
-            ),
-        )
+    """Train the projector of `small` on the train people; goes on where it was stopped."""
+    settings = AlignSettings() if config is None else read_settings(AlignSettings, config)
+    card = _with_bar("aligning", lambda tell: align_projector(out, settings=settings, on_step=tell))
     show_json(card if as_json else card["held_out"])
 
 
@@ -44,3 +62,17 @@ def perceive(
 ) -> None:
     """Fit and calibrate the perceiver's heads; print their scores on held-out people."""
     show_json(fit_perceiver(out)["heads"])
+
+
+def _with_bar(
+    doing: str, stage: Callable[[Callable[[int, int, float], None]], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what a stage returns, drawing its steps and losses meanwhile."""
+    quiet_logs()
+    with progress() as bar:
+        row = bar.add_task(doing, total=None)
+
+        def tell(step: int, steps: int, loss: float) -> None:
+            bar.update(row, completed=step, total=steps, description=f"{doing}, loss {loss:.3f}")
+
+        return stage(tell)

@@ -39,6 +39,7 @@ from discreet.model.lora import (
     load_adapter,
     load_adapter_state,
     save_adapter,
+    tuning_state,
 )
 from discreet.model.losses import (
     answer_logits,
@@ -62,6 +63,7 @@ from discreet.model.prompt import (
 from discreet.model.small import (
     IMAGE_TOKEN,
     PROJECTOR_PATH,
+    TUNING_PATH,
     image_processor,
     language_file,
     load_tower,
@@ -79,6 +81,7 @@ __all__ = [
     "MAX_QUESTION_TOKENS",
     "PARTS",
     "PROJECTOR_PATH",
+    "TUNING_PATH",
     "Answer",
     "Batch",
     "EncodedRow",
@@ -126,5 +129,6 @@ __all__ = [
     "pixel_values",
     "projector_state",
     "save_adapter",
+    "tuning_state",
     "vision_tokens",
 ]

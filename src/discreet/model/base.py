@@ -56,7 +56,13 @@ class Vlm:
         return int(self.model.config.image_token_id)
 
 
-def load(base: str, *, cache_dir: Path | None = None, projector: Path | None = None) -> Vlm:
+def load(
+    base: str,
+    *,
+    cache_dir: Path | None = None,
+    projector: Path = small.PROJECTOR_PATH,
+    tuning: Path | None = small.TUNING_PATH,
+) -> Vlm:
     """Return a model in float32 on the CPU, in evaluation mode, with frozen weights.
 
     The first load of `small` converts the packaged weights once (about half a minute) into
@@ -65,7 +71,9 @@ def load(base: str, *, cache_dir: Path | None = None, projector: Path | None = N
     Args:
         base: `small`, `tiny`, or the path of a local LLaVA-shaped safetensors checkpoint.
         cache_dir: Folder for the converted model; the user's cache folder by default.
-        projector: Another projector for `small` than the shipped one.
+        projector: Of `small`, the shipped one by default.
+        tuning: Of the language model of `small`, the shipped one by default; None for the language
+            model as its package has it.
 
     Raises:
         ArtifactCorrupt: if the weights do not match their recorded hash, are damaged or incomplete.
@@ -77,7 +85,7 @@ def load(base: str, *, cache_dir: Path | None = None, projector: Path | None = N
         parts = tiny.build()
         return _vlm("tiny", parts, small.state_hash(parts.model.state_dict()))
     if base == "small":
-        folder = _converted(cache_dir or CACHE_DIR, projector or small.PROJECTOR_PATH)
+        folder = _converted(cache_dir or CACHE_DIR, projector, tuning)
         return _from_folder("small", folder)
     return _from_folder(Path(base).name, _checked_folder(Path(base)))
 
@@ -165,23 +173,22 @@ def _hash_weights(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _converted(cache_dir: Path, projector: Path) -> Path:
+def _converted(cache_dir: Path, projector: Path, tuning: Path | None) -> Path:
     """Return the folder of the converted `small`, making it once for all processes."""
-    folder = cache_dir / f"small-{small.recipe_hash(projector)[:16]}"
+    folder = cache_dir / f"small-{small.recipe_hash(projector, tuning)[:16]}"
     if (folder / "manifest.json").is_file():
         return folder
     cache_dir.mkdir(parents=True, exist_ok=True)
     with _lock(cache_dir / "convert.lock"):
         if not (folder / "manifest.json").is_file():
-            _convert(folder, projector)
+            _convert(folder, small.assemble(projector, tuning))
     return folder
 
 
-def _convert(folder: Path, projector: Path) -> None:
+def _convert(folder: Path, parts: small.Parts) -> None:
     """Write the assembled model beside its place, then move it there in one step."""
     scratch = folder.with_suffix(".part")
     shutil.rmtree(scratch, ignore_errors=True)
-    parts = small.assemble(projector)
     parts.model.half().save_pretrained(scratch)
     parts.tokenizer.save_pretrained(scratch)
     parts.image_processor.save_pretrained(scratch)

