@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_sample_images
 
 from discreet.errors import ArtifactCorrupt
-from discreet.model import image_processor, load_tower, vision_tokens
+from discreet.model import image_processor, load_tower, picture_views
 from discreet.perception import (
     CLASSES,
     HEADS,
@@ -24,7 +24,6 @@ from discreet.perception import (
     Head,
     HeadName,
     Perceiver,
-    head_features,
 )
 from discreet.types import FACES, Percept
 
@@ -105,16 +104,6 @@ def test_a_higher_temperature_doubts_more_and_decides_the_same(
     assert unsure[int(np.argmax(bias))] == unsure.max()
 
 
-def test_features_are_the_mean_of_the_last_layer_and_the_strokes_in_place() -> None:
-    tokens = torch.randn(2, 16, 3008, generator=torch.Generator().manual_seed(0))
-    found = head_features(tokens)
-    assert found.shape == (2, FEATURES)
-    for row in range(2):
-        mean = sum(tokens[row, t, :1280] for t in range(16)) / 16
-        strokes = torch.cat([tokens[row, t, 1280:1728] for t in range(16)])
-        torch.testing.assert_close(found[row], torch.cat([mean, strokes]))
-
-
 def test_it_says_the_likeliest_value_with_its_probability(
     perceiver: Perceiver, faces: list[Image]
 ) -> None:
@@ -133,7 +122,7 @@ def test_real_heads_read_the_picture(perceiver: Perceiver, faces: list[Image]) -
     confidences = set()
     for face in faces[:3]:
         (seen,) = mine.observe(face, ["age_band"])
-        logits = weight @ head_features(vision_tokens(mine.tower, mine.processor, [face]))[0]
+        logits = weight @ picture_views(mine.tower, mine.processor, [face])[0]
         expected = torch.softmax(logits / 30, 0)
         assert seen.value == CLASSES["age_band"][int(expected.argmax())]
         assert math.isclose(seen.confidence, float(expected.max()), abs_tol=1e-5)

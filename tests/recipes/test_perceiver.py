@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn.functional import cross_entropy
 
 from discreet.data import Portrait
-from discreet.model import image_processor, load_tower, vision_tokens
-from discreet.perception import HEADS, Head, head_features
+from discreet.model import image_processor, load_tower, picture_views
+from discreet.perception import HEADS, Head
 from discreet.recipes.crowds import Crowd, draw_crowds
 from discreet.recipes.perceiver import (
     LEVELS,
@@ -167,8 +167,8 @@ def test_pictures_are_read_one_after_another_and_what_is_true_of_them_is_kept(
     own = [[p.image for p in portraits[n : n + 3]] for n in range(0, 12, 3)]
     expected = list(draw_crowds(own, pictures=PICTURES, seed=0))
     assert drawn == [crowd for _, crowd in expected]
-    tokens = vision_tokens(load_tower(), image_processor(), [image for image, _ in expected])
-    torch.testing.assert_close(found, head_features(tokens), atol=1e-3, rtol=1e-3)
+    views = picture_views(load_tower(), image_processor(), [image for image, _ in expected])
+    torch.testing.assert_close(found, views, atol=1e-3, rtol=1e-3)
 
 
 def test_groups_that_are_lent_are_fitted_to_no_more_and_stay_whole() -> None:

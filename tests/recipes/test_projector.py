@@ -9,27 +9,30 @@ from safetensors.torch import load_file
 
 from discreet.data import Portrait, build_examples, load_questions, split_questions
 from discreet.model import (
+    CODE,
     IMAGE_TOKEN,
     Row,
     Vlm,
     answer_logits,
+    as_tokens,
     build_prompt,
     collate,
     person_line,
     projector_state,
 )
 from discreet.model.small import load_projector, state_hash
+from discreet.model.vision import TOKENS
 from discreet.recipes.projector import (
     AlignSettings,
+    _Alignment,
     _answer_loss,
-    _endless,
     _row,
     _score,
-    _train,
     _warm_up,
     _write,
     describe,
 )
+from discreet.recipes.stages import Course, run_stage
 from discreet.types import AGE_BANDS, EXPRESSIONS, Observation
 
 SETTINGS = AlignSettings(
@@ -44,17 +47,19 @@ def learner(tiny: Vlm) -> Vlm:
     with torch.no_grad():
         for parameter in tiny.model.model.language_model.parameters():
             parameter.normal_(std=0.4, generator=draw)
-    tiny.model.model.multi_modal_projector.requires_grad_(True)
+    projector = tiny.model.model.multi_modal_projector
+    projector.linear_1 = torch.nn.Linear(CODE + TOKENS, projector.linear_1.out_features)
+    projector.requires_grad_(True)
     return tiny
 
 
 @pytest.fixture
-def tokens(portraits: list[Portrait]) -> torch.Tensor:
-    """Visual tokens in which the labels can be seen, as a tower that can see would give them."""
-    found = 0.1 * torch.randn(len(portraits), 4, 16, generator=torch.Generator().manual_seed(0))
+def bits(portraits: list[Portrait]) -> torch.Tensor:
+    """Bits in which the labels can be read, as an eraser that was taught would give them."""
+    found = torch.full((len(portraits), CODE), -1.0)
     for row, portrait in enumerate(portraits):
-        found[row, :, AGE_BANDS.index(portrait.age_band)] += 2
-        found[row, :, 8 + EXPRESSIONS.index(portrait.expression)] += 2
+        found[row, AGE_BANDS.index(portrait.age_band)] = 1
+        found[row, 8 + EXPRESSIONS.index(portrait.expression)] = 1
     return found
 
 
@@ -77,31 +82,49 @@ def test_a_portrait_is_described_in_the_words_of_the_gate(portraits: list[Portra
 
 
 def test_alignment_learns_in_the_projector_alone(
-    learner: Vlm, tokens: torch.Tensor, portraits: list[Portrait]
+    learner: Vlm, bits: torch.Tensor, portraits: list[Portrait], tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
     before = frozen_hash(learner)
     projector = {name: value.clone() for name, value in projector_state(learner.model).items()}
-    first = _warm_up(learner, tokens, portraits, AlignSettings(warm_epochs=1))
-    last = _warm_up(learner, tokens, portraits, SETTINGS)
+    first = _warm_up(learner, as_tokens(bits), portraits, AlignSettings(warm_epochs=1))
+    last = _warm_up(learner, as_tokens(bits), portraits, SETTINGS)
     assert last < first
-    steps: list[tuple[int, int, float]] = []
-    curve = _train(learner, tokens, portraits, SETTINGS, lambda *step: steps.append(step))
-    assert [(step, of) for step, of, _ in steps] == [(n, 60) for n in range(1, 61)]
+    stage = _Alignment(learner, bits, portraits, SETTINGS)
+    steps: list[float] = []
+    curve = run_stage(
+        dict(learner.model.model.multi_modal_projector.named_parameters()),
+        stage.descend,
+        Course(steps=60, learning_rate=1e-2),
+        checkpoint=tmp_path / "a",
+        settings=SETTINGS,
+        on_step=lambda step, of, loss: steps.append(loss),
+    )
     assert [len(losses) for losses in curve] == [1, 1, 1, 1, 2, 2]
-    assert [sum(losses) for losses in curve] == [loss for step, _, loss in steps if step % 10 == 0]
-    losses = [loss for _, _, loss in steps]
-    assert mean(losses[31:40]) < mean(losses[:9]) - 0.02
-    assert mean(losses[51:]) < mean(losses[40:49])
+    assert mean(steps[31:40]) < mean(steps[:9]) - 0.02
+    assert mean(steps[51:]) < mean(steps[40:49])
     assert frozen_hash(learner) == before
     changed = projector_state(learner.model)
     assert all(not torch.equal(changed[name], projector[name]) for name in projector)
 
 
-def test_the_score_counts_the_likeliest_of_all_descriptions(
-    learner: Vlm, tokens: torch.Tensor, portraits: list[Portrait]
+def test_some_bits_are_turned_and_follow_from_the_seed(
+    learner: Vlm, bits: torch.Tensor, portraits: list[Portrait]
 ) -> None:
-    score = _score(learner, tokens[:6], portraits[:6])
+    index = list(range(len(portraits)))
+    still = _Alignment(learner, bits, portraits, AlignSettings(flip=0.0))
+    assert torch.equal(still._noisy(index, 0), bits)
+    noisy = _Alignment(learner, bits, portraits, AlignSettings(flip=0.2))
+    turned = (noisy._noisy(index, 0) != bits).float().mean()
+    assert 0.15 < float(turned) < 0.25
+    assert torch.equal(noisy._noisy(index, 3), noisy._noisy(index, 3))
+    assert not torch.equal(noisy._noisy(index, 3), noisy._noisy(index, 4))
+
+
+def test_the_score_counts_the_likeliest_of_all_descriptions(
+    learner: Vlm, bits: torch.Tensor, portraits: list[Portrait]
+) -> None:
+    score = _score(learner, as_tokens(bits[:6]), portraits[:6])
     assert score["portraits"] == 6
     assert (score["age_band_chance"], score["expression_chance"]) == (0.25, 0.2)
     assert 0 <= score["age_band_accuracy"] <= 1
@@ -121,21 +144,12 @@ def test_a_projector_is_written_as_the_base_reads_it(learner: Vlm, tmp_path: Pat
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_batches_take_each_portrait_once_before_any_again() -> None:
-    torch.manual_seed(0)
-    draw = _endless(10, 4)
-    first = [next(draw) for _ in range(3)]
-    assert sorted(sum(first, [])) == list(range(10))
-    assert [len(batch) for batch in first] == [4, 4, 2]
-    assert len(next(draw)) == 4
-
-
 def test_the_answer_loss_is_the_divergence_of_seen_from_told(
-    learner: Vlm, tokens: torch.Tensor, portraits: list[Portrait]
+    learner: Vlm, bits: torch.Tensor, portraits: list[Portrait]
 ) -> None:
     """Against one row at a time, summed over the vocabulary by hand."""
     index, seed = [3, 5, 6], 4
-    features = learner.model.model.multi_modal_projector(tokens[index]).detach()
+    features = learner.model.model.multi_modal_projector(as_tokens(bits[index])).detach()
     public = split_questions(load_questions()).public
     examples = build_examples(portraits, public, indices=index, seed=seed)
     total, count = 0.0, 0

@@ -7,14 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from discreet.cli.options import Json, progress, quiet_logs, show_json
-from discreet.model import PROJECTOR_PATH, TUNING_PATH
+from discreet.model import ERASER_PATH, PROJECTOR_PATH, TUNING_PATH
 from discreet.perception import PERCEIVER_PATH
 from discreet.recipes import (
     AlignSettings,
+    EraserSettings,
     InstructSettings,
     align_projector,
     fit_perceiver,
     read_settings,
+    teach_eraser,
     tune_language,
 )
 
@@ -24,6 +26,20 @@ SHIPPED = "the one in the package"
 Config = Annotated[
     Path | None, typer.Option("--config", help="TOML with settings that differ from the defaults.")
 ]
+
+
+@app.command("erase")
+def erase(
+    config: Config = None,
+    out: Annotated[
+        Path, typer.Option(help="Safetensors file to write.", show_default=SHIPPED)
+    ] = ERASER_PATH,
+    as_json: Json = False,
+) -> None:
+    """Teach the tower which bits of a picture to hand on; goes on where it was stopped."""
+    settings = EraserSettings() if config is None else read_settings(EraserSettings, config)
+    card = _with_bar("erasing", lambda tell: teach_eraser(out, settings=settings, on_step=tell))
+    show_json(card if as_json else card["held_out"])
 
 
 @app.command("instruct")

@@ -46,8 +46,8 @@ from discreet.model.losses import (
     answer_losses,
     base_of,
     encode_images,
+    picture_views,
     pixel_values,
-    vision_tokens,
 )
 from discreet.model.prefix import FrozenPrefix
 from discreet.model.prompt import (
@@ -61,19 +61,25 @@ from discreet.model.prompt import (
     person_line,
 )
 from discreet.model.small import (
+    ERASER_PATH,
     IMAGE_TOKEN,
     PROJECTOR_PATH,
     TUNING_PATH,
+    VISION_SHA256,
+    eraser_state,
     image_processor,
     language_file,
     load_tower,
     projector_state,
 )
+from discreet.model.vision import CODE, VIEWS, as_bits, as_tokens
 
 __all__ = [
     "BASE_ADAPTER",
     "CACHE_DIR",
+    "CODE",
     "EMBEDDED",
+    "ERASER_PATH",
     "FAMILIES",
     "GUIDANCE",
     "IGNORED",
@@ -82,6 +88,8 @@ __all__ = [
     "PARTS",
     "PROJECTOR_PATH",
     "TUNING_PATH",
+    "VIEWS",
+    "VISION_SHA256",
     "Answer",
     "Batch",
     "EncodedRow",
@@ -102,6 +110,8 @@ __all__ = [
     "answer_all",
     "answer_logits",
     "answer_losses",
+    "as_bits",
+    "as_tokens",
     "attach_lora",
     "base_of",
     "build_family",
@@ -112,6 +122,7 @@ __all__ = [
     "drop_adapter",
     "encode_dialogue",
     "encode_images",
+    "eraser_state",
     "family_of",
     "fit_note",
     "frozen_adapter_hash",
@@ -126,9 +137,9 @@ __all__ = [
     "load_tower",
     "pad_rows",
     "person_line",
+    "picture_views",
     "pixel_values",
     "projector_state",
     "save_adapter",
     "tuning_state",
-    "vision_tokens",
 ]

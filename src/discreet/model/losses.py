@@ -28,13 +28,16 @@ def pixel_values(vlm: Vlm, images: Sequence[Image]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def vision_tokens(tower: Any, processor: Any, images: Sequence[Image]) -> torch.Tensor:
-    """Return what a vision tower alone says of pictures, (N, tokens, width) float32."""
+def picture_views(tower: Any, processor: Any, images: Sequence[Image]) -> torch.Tensor:
+    """Return all that a vision tower sees of pictures, (N, VIEWS) float32.
+
+    For what looks at pictures on the person's own device, and for audits. It is never handed on.
+    """
     done = []
     for start in range(0, len(images), _CHUNK):
         chunk = [image.convert("RGB") for image in images[start : start + _CHUNK]]
         pixels = torch.as_tensor(processor(chunk, return_tensors="pt")["pixel_values"])
-        done.append(tower(pixels).last_hidden_state)
+        done.append(tower.views(pixels))
     return torch.cat(done)
 
 
@@ -81,12 +84,8 @@ class _Look(nn.Module):
 
 def _in_place(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return a projector's tensors by where `_Look` has them."""
-    places = {"projector": "multi_modal_projector", "vision": "vision_tower"}
-    found = {}
-    for name, value in state.items():
-        part, _, rest = name.partition(".")
-        found[f"base.model.{places[part]}.{rest}"] = value
-    return found
+    place = "base.model.multi_modal_projector."
+    return {place + name.removeprefix("projector."): value for name, value in state.items()}
 
 
 def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -> torch.Tensor:

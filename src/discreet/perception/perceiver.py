@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from discreet.errors import ArtifactCorrupt
-from discreet.model import image_processor, load_tower, vision_tokens
+from discreet.model import VIEWS, image_processor, load_tower, picture_views
 from discreet.types import (
     AGE_BANDS,
     EXPRESSIONS,
@@ -50,13 +50,11 @@ HEADS: dict[HeadName, tuple[str, ...]] = {
     "expression": EXPRESSIONS,
     **PICTURE_CLASSES,
 }
-_CELL, _STROKES, _TOKENS = 1280, 448, 16
-"""Widths of the parts of a visual token that the heads read, and how many tokens there are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
-    """A linear classifier over features of the vision tower."""
+    """A linear classifier over the views of the vision tower."""
 
     weight: torch.Tensor
     """(classes, features)."""
@@ -78,17 +76,6 @@ class Head:
         if not float(confidence) > self.thresholds[int(index)]:  # also when it is not a number
             return None
         return int(index), float(confidence)
-
-
-def head_features(tokens: torch.Tensor) -> torch.Tensor:
-    """Return what the heads read of visual tokens: (N, 16, width) to (N, features).
-
-    The mean of the last layer tells the age; the fine strokes, kept in place, tell the expression
-    and where faces are.
-    """
-    whole = tokens[:, :, :_CELL].mean(1)
-    strokes = tokens[:, :, _CELL : _CELL + _STROKES].flatten(1)
-    return torch.cat([whole, strokes], 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +114,7 @@ class Perceiver:
             attributes: Which ones to look for; the others are not computed at all, and none is
                 where more or less than one face is seen.
         """
-        features = head_features(vision_tokens(self.tower, self.processor, [image]))
+        features = picture_views(self.tower, self.processor, [image])
         present = self.heads["face_present"].answer(features)
         faces = self.heads["faces"].answer(features)
         percept = Percept(
@@ -168,7 +155,7 @@ def _head(name: HeadName, tensors: dict[str, torch.Tensor], scale: dict[str, Any
         thresholds=tuple(float(threshold) for threshold in scale["thresholds"]),
     )
     classes = len(HEADS[name])
-    fits = head.weight.shape == (classes, _CELL + _TOKENS * _STROKES)
+    fits = head.weight.shape == (classes, VIEWS)
     fits = fits and head.bias.shape == (classes,) and head.temperature > 0
     fits = fits and len(head.thresholds) == classes and all(0 <= t <= 1 for t in head.thresholds)
     if not fits or not head.weight.isfinite().all():

@@ -1,5 +1,6 @@
 """How the weights that ship with the package were made, from public synthetic people only."""
 
+from discreet.recipes.eraser import EraserSettings, teach_eraser
 from discreet.recipes.instruct import InstructSettings, tune_language
 from discreet.recipes.perceiver import fit_perceiver
 from discreet.recipes.projector import AlignSettings, align_projector
@@ -8,10 +9,12 @@ from discreet.recipes.stages import read_settings
 
 __all__ = [
     "AlignSettings",
+    "EraserSettings",
     "InstructSettings",
     "align_projector",
     "fit_perceiver",
     "ratio_interval",
     "read_settings",
+    "teach_eraser",
     "tune_language",
 ]

@@ -100,7 +100,7 @@ def tune_language(
     Returns:
         The card.
     """
-    settings = settings or InstructSettings()
+    settings, commit = settings or InstructSettings(), code_commit()
     spec = LoraSpec(
         r=settings.rank,
         alpha=settings.alpha,
@@ -123,7 +123,7 @@ def tune_language(
         batch = batch_of(len(people[0]), size=settings.batch_size, seed=settings.seed, step=step)
         rows = [row_of(people[epoch][place]) for epoch, place in batch]
         loss = answer_losses(vlm, collate(vlm, rows), None).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return [float(loss.detach())]
 
     curve = run_stage(
@@ -138,7 +138,7 @@ def tune_language(
         "settings": asdict(settings),
         "steps": course.steps,
         "public_questions": len(questions.public),
-        "commit": code_commit(),
+        "commit": commit,
         "curve": curve,
         "held_out_questions": len(questions.held_out),
         "held_out_loss": {"before": before, "after": held_out_loss(vlm, questions.held_out)},
@@ -150,7 +150,7 @@ def tune_language(
 
 def askers(questions: list[Question], epoch: int) -> list[Asker]:
     """Return who asks each question in an epoch: every band, somebody upset, and somebody."""
-    found = []
+    found: list[Asker] = []
     for question in questions:
         draw = generator_of(epoch, len(found))
         seeds = torch.randint(2**20, (6,), generator=draw).tolist()
@@ -160,7 +160,7 @@ def askers(questions: list[Question], epoch: int) -> list[Asker]:
             face = None if face == "neutral" else face
             found.append(Asker(question=question, band=band, expression=face, seed=seed))
         if care:
-            band = ("young_adult", "middle_aged")[seeds[4] % 2]  # type: ignore[assignment]
+            band = ("young_adult", "middle_aged")[seeds[4] % 2]
             upset = _UPSET[seeds[4] // 2 % 2]
             found.append(Asker(question=question, band=band, expression=upset, seed=seeds[4]))
         found.append(Asker(question=question, band=None, expression=None, seed=seeds[5]))
@@ -192,7 +192,7 @@ def row_of(who: Asker) -> Row:
 def held_out_loss(vlm: Vlm, questions: list[Question]) -> float:
     """Return the mean loss over every second answer to the held-out questions."""
     rows = iter([row_of(who) for who in askers(questions, 0)][::2])
-    losses = []
+    losses: list[float] = []
     while chunk := list(islice(rows, _AT_ONCE)):
         losses += answer_losses(vlm, collate(vlm, chunk), None).tolist()
     return sum(losses) / len(losses)

@@ -18,13 +18,12 @@ from torch.nn.functional import cross_entropy
 
 from discreet.artifacts import code_commit, write_bytes, write_json
 from discreet.data import Portrait, load_portraits
-from discreet.model import image_processor, load_tower, vision_tokens
+from discreet.model import image_processor, load_tower, picture_views
 from discreet.perception import (
     CLASSES,
     HEADS,
     Head,
     HeadName,
-    head_features,
 )
 from discreet.recipes.crowds import Crowd, draw_crowds
 from discreet.recipes.scores import AUDITED, scores_by_group, scores_of
@@ -36,6 +35,7 @@ from discreet.recipes.selection import (
     risk_by_unit,
     thresholds_for,
 )
+from discreet.recipes.views import views_of
 from discreet.types import FACES, Split
 
 LEVELS: dict[HeadName, float] = {
@@ -85,10 +85,7 @@ def fit_perceiver(out: Path, *, weight_decay: float = 3e-3, seed: int = 0) -> di
         seed: Of the pictures with several faces; the fit is convex and has no chance in it.
     """
     people = {split: load_portraits(split) for split in _SPLITS}
-    portraits = {
-        split: portrait_album(people[split], features_of(p.image for p in people[split]))
-        for split in _SPLITS
-    }
+    portraits = {split: portrait_album(own, views_of(own)) for split, own in people.items()}
     crowds = {}
     for number, split in enumerate(_SPLITS):
         drawn: list[Crowd] = []
@@ -128,7 +125,7 @@ def features_of(pictures: Iterable[Image]) -> torch.Tensor:
     tower, processor = load_tower(), image_processor()
     rest, done = iter(pictures), []
     while chunk := list(islice(rest, _AT_ONCE)):
-        done.append(head_features(vision_tokens(tower, processor, chunk)))
+        done.append(picture_views(tower, processor, chunk))
     return torch.cat(done)
 
 

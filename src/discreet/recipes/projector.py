@@ -1,5 +1,7 @@
 """Teach the projector to say in visual tokens what the gate would say in words.
 
+It reads the 24 bits that leave the tower and nothing else of a picture.
+
 Stage 0 (seconds) points every token at the mean word embedding of the person's description, by
 regression. Stage 1 lets the frozen language model read the tokens and describe the person, and
 trains the projector alone on the description's tokens, as the first stage of LLaVA does (Liu et al.
@@ -9,7 +11,7 @@ distillation (Hinton et al. 2015, arXiv:1503.02531, at temperature 1). The pictu
 target, never a person's identity.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,6 @@ from discreet.data import (
     Example,
     Portrait,
     build_examples,
-    load_portraits,
     load_questions,
     split_questions,
 )
@@ -35,15 +36,23 @@ from discreet.model import (
     Vlm,
     answer_logits,
     answer_losses,
+    as_tokens,
+    base_of,
     build_prompt,
     collate,
-    image_processor,
     load,
-    load_tower,
     person_line,
     projector_state,
-    vision_tokens,
 )
+from discreet.recipes.stages import (
+    Course,
+    OnStep,
+    batch_of,
+    checkpoint_beside,
+    generator_of,
+    run_stage,
+)
+from discreet.recipes.views import portraits_and_views
 from discreet.types import AGE_BANDS, EXPRESSIONS, Domain, Observation
 
 QUESTION = "Who is asking?"
@@ -58,45 +67,56 @@ class AlignSettings:
     """Passes of the regression."""
     describe_steps: int = 240
     """Updates on descriptions alone."""
-    answer_steps: int = 100
+    answer_steps: int = 80
     """Updates on descriptions and answers after that."""
     batch_size: int = 16
-    """Portraits in an update; each is described and, later, answered."""
+    """Portraits in an update; each is described."""
+    answer_batch_size: int = 8
+    """Of them, how many are answered, too."""
     learning_rate: float = 5e-4
-    """Of AdamW; falls to zero along a cosine in each of the two stages."""
+    """Of AdamW at its height."""
+    flip: float = 0.05
+    """Share of a portrait's bits that are turned: of people not seen, some bits are wrong."""
 
 
 def align_projector(
-    out: Path,
-    *,
-    settings: AlignSettings | None = None,
-    on_step: Callable[[int, int, float], None] | None = None,
+    out: Path, *, settings: AlignSettings | None = None, on_step: OnStep = lambda *_: None
 ) -> dict[str, Any]:
     """Write a projector and its card to `out` (safetensors, JSON beside it); return the card.
+
+    An interrupted run goes on from the checkpoint beside `out`.
 
     Args:
         out: Path of the safetensors file.
         settings: Seed, lengths and rates.
-        on_step: Called with step, steps and loss.
+        on_step: Told step, steps and loss.
     """
-    settings = settings or AlignSettings()
-    torch.manual_seed(settings.seed)
-    tower, processor = load_tower(), image_processor()
-    people = load_portraits("train")
-    tokens = vision_tokens(tower, processor, [p.image for p in people]).half()
+    settings, commit = settings or AlignSettings(), code_commit()
+    people, views = portraits_and_views("train")
     vlm = load("small", projector=PROJECTOR_PATH)
-    _reset(vlm, tokens)
-    tokens = _standardise(vlm, tokens)
-    warm = _warm_up(vlm, tokens, people, settings)
-    curve = _train(vlm, tokens, people, settings, on_step)
-    held_out = load_portraits("test")[::12]
-    seen = _standardise(vlm, vision_tokens(tower, processor, [p.image for p in held_out]).half())
+    tower = base_of(vlm).model.vision_tower
+    projector = _fresh_projector(vlm, settings.seed)
+    bits = tower.code(views)
+    warm = _warm_up(vlm, as_tokens(bits), people, settings)
+    stage = _Alignment(vlm, bits, people, settings)
+    course = Course(
+        steps=settings.describe_steps + settings.answer_steps, learning_rate=settings.learning_rate
+    )
+    curve = run_stage(
+        dict(projector.named_parameters()),
+        stage.descend,
+        course,
+        checkpoint=checkpoint_beside(out),
+        settings=settings,
+        on_step=on_step,
+    )
+    held_out, seen = portraits_and_views("test")
     card = {
         "settings": asdict(settings),
-        "commit": code_commit(),
+        "commit": commit,
         "warm_up_loss": warm,
         "curve": curve,
-        "held_out": _score(vlm, seen, held_out),
+        "held_out": _score(vlm, as_tokens(tower.code(seen[::12])), held_out[::12]),
     }
     _write(vlm, out, card)
     return card
@@ -119,21 +139,14 @@ def _row(answer: str) -> Row:
     return Row(messages=[{"role": "user", "content": text}], answer=answer)
 
 
-def _reset(vlm: Vlm, tokens: torch.Tensor) -> None:
-    """Start from a fresh projector and the standardisation of these tokens."""
-    core = vlm.model.model
-    flat = tokens.flatten(0, 1).float()
-    core.vision_tower.feature_mean.copy_(flat.mean(0))
-    core.vision_tower.feature_std.copy_(flat.std(0) + 1e-3)
-    for layer in (core.multi_modal_projector.linear_1, core.multi_modal_projector.linear_2):
-        layer.reset_parameters()
-        layer.requires_grad_(True)
-
-
-def _standardise(vlm: Vlm, tokens: torch.Tensor) -> torch.Tensor:
-    tower = vlm.model.model.vision_tower
-    done: torch.Tensor = (tokens.float() - tower.feature_mean) / tower.feature_std
-    return done.half()
+def _fresh_projector(vlm: Vlm, seed: int) -> Any:
+    """Return the model's projector, drawn anew and free to learn."""
+    projector = base_of(vlm).model.multi_modal_projector
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for layer in (projector.linear_1, projector.linear_2):
+            layer.reset_parameters()
+    return projector.requires_grad_(True)
 
 
 def _warm_up(
@@ -151,9 +164,10 @@ def _warm_up(
     scale = targets.std()
     optimizer = torch.optim.AdamW(projector.parameters(), lr=1e-3, weight_decay=1e-2)
     loss = torch.zeros(())
-    for _ in range(settings.warm_epochs):
-        for index in torch.randperm(len(people)).split(128):
-            output = projector(tokens[index].float())
+    for epoch in range(settings.warm_epochs):
+        order = torch.randperm(len(people), generator=generator_of(settings.seed, epoch))
+        for index in order.split(128):
+            output = projector(tokens[index])
             loss = ((output - targets[index, None]) / scale).square().mean()
             optimizer.zero_grad()
             loss.backward()
@@ -161,46 +175,35 @@ def _warm_up(
     return float(loss.detach())
 
 
-def _train(
-    vlm: Vlm,
-    tokens: torch.Tensor,
-    people: Sequence[Portrait],
-    settings: AlignSettings,
-    on_step: Callable[[int, int, float], None] | None,
-) -> list[list[float]]:
-    """Train the projector through the frozen language model.
+@dataclass(frozen=True, slots=True)
+class _Alignment:
+    """The loss of a step, through the frozen language model."""
 
-    Returns the losses of every tenth update: of the description and, in stage 2, of the answer.
-    """
-    projector = vlm.model.model.multi_modal_projector
-    draw = _endless(len(people), settings.batch_size)
-    total, step = settings.describe_steps + settings.answer_steps, 0
-    curve = []
-    for answers, steps in ((False, settings.describe_steps), (True, settings.answer_steps)):
-        optimizer = torch.optim.AdamW(
-            projector.parameters(), lr=settings.learning_rate, weight_decay=1e-2
-        )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-        for _ in range(steps):
-            index, step = next(draw), step + 1
-            optimizer.zero_grad()
-            losses = [
-                _backward(_description_loss(vlm, projector(tokens[index].float()), index, people))
-            ]
-            if answers:
-                seed = settings.seed + step
-                losses.append(
-                    _backward(
-                        _answer_loss(vlm, projector(tokens[index].float()), index, people, seed)
-                    )
-                )
-            optimizer.step()
-            schedule.step()
-            if step % 10 == 0:
-                curve.append(losses)
-            if on_step is not None:
-                on_step(step, total, sum(losses))
-    return curve
+    vlm: Vlm
+    bits: torch.Tensor
+    people: Sequence[Portrait]
+    settings: AlignSettings
+
+    def descend(self, step: int) -> list[float]:
+        """Add the gradients of a step; return the losses of descriptions and, later, of answers."""
+        own = self.settings
+        batch = batch_of(len(self.people), size=own.batch_size, seed=own.seed, step=step)
+        index = [place for _, place in batch]
+        tokens = as_tokens(self._noisy(index, step))
+        projector = base_of(self.vlm).model.multi_modal_projector
+        losses = [_backward(_description_loss(self.vlm, projector(tokens), index, self.people))]
+        if step >= own.describe_steps:
+            few = own.answer_batch_size
+            features = projector(tokens[:few])
+            loss = _answer_loss(self.vlm, features, index[:few], self.people, own.seed + step)
+            losses.append(_backward(loss))
+        return losses
+
+    def _noisy(self, index: list[int], step: int) -> torch.Tensor:
+        """Return the bits of portraits, a few of them turned."""
+        bits = self.bits[index]
+        draw = torch.rand(bits.shape, generator=generator_of(self.settings.seed, step, 2))
+        return torch.where(draw < self.settings.flip, -bits, bits)
 
 
 def _backward(loss: torch.Tensor) -> float:
@@ -243,13 +246,6 @@ def _asked(example: Example, person: str) -> Row:
     )
 
 
-def _endless(count: int, batch_size: int) -> Iterator[list[int]]:
-    """Yield batches of indices, each index once before any comes again."""
-    while True:
-        for index in torch.randperm(count).split(batch_size):
-            yield index.tolist()
-
-
 @torch.no_grad()
 def _score(vlm: Vlm, tokens: torch.Tensor, people: Sequence[Portrait]) -> dict[str, float]:
     """Return how often the likeliest description of a held-out person is the true one."""
@@ -268,7 +264,7 @@ def _score(vlm: Vlm, tokens: torch.Tensor, people: Sequence[Portrait]) -> dict[s
     total = 0.0
     batch = collate(vlm, [_row(text) for text in texts])
     for portrait, token in zip(people, tokens, strict=True):
-        feature = projector(token[None].float()).expand(len(texts), -1, -1)
+        feature = projector(token[None]).expand(len(texts), -1, -1)
         losses = answer_losses(vlm, batch, feature)
         age, face = candidates[int(losses.argmin())]
         ages += age == portrait.age_band

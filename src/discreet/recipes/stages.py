@@ -8,6 +8,7 @@ checkpoint is a safetensors file beside what the stage makes, and is removed wit
     [0, 0, 1, 1]
 """
 
+import hashlib
 import json
 import math
 import tomllib
@@ -77,7 +78,8 @@ def run_stage(
         parameters.values(), lr=course.learning_rate, weight_decay=course.weight_decay
     )
     key = json.dumps([asdict(settings), asdict(course)], sort_keys=True)  # type: ignore[call-overload]
-    start, curve = 0, []
+    start = 0
+    curve: list[list[float]] = []
     if checkpoint.is_file():
         start, curve = _take_up(checkpoint, parameters, learner, key)
     for step in range(start, course.steps):
@@ -101,12 +103,10 @@ def checkpoint_beside(out: Path) -> Path:
     return out.with_suffix(".checkpoint")
 
 
-def generator_of(seed: int, *parts: int) -> torch.Generator:
-    """Return a generator that follows from whole numbers below 2**20."""
-    mixed = seed
-    for part in parts:
-        mixed = (mixed * 1_000_003 + part + 1) % (2**63 - 1)
-    return torch.Generator().manual_seed(mixed)
+def generator_of(*key: int) -> torch.Generator:
+    """Return a generator that follows from whole numbers, such as a seed and a step."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
 
 def batch_of(count: int, *, size: int, seed: int, step: int) -> list[tuple[int, int]]:
