@@ -60,7 +60,7 @@ def load(
     base: str,
     *,
     cache_dir: Path | None = None,
-    projector: Path = small.PROJECTOR_PATH,
+    projector: Path | None = small.PROJECTOR_PATH,
     tuning: Path | None = small.TUNING_PATH,
 ) -> Vlm:
     """Return a model in float32 on the CPU, in evaluation mode, with frozen weights.
@@ -71,7 +71,7 @@ def load(
     Args:
         base: `small`, `tiny`, or the path of a local LLaVA-shaped safetensors checkpoint.
         cache_dir: Folder for the converted model; the user's cache folder by default.
-        projector: Of `small`, the shipped one by default.
+        projector: Of `small`, the shipped one by default; None if pictures are to say nothing.
         tuning: Of the language model of `small`, the shipped one by default; None for the language
             model as its package has it.
 
@@ -173,7 +173,7 @@ def _hash_weights(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _converted(cache_dir: Path, projector: Path, tuning: Path | None) -> Path:
+def _converted(cache_dir: Path, projector: Path | None, tuning: Path | None) -> Path:
     """Return the folder of the converted `small`, making it once for all processes."""
     folder = cache_dir / f"small-{small.recipe_hash(projector, tuning)[:16]}"
     if (folder / "manifest.json").is_file():

@@ -50,8 +50,10 @@ class Parts:
     image_processor: Any
 
 
-def assemble(projector: Path, tuning: Path | None) -> Parts:
+def assemble(projector: Path | None, tuning: Path | None) -> Parts:
     """Return `small` in float32, put together from its packages, a projector and a tuning.
+
+    Without a projector, pictures say nothing; without a tuning, the language model is as packaged.
 
     Raises:
         DataError: if a package is missing.
@@ -76,7 +78,10 @@ def assemble(projector: Path, tuning: Path | None) -> Parts:
         add_tuning(language, tuning)
     model = _compose(language, tokenizer)
     model.model.vision_tower.load_state_dict(load_tower().state_dict())
-    load_projector(model, projector)
+    if projector is None:
+        put_projector(model, {k: torch.zeros_like(v) for k, v in projector_state(model).items()})
+    else:
+        load_projector(model, projector)
     return Parts(model=model, tokenizer=tokenizer, image_processor=image_processor())
 
 
@@ -228,7 +233,7 @@ def add_tuning(language: Any, path: Path) -> None:
         ) from error
 
 
-def recipe_hash(projector: Path, tuning: Path | None) -> str:
+def recipe_hash(projector: Path | None, tuning: Path | None) -> str:
     """Return a hash of everything that `assemble` depends on."""
     digest = hashlib.sha256(f"{FORMAT!r} {LANGUAGE_SHA256} {VISION_SHA256} ".encode())
     for part in (ERASER_PATH, projector, tuning):

@@ -57,11 +57,11 @@ class InstructSettings:
     """What decides the tuning, besides the public questions."""
 
     seed: int = 0
-    epochs: int = 5
+    epochs: int = 4
     """Times that each reader of each question is seen."""
     batch_size: int = 8
     """Answers in an update."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     """Of AdamW at its height."""
     rank: int = 16
     alpha: int = 16
@@ -110,7 +110,7 @@ def tune_language(
         seed=settings.seed,
     )
     questions = split_questions(load_questions())
-    vlm = attach_lora(load("small", tuning=None), spec)
+    vlm = attach_lora(load("small", projector=None, tuning=None), spec)
     before = held_out_loss(vlm, questions.held_out)
     people = [askers(questions.public, epoch) for epoch in range(settings.epochs)]
     course = Course(

@@ -31,7 +31,6 @@ from discreet.data import (
 from discreet.model import (
     IGNORED,
     IMAGE_TOKEN,
-    PROJECTOR_PATH,
     Row,
     Vlm,
     answer_logits,
@@ -93,7 +92,7 @@ def align_projector(
     """
     settings, commit = settings or AlignSettings(), code_commit()
     people, views = portraits_and_views("train")
-    vlm = load("small", projector=PROJECTOR_PATH)
+    vlm = load("small", projector=None)
     tower = base_of(vlm).model.vision_tower
     projector = _fresh_projector(vlm, settings.seed)
     bits = tower.code(views)
