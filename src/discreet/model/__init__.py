@@ -59,6 +59,7 @@ from discreet.model.prompt import (
     pad_rows,
     person_line,
 )
+from discreet.model.sentences import SentenceEncoder, load_sentence_encoder
 from discreet.model.small import (
     IMAGE_TOKEN,
     PROJECTOR_PATH,
@@ -92,6 +93,7 @@ __all__ = [
     "Request",
     "Row",
     "Sample",
+    "SentenceEncoder",
     "TooManyTokens",
     "Vlm",
     "adapter_parameters",
@@ -120,6 +122,7 @@ __all__ = [
     "load_adapter",
     "load_adapter_state",
     "load_family",
+    "load_sentence_encoder",
     "load_tower",
     "pad_rows",
     "person_line",
