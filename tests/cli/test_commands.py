@@ -15,7 +15,7 @@ from PIL import Image
 
 from discreet.assistant import Decision, Reply
 from discreet.cli import COMMANDS, bench, chat, main, train
-from discreet.data import load_portraits
+from discreet.data import load_portraits, load_questions
 from discreet.federated import TrainConfig
 from discreet.privacy import PrivacyLedger
 from tests.cli.conftest import Run
