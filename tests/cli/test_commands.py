@@ -15,7 +15,7 @@ from PIL import Image
 
 from discreet.assistant import Decision, Reply
 from discreet.cli import COMMANDS, bench, chat, main, train
-from discreet.data import load_portraits
+from discreet.data import load_portraits, load_questions
 from discreet.federated import TrainConfig
 from discreet.privacy import PrivacyLedger
 from tests.cli.conftest import Run
@@ -153,6 +153,7 @@ def test_chat_answers_and_says_why(discreet: Run, trained: Path, tmp_path: Path)
     assert reply["mode"] == "gated"
     assert reply["note"].startswith("healthcare.")
     assert "caffeine" in reply["note_text"].lower()
+    assert (reply["note_question"], reply["near_notes"]) == (QUESTION, [])
     assert {"attribute": "age_band", "value": "child", "source": "declared", "confidence": 1.0} in (
         reply["used"]
     )
@@ -168,8 +169,10 @@ def test_what_of_a_note_was_cut_is_said() -> None:
         left_out=None,
         decision=Decision(passed=(), withheld=()),
         seconds=1.0,
+        note_question="What helps?",
         note_cut=2,
     )
+    assert chat.vetted(reply).startswith('From the note "What helps?": Rest. Drink.')
     assert "the last 2 sentences of the note did not fit" in chat.vetted(reply)
     assert chat.vetted(reply) in chat.why(reply)
     assert chat.as_record(reply)["note_cut"] == 2
@@ -182,6 +185,16 @@ def test_chat_refuses_a_question_that_is_too_long(discreet: Run, trained: Path) 
     assert status != 0
     assert "Ask in fewer words" in " ".join(err.split())
     assert "coffee" not in out + err
+
+
+def test_bench_ground_measures_both_kinds_of_asking(discreet: Run, tmp_path: Path) -> None:
+    words = ["bench", "ground", "--find", "words", "--language", "fr"]
+    status, out, err = discreet(*words, "--out", tmp_path / "ground.json")
+    assert status == 0, err
+    assert "| words, fr | in other words |" in out
+    (found,) = json.loads((tmp_path / "ground.json").read_text())["found_by"]
+    assert found["asked"]["word for word"]["right"]["of"] == len(load_questions(language="fr"))
+    assert found["asked"]["in other words"]["out_of_scope"]["of"] > 0
 
 
 @pytest.mark.parametrize("flags", [(), ("--private", "--generate")])
@@ -340,7 +353,7 @@ def test_the_quickstart_trains_and_answers_two_people(
     for band in ("child", "older_adult"):
         assert f"A held-out person ({band}) asks: {train.QUESTION}" in err
         assert f"age_band={band} (estimated" in err
-    assert "vetted note: Take a tick" in " ".join(err.split())
+    assert f'From the note "{train.QUESTION}": Take a tick' in " ".join(err.split())
     assert "unit: example" in " ".join((out + err).split())
     assert len(PrivacyLedger(run / "ledger.jsonl").owners()) == 2
 

@@ -1,15 +1,30 @@
 """The assistant in use: what it may know, what it may say, one turn at a time."""
 
 from discreet.assistant.guard import EMERGENCY
-from discreet.assistant.notes import Note, Notes
+from discreet.assistant.notes import (
+    FINDS,
+    LEAST_FIT,
+    NO_NOTE,
+    Find,
+    Match,
+    Note,
+    Notes,
+    say_no_note,
+)
 from discreet.assistant.policy import Decision, Policy, gate, load_policy
-from discreet.assistant.session import NO_NOTE, Assistant, Reply, Turn, declare
+from discreet.assistant.search import Language
+from discreet.assistant.session import Assistant, Reply, Turn, declare
 
 __all__ = [
     "EMERGENCY",
+    "FINDS",
+    "LEAST_FIT",
     "NO_NOTE",
     "Assistant",
     "Decision",
+    "Find",
+    "Language",
+    "Match",
     "Note",
     "Notes",
     "Policy",
@@ -18,4 +33,5 @@ __all__ = [
     "declare",
     "gate",
     "load_policy",
+    "say_no_note",
 ]

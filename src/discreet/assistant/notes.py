@@ -1,23 +1,38 @@
-"""Find the vetted note that fits a question, locally: Okapi BM25, and a check that it fits.
+"""The vetted notes, and which of them answers a question: locally, and only if it fits.
 
-BM25 ranks notes but its scores have no scale. Whether the best note fits is decided by coverage:
-the share of the question's words, weighted by how rare they are among the notes, that the note
-holds. A word that no note knows weighs most, so that a question about something else finds none.
+Notes are searched within one context, so that a note of another neither wins nor is named. Three
+ways of finding: `words`, `meaning` (an optional sentence encoder) and `both`. How well the best
+note has to fit was chosen for each on questions that are not reported (`discreet bench ground`).
+
+    >>> notes = Notes.build([Note(id="tick", question="What helps after a tick bite?",
+    ...                           text="Pull it out slowly.", context="healthcare")])
+    >>> notes.find("a tick has bitten me, what helps", "healthcare").id
+    'tick'
+    >>> notes.find("a tick has bitten me, what helps", "education") is None
+    True
 """
 
-import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Literal, get_args
 
-import bm25s
-import Stemmer
+from discreet.assistant.meaning import Meaning
+from discreet.assistant.search import Finds, Found, Fused, Language, Words
+from discreet.model import load_sentence_encoder
 
-MIN_COVERAGE = 0.42
-"""Share of the question's weight that a note must cover; chosen so that no question of another
-subject in tests/assistant/test_notes.py finds a note and every shipped question does."""
-_STEMMER = Stemmer.Stemmer("english")
+Find = Literal["words", "meaning", "both"]
+"""How a note is found; `meaning` and `both` need the sentence encoder."""
+FINDS: tuple[Find, ...] = get_args(Find)
+LEAST_FIT: dict[Find, dict[Language, float]] = {
+    "words": {"en": 0.42, "fr": 0.42},
+    "meaning": {"en": 0.5, "fr": 0.5},
+    "both": {"en": 0.45, "fr": 0.45},
+}
+"""How well the best note has to fit; chosen by `discreet bench ground`, on even questions."""
+NO_NOTE = "I have no vetted note about that, so I would rather not answer."
+_ASK_A_PERSON = "You can also ask a person you trust."
+_ASK_ELSE = "I can help with the topics that my notes cover, or you can ask a person you trust."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +41,7 @@ class Note:
 
     id: str
     question: str
-    """A question that the note answers; found together with the text."""
+    """A question that the note answers, in people's words: what a note is called."""
     text: str
     context: str
     """Policy context in which it is used."""
@@ -37,52 +52,100 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """A note with how well it fits, at most 1."""
+
+    note: Note
+    fit: float
+
+
+@dataclass(frozen=True, slots=True)
 class Notes:
     """A searchable set of notes."""
 
     notes: Sequence[Note]
-    _index: Any = field(repr=False)
-    _words: Sequence[frozenset[str]] = field(repr=False)
-    _weights: dict[str, float] = field(repr=False)
+    least_fit: float
+    """How well a note has to fit to be found."""
+    _of: Mapping[str, Sequence[Note]] = field(repr=False)
+    _finds: Mapping[str, Finds] = field(repr=False)
 
     @classmethod
-    def build(cls, notes: Sequence[Note]) -> "Notes":
-        """Return an index over questions and texts; at least one note is needed."""
+    def build(
+        cls, notes: Sequence[Note], *, find: Find = "words", language: Language = "en"
+    ) -> "Notes":
+        """Return an index for each context, over questions and texts.
+
+        Raises:
+            ValueError: if there is no note.
+            DataError: if the way of finding needs weights that are not installed.
+        """
         if not notes:
             raise ValueError("Expected at least one vetted note, got none.")
-        texts = [_words(f"{n.question} {n.question} {n.text}") for n in notes]
-        index = bm25s.BM25()
-        index.index(texts, show_progress=False)
-        counts = Counter(word for words in texts for word in set(words))
-        weights = {word: _rarity(len(notes), count) for word, count in counts.items()}
-        return cls(notes, index, [frozenset(words) for words in texts], weights)
+        index = _indexing(find, language)
+        of = {
+            context: [note for note in notes if note.context == context]
+            for context in dict.fromkeys(note.context for note in notes)
+        }
+        finds = {
+            context: index([(note.question, note.text) for note in group])
+            for context, group in of.items()
+        }
+        return cls(notes, LEAST_FIT[find][language], of, finds)
 
-    def find(self, question: str) -> Note | None:
-        """Return the best note, or None if none fits well enough."""
-        asked = _words(question)
-        if not any(word in self._weights for word in asked):
-            return None
-        found = self._index.retrieve([asked], k=1, show_progress=False)
-        best = int(found.documents[0, 0])
-        return self.notes[best] if self._coverage(asked, best) >= MIN_COVERAGE else None
+    def find(self, question: str, context: str) -> Note | None:
+        """Return the best note of a context, or None if none fits well enough."""
+        ranked = self.rank(question, context)
+        return ranked[0].note if ranked and ranked[0].fit >= self.least_fit else None
 
-    def _coverage(self, asked: Sequence[str], note: int) -> float:
-        """Return the weight of the question's words that a note holds, over all their weight."""
-        unknown = _rarity(len(self.notes), 0)
-        weight = {word: self._weights.get(word, unknown) for word in asked}
-        held = sum(value for word, value in weight.items() if word in self._words[note])
-        return held / sum(weight.values())
+    def near(self, question: str, context: str, count: int) -> list[Note]:
+        """Return the notes of a context that have most to do with a question, whether they fit.
+
+        None where the question shares nothing with any note. They may be named, as what there are
+        notes for, and say nothing about the question.
+        """
+        return [found.note for found in self.rank(question, context)[:count]]
+
+    def rank(self, question: str, context: str) -> list[Match]:
+        """Return notes of a context, best first; its own question finds a note whatever else."""
+        if context not in self._of:
+            return []
+        group = self._of[context]
+        found = self._finds[context].rank(question)
+        own = [place for place, note in enumerate(group) if _same(note.question, question)]
+        rest = [one for one in found if one.place not in own]
+        return [Match(group[one.place], one.fit) for one in [*(Found(o, 1.0) for o in own), *rest]]
 
 
-def _rarity(notes: int, holding: int) -> float:
-    """Return the inverse document frequency of a word, as BM25 has it."""
-    return math.log(1 + (notes - holding + 0.5) / (holding + 0.5))
+def say_no_note(near: Sequence[Note]) -> str:
+    """Return what is said where no note fits: that there is none, and what there are notes for."""
+    if not near:
+        return f"{NO_NOTE} {_ASK_ELSE}"
+    named = " ".join(f'"{note.question}"' for note in near)
+    return f"{NO_NOTE} I can tell you about: {named} {_ASK_A_PERSON}"
 
 
-def _words(text: str) -> list[str]:
-    """Return the stems of a text's words, without those that carry no subject."""
-    tokens = bm25s.tokenize(
-        [text], stopwords="en", stemmer=_STEMMER, return_ids=False, show_progress=False
+def _indexing(find: Find, language: Language) -> Callable[[Sequence[tuple[str, str]]], Finds]:
+    """Return what makes an index; an encoder is read once for all of them.
+
+    Raises:
+        ValueError: if there is no such way of finding.
+    """
+    if find == "words":
+        return partial(Words.build, language=language)
+    if find not in FINDS:
+        raise ValueError(f"Expected find in {', '.join(FINDS)}, got {find!r}.")
+    encoder = load_sentence_encoder()
+    if find == "meaning":
+        return partial(Meaning.build, encoder=encoder)
+    return lambda pairs: Fused(
+        Words.build(pairs, language), Meaning.build(pairs, encoder), len(pairs)
     )
-    words: list[str] = tokens[0]
-    return words
+
+
+def _same(one: str, other: str) -> bool:
+    """Tell whether two questions are the same word for word."""
+    return _plain(one) == _plain(other) != ""
+
+
+def _plain(text: str) -> str:
+    return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())

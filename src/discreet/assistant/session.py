@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from PIL.Image import Image
 
 from discreet.assistant.guard import EMERGENCY, Guard, is_emergency
-from discreet.assistant.notes import Note, Notes
+from discreet.assistant.notes import Note, Notes, say_no_note
 from discreet.assistant.policy import VALUES, Decision, Policy, gate
 from discreet.errors import PolicyError
 from discreet.model import (
@@ -29,10 +29,8 @@ from discreet.model import (
 from discreet.perception import Perceives
 from discreet.types import Faces, Mode, Observation, Percept
 
-NO_NOTE = (
-    "I have no vetted note about that, so I would rather not answer. I can help with the topics "
-    "that my notes cover, or you can ask a person you trust."
-)
+NEAR = 3
+"""Notes that are named where none fits."""
 _SEEN: dict[Faces, str] = {
     "none": "no face is seen",
     "two": "two faces are seen",
@@ -66,6 +64,10 @@ class Reply:
     """Why the picture was not used; None if it was, or if there was none to use."""
     decision: Decision = field(repr=False)
     seconds: float
+    note_question: str | None = field(default=None, repr=False)
+    """What the note is called: the question that it answers."""
+    near: tuple[str, ...] = field(default=(), repr=False)
+    """Where no note fits: what the nearest ones of the same context are called."""
     note_cut: int = 0
     """Sentences at the note's end that the responder was not shown: they did not fit."""
 
@@ -119,14 +121,14 @@ class Assistant:
         decision = gate([*said, *seen], self.policy)
         show = on_text or (lambda piece: None)
         replaced, note_cut = None, 0
-        note = self.notes.find(turn.question)
-        if note is None or note.context != self.policy.context:
-            note = None
+        note = self.notes.find(turn.question, self.policy.context)
+        near: list[Note] = []
         if urgent:
             text = EMERGENCY if note is None else f"{EMERGENCY} {note.text}"
             show(text)
         elif note is None:
-            text = NO_NOTE
+            near = self.notes.near(turn.question, self.policy.context, NEAR)
+            text = say_no_note(near)
             show(text)
         else:
             guard = Guard(note, turn.question, show)
@@ -136,11 +138,13 @@ class Assistant:
             text=text,
             mode=mode,
             note_id=None if note is None else note.id,
+            note_question=None if note is None else note.question,
             note_text=None if note is None else note.text,
             replaced=replaced,
             left_out=left_out,
             decision=decision,
             seconds=time.perf_counter() - started,
+            near=tuple(n.question for n in near),
             note_cut=note_cut,
         )
 

@@ -7,9 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from discreet.assistant import Assistant, Note, Notes, Policy, Reply, Turn, declare, load_policy
+from discreet.assistant import (
+    Assistant,
+    Find,
+    Note,
+    Notes,
+    Policy,
+    Reply,
+    Turn,
+    declare,
+    load_policy,
+)
 from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, quiet_logs, show_json, talk
-from discreet.data import load_questions, open_image
+from discreet.data import Language, load_questions, open_image
 from discreet.errors import DiscreetError
 from discreet.model import GUIDANCE, Vlm, check_guidance, lay_out_weights, load, load_adapter
 from discreet.perception import ESTIMATORS, Estimator, estimator
@@ -46,6 +56,9 @@ def chat(
     perceiver: Annotated[
         str, typer.Option(help=f"Who reads pictures: {', '.join(ESTIMATORS)}.")
     ] = "small",
+    find: Annotated[
+        Find, typer.Option(help="How notes are found; meaning and both need the sentence encoder.")
+    ] = "words",
     guidance: Guidance = GUIDANCE,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 96,
     runs: Runs = RUNS,
@@ -67,7 +80,9 @@ def chat(
         talk().print("No run yet: this is the shipped adapter, 'reference'.", style="dim")
         adapter = REFERENCE
     assistant = replace(
-        build_assistant(adapter or LATEST, base, policy, runs=runs, cache=cache, perceiver=eyes),
+        build_assistant(
+            adapter or LATEST, base, policy, runs=runs, cache=cache, perceiver=eyes, find=find
+        ),
         guidance=guidance,
     )
     if once is None:
@@ -90,10 +105,11 @@ def build_assistant(
     runs: Path,
     cache: Path | None,
     perceiver: Estimator = ESTIMATORS["small"],
+    find: Find = "words",
 ) -> Assistant:
     """Return the assistant with an adapter of the shelf, behind a policy."""
     chosen = load_policy(policy)
-    notes = notes_of(chosen)
+    notes = notes_of(chosen, find)
     vlm = load_responder(adapter, base, runs=runs, cache=cache)
     lay_out_weights(vlm)
     return Assistant(
@@ -119,11 +135,12 @@ def load_responder(adapter: str, base: str, *, runs: Path, cache: Path | None) -
     return load_adapter(vlm, found.folder)
 
 
-def notes_of(policy: Policy) -> Notes:
+def notes_of(policy: Policy, find: Find = "words") -> Notes:
     """Return the vetted notes that ship for a policy.
 
     Raises:
         ValueError: if there are none.
+        DataError: if they are to be found by weights that are not installed.
     """
     notes = [note for note in shipped_notes() if note.context == policy.context]
     if not notes:
@@ -131,10 +148,10 @@ def notes_of(policy: Policy) -> Notes:
             f"Expected a policy for {' or '.join(CONTEXT_OF.values())}, got one for "
             f"{policy.context}: no notes ship for it. Build an Assistant with notes of your own."
         )
-    return Notes.build(notes)
+    return Notes.build(notes, find=find)
 
 
-def shipped_notes() -> list[Note]:
+def shipped_notes(language: Language = "en") -> list[Note]:
     """Return the vetted notes of both domains."""
     return [
         Note(
@@ -145,7 +162,7 @@ def shipped_notes() -> list[Note]:
             safety=q.safety,
             forbidden=q.forbidden,
         )
-        for q in load_questions()
+        for q in load_questions(language=language)
     ]
 
 
@@ -173,8 +190,10 @@ def as_record(reply: Reply) -> dict[str, Any]:
         "answer": reply.text,
         "mode": reply.mode,
         "note": reply.note_id,
+        "note_question": reply.note_question,
         "note_text": reply.note_text,
         "note_cut": reply.note_cut,
+        "near_notes": list(reply.near),
         "replaced": reply.replaced,
         "picture_left_out": reply.left_out,
         "used": [
@@ -200,7 +219,7 @@ def why(reply: Reply) -> str:
     )
     picture = "the picture itself" if reply.mode == "native" else ""
     seen = ", ".join(part for part in (picture, used) if part) or "nothing about you"
-    note = reply.note_id or "none"
+    note = f'"{reply.note_question}" ({reply.note_id})' if reply.note_id else "none"
     left_out = f"; picture left out: {reply.left_out}" if reply.left_out else ""
     stopped = f"\nstopped: {reply.replaced}" if reply.replaced else ""
     return f"why: {seen}{left_out}; note: {note}; {reply.seconds:.1f} s{stopped}\n{vetted(reply)}"
@@ -218,7 +237,9 @@ def cut(reply: Reply) -> str:
 
 def vetted(reply: Reply) -> str:
     """Return the facts that somebody vouches for, whatever the responder made of them."""
-    return f"vetted note: {reply.note_text or 'none'}{cut(reply)}"
+    if reply.note_text is None:
+        return "vetted note: none"
+    return f'From the note "{reply.note_question}": {reply.note_text}{cut(reply)}'
 
 
 def _say(text: str) -> None:

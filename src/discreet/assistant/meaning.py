@@ -1,0 +1,51 @@
+"""Find questions that mean what a question means, by directions of a sentence encoder.
+
+English only in its training; French finds less. It needs the optional weights of
+`discreet.model.load_sentence_encoder`. It does not decide whether a fit is enough.
+
+    >>> from discreet.model import load_sentence_encoder
+    >>> meaning = Meaning.build([("How do I stop a nosebleed?", "Lean forward.")],
+    ...                         load_sentence_encoder())  # doctest: +SKIP
+    >>> meaning.rank("blood drips from my nose")[0].place  # doctest: +SKIP
+    0
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from discreet.assistant.search import Found
+
+
+class Encodes(Protocol):
+    """What turns texts into (N, D) float32 vectors of length one."""
+
+    def encode(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return a vector for each text, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """Finds texts whose own question has a direction near that of the question."""
+
+    _encoder: Encodes = field(repr=False)
+    _vectors: Any = field(repr=False)
+    """(N, D) float32, each of length one."""
+
+    @classmethod
+    def build(cls, pairs: Sequence[tuple[str, str]], encoder: Encodes) -> "Meaning":
+        """Return an index over the questions of pairs; their texts are left to the words.
+
+        A question is short and says what it is about; so is what people ask.
+        """
+        return cls(encoder, encoder.encode([asked for asked, _ in pairs]))
+
+    def rank(self, question: str) -> list[Found]:
+        """Return all texts by their cosine with the question, which is the fit."""
+        if not any(letter.isalnum() for letter in question):
+            return []
+        cosines = self._vectors @ self._encoder.encode([question])[0]
+        order = cosines.argsort(descending=True, stable=True).tolist()
+        return [Found(place, float(cosines[place])) for place in order]
