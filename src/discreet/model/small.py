@@ -25,6 +25,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from discreet.errors import ArtifactCorrupt, DataError
 from discreet.model import vision
+from discreet.model.shapes import shape_of
 
 IMAGE_TOKEN = "<image>"
 PROJECTOR_PATH = Path(__file__).parent / "weights" / "small_projector.safetensors"
@@ -128,11 +129,13 @@ def image_processor(side_px: int = 224) -> CLIPImageProcessorPil:
 
 def projector_state(model: Any) -> dict[str, torch.Tensor]:
     """Return the projector and the tower's standardisation, the parts that this project trains."""
-    core = model.model
-    state = {f"projector.{k}": v for k, v in core.multi_modal_projector.state_dict().items()}
+    shape = shape_of(model.config)
+    core, tower = model.model, model.model.get_submodule(shape.tower)
+    projector = core.get_submodule(shape.projector).state_dict()
+    state = {f"projector.{k}": v for k, v in projector.items()}
     for name in ("feature_mean", "feature_std"):
-        if hasattr(core.vision_tower, name):
-            state[f"vision.{name}"] = getattr(core.vision_tower, name)
+        if hasattr(tower, name):
+            state[f"vision.{name}"] = getattr(tower, name)
     return {name: value.detach().float().cpu().contiguous() for name, value in state.items()}
 
 
@@ -167,14 +170,14 @@ def read_projector(model: Any, path: Path) -> dict[str, torch.Tensor]:
 
 def put_projector(model: Any, state: dict[str, torch.Tensor]) -> None:
     """Copy a projector into `model`."""
-    core = model.model
+    core, shape = model.model, shape_of(model.config)
     prefix = "projector."
-    core.multi_modal_projector.load_state_dict(
+    core.get_submodule(shape.projector).load_state_dict(
         {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     )
     for name, value in state.items():
         if name.startswith("vision."):
-            getattr(core.vision_tower, name.removeprefix("vision.")).copy_(value)
+            getattr(core.get_submodule(shape.tower), name.removeprefix("vision.")).copy_(value)
 
 
 def recipe_hash(projector: Path) -> str:
