@@ -8,7 +8,6 @@ Knows nothing of adapters, data or people.
 """
 
 import fcntl
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator

@@ -29,8 +29,8 @@ from discreet.model.context import check_length, context_tokens
 from discreet.model.dialogue import TooManyTokens, encode_dialogue
 from discreet.model.finding import CRASHES, Check, Rule, apply_rules
 from discreet.model.losses import base_of, encode_images
-from discreet.model.prompt import IGNORED, Row, build_prompt, collate, encode_prompt
 from discreet.model.probes import NOTE, QUESTION, noise
+from discreet.model.prompt import IGNORED, Row, build_prompt, collate, encode_prompt
 from discreet.model.small import IMAGE_TOKEN
 
 _HIDDEN = "\x00\u202e\u2066\u200b\ufeff\x1b"
