@@ -1,4 +1,4 @@
-"""A base of each family passes, and one that is broken on purpose fails by the name of the fault."""
+"""A base of each family passes, and one that is broken on purpose fails by its fault's name."""
 
 import json
 import shutil
@@ -10,8 +10,16 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
-from discreet.model import FAMILIES, Check, FamilyName, check_conformance, check_vlm, load
-from discreet.model import behaviour, conformance
+from discreet.model import (
+    FAMILIES,
+    Check,
+    FamilyName,
+    behaviour,
+    check_conformance,
+    check_vlm,
+    conformance,
+    load,
+)
 from discreet.model.finding import Rule, apply_rules
 from tests.model.folders import TEMPLATE, save_member
 
