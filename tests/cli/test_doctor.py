@@ -110,9 +110,7 @@ def test_limits_and_layers_that_are_named_are_those_that_decide() -> None:
     assert rf".*\.({found})" == _ATTENTION
 
 
-@pytest.mark.parametrize(
-    "words", [("--model", "tiny"), ("--parts", "vision"), ("--trials", "3", "--json")]
-)
+@pytest.mark.parametrize("words", [("--parts", "vision"), ("--trials", "3", "--json")])
 def test_options_of_the_private_check_are_refused_without_it(
     words: tuple[str, ...], doctor: Run
 ) -> None:

@@ -1,6 +1,8 @@
 """Load any vision-language model, adapt it, measure its answers, let it write."""
 
 from discreet.model.base import CACHE_DIR, EMBEDDED, Vlm, load
+from discreet.model.checkpoint import Placement, Quantization
+from discreet.model.conformance import check_conformance, check_vlm
 from discreet.model.context import (
     MAX_QUESTION_TOKENS,
     FittedNote,
@@ -20,6 +22,7 @@ from discreet.model.families import (
     family_of,
     load_family,
 )
+from discreet.model.finding import Check
 from discreet.model.generation import (
     GUIDANCE,
     Answer,
@@ -93,6 +96,7 @@ __all__ = [
     "VISION_SHA256",
     "Answer",
     "Batch",
+    "Check",
     "EncodedRow",
     "Enough",
     "Family",
@@ -101,6 +105,8 @@ __all__ = [
     "FrozenPrefix",
     "LoraSpec",
     "Part",
+    "Placement",
+    "Quantization",
     "Request",
     "Row",
     "Sample",
@@ -118,8 +124,10 @@ __all__ = [
     "base_of",
     "build_family",
     "build_prompt",
+    "check_conformance",
     "check_guidance",
     "check_question",
+    "check_vlm",
     "collate",
     "drop_adapter",
     "encode_dialogue",

@@ -8,7 +8,6 @@ Knows nothing of adapters, data or people.
 """
 
 import fcntl
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -19,13 +18,21 @@ from typing import Any
 
 import platformdirs
 import torch
-from safetensors import SafetensorError
-from transformers import AutoTokenizer, LlavaForConditionalGeneration
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from discreet.artifacts import read_json
-from discreet.errors import ArtifactCorrupt, DataError, UnsafeFile
+from discreet.errors import ArtifactCorrupt
 from discreet.model import small, tiny, vision
+from discreet.model.checkpoint import (
+    Placement,
+    Quantization,
+    check_family,
+    hash_weights,
+    read_config,
+    read_image_processor,
+    read_model,
+    read_tokenizer,
+)
+from discreet.model.shapes import Shape, picture_words, shape_of, token_id, visual_tokens
 
 EMBEDDED = ("small", "tiny")
 """Bases that come with the package; any other is a folder."""
@@ -40,7 +47,7 @@ class Vlm:
     name: str
     """`small`, `tiny`, or the name of the folder it was read from."""
     model: Any
-    """A Hugging Face LLaVA-shaped model, or the PEFT model around it."""
+    """A Hugging Face model of one of `FAMILIES`, or the PEFT model around it."""
     tokenizer: Any
     image_processor: Any
     base_hash: str
@@ -53,7 +60,19 @@ class Vlm:
     @property
     def image_token_id(self) -> int:
         """Return the id of the placeholder that visual tokens replace."""
-        return int(self.model.config.image_token_id)
+        found = token_id(self.model.config, "image")
+        assert found is not None, "`read_tokenizer` refuses a folder without"
+        return found
+
+    @property
+    def shape(self) -> Shape:
+        """Return what is the family's own."""
+        return shape_of(self.model.config)
+
+    @property
+    def picture_words(self) -> str:
+        """Return what stands in a text for one picture."""
+        return picture_words(self.model.config, self.tokenizer)
 
 
 def load(
@@ -62,6 +81,8 @@ def load(
     cache_dir: Path | None = None,
     projector: Path | None = small.PROJECTOR_PATH,
     tuning: Path | None = small.TUNING_PATH,
+    quantize: Quantization | None = None,
+    placement: Placement | None = None,
 ) -> Vlm:
     """Return a model in float32 on the CPU, in evaluation mode, with frozen weights.
 
@@ -69,108 +90,73 @@ def load(
     `cache_dir`; later loads check the file's SHA-256 and take a few seconds.
 
     Args:
-        base: `small`, `tiny`, or the path of a local LLaVA-shaped safetensors checkpoint.
+        base: `small`, `tiny`, or the path of a local safetensors checkpoint of one of `FAMILIES`
+            with tokenizer, chat template and image processor. No code in it is run.
         cache_dir: Folder for the converted model; the user's cache folder by default.
         projector: Of `small`, the shipped one by default; None if pictures are to say nothing.
         tuning: Of the language model of `small`, the shipped one by default; None for the language
             model as its package has it.
+        quantize: Round the language model's linear layers to 4 bits, `nf4`; what is computed, and
+            adapters, stay in float32. Its `base_hash` is another, since it answers differently.
+        placement: Spread the model over devices and disk; not for `tiny`. None keeps it in memory.
 
     Raises:
         ArtifactCorrupt: if the weights do not match their recorded hash, are damaged or incomplete.
-        DataError: if the packages that carry `small` are not installed or not the pinned ones.
-        UnsafeFile: if a folder holds pickled weights only.
+        DataError: if the packages that carry `small` are not installed or not the pinned ones, or
+            if a folder lacks a part or holds a model of another kind.
+        ExtraMissing: if bitsandbytes is not installed and `quantize` needs it.
+        UnsafeFile: if a folder holds pickled weights, or no others.
+        ValueError: if `tiny` is to be quantised or placed.
     """
     vision.register()
+    if quantize not in (None, "nf4"):
+        raise ValueError(f"Expected quantize='nf4' or None, got {quantize!r}.")
     if base == "tiny":
+        if quantize is not None or placement is not None:
+            raise ValueError(
+                "Expected 'tiny' as it is, got quantize or placement, which read weights from a "
+                "folder. Save it with save_pretrained() and load that folder."
+            )
         parts = tiny.build()
         return _vlm("tiny", parts, small.state_hash(parts.model.state_dict()))
     if base == "small":
         folder = _converted(cache_dir or CACHE_DIR, projector, tuning)
-        return _from_folder("small", folder)
-    return _from_folder(Path(base).name, _checked_folder(Path(base)))
+        return _from_folder("small", folder, quantize, placement)
+    return _from_folder(Path(base).name, Path(base), quantize, placement)
 
 
 def _vlm(name: str, parts: small.Parts, base_hash: str) -> Vlm:
-    model = parts.model.float().eval().requires_grad_(False)
+    model = parts.model.eval().requires_grad_(False)
     return Vlm(
         name=name,
         model=model,
         tokenizer=parts.tokenizer,
         image_processor=parts.image_processor,
         base_hash=base_hash,
-        image_tokens=int(model.config.image_seq_length),
+        image_tokens=visual_tokens(model.config),
     )
 
 
-def _from_folder(name: str, folder: Path) -> Vlm:
+def _from_folder(
+    name: str, folder: Path, quantize: Quantization | None, placement: Placement | None
+) -> Vlm:
     """Read a checkpoint folder and hash its weights."""
-    digest = _hash_weights(folder)
+    config = read_config(folder)
+    check_family(folder, config)
+    digest = hash_weights(folder)
     manifest = folder / "manifest.json"
     if manifest.is_file() and read_json(manifest) != {"sha256": digest}:
         raise ArtifactCorrupt(
             f"Expected the weights of '{name}' to match their recorded SHA-256; they were changed "
             f"or damaged. Delete the folder {folder.name} in the cache to convert them again."
         )
-    return _vlm(
-        name,
-        small.Parts(
-            model=_read_model(folder),
-            tokenizer=AutoTokenizer.from_pretrained(folder, local_files_only=True),
-            image_processor=CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True),
-        ),
-        digest,
+    parts = small.Parts(
+        model=read_model(folder, config, quantize=quantize, placement=placement),
+        tokenizer=read_tokenizer(folder, config),
+        image_processor=read_image_processor(folder),
     )
-
-
-def _read_model(folder: Path) -> LlavaForConditionalGeneration:
-    """Return the model of a folder; a weight that is not there is an error, never random."""
-    try:
-        model, report = LlavaForConditionalGeneration.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except SafetensorError as error:
-        raise ArtifactCorrupt(
-            f"Expected safetensors weights in '{folder.name}', got a damaged file. Copy it again."
-        ) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise ArtifactCorrupt(
-            f"Expected every weight of the model in '{folder.name}', {len(missing)} are missing, "
-            f"the first '{missing[0]}'. Copy the whole checkpoint again."
-        )
-    return model
-
-
-def _checked_folder(folder: Path) -> Path:
-    """Refuse what cannot be loaded safely, with the way out."""
-    if not (folder / "config.json").is_file():
-        raise DataError(
-            f"Expected 'small', 'tiny' or a folder with config.json and safetensors, got "
-            f"base='{folder}'. Save a model there with save_pretrained()."
-        )
-    if not list(folder.glob("*.safetensors")):
-        raise UnsafeFile(
-            f"Expected safetensors weights in '{folder}', found none. Pickled weights can run "
-            "code and are refused; convert them with save_pretrained(safe_serialization=True)."
-        )
-    model_type = read_json(folder / "config.json").get("model_type")
-    if model_type != "llava":
-        raise DataError(
-            f"Expected a LLaVA-shaped checkpoint (model_type 'llava'), got '{model_type}'."
-        )
-    return folder
-
-
-def _hash_weights(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    digest = digest if quantize is None else hash_weights(folder, quantize=quantize)
+    return _vlm(name, parts, digest)
 
 
 def _converted(cache_dir: Path, projector: Path | None, tuning: Path | None) -> Path:
@@ -192,7 +178,7 @@ def _convert(folder: Path, parts: small.Parts) -> None:
     parts.model.half().save_pretrained(scratch)
     parts.tokenizer.save_pretrained(scratch)
     parts.image_processor.save_pretrained(scratch)
-    (scratch / "manifest.json").write_text(json.dumps({"sha256": _hash_weights(scratch)}))
+    (scratch / "manifest.json").write_text(json.dumps({"sha256": hash_weights(scratch)}))
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
 

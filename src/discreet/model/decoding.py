@@ -18,6 +18,7 @@ from transformers.cache_utils import DynamicLayer
 
 from discreet.model.base import Vlm
 from discreet.model.losses import as_encoder_outputs, base_of
+from discreet.model.shapes import told_inputs
 
 BASE_ADAPTER = "base"
 """Name under which rows are answered without an adapter."""
@@ -93,6 +94,7 @@ class Decoder:
         self._max_new_tokens = max_new_tokens
         self._pad = int(vlm.tokenizer.pad_token_id)
         self._mask = torch.ones((0, 0), dtype=torch.long)
+        self._ahead = torch.zeros(0, dtype=torch.long)  # (R,), of places beside tokens
         self._adapters: list[str] = []
         self._hooks = ExitStack()
 
@@ -111,7 +113,8 @@ class Decoder:
         """Return the logits after each prompt, (R, V)."""
         prompts = self._prompts
         groups = _groups(prompts, self._vlm.image_token_id)
-        shared = len(groups) < len(prompts)
+        # What comes later can change what is read before where more than ids and mask is told.
+        shared = len(groups) < len(prompts) and self._vlm.shape.told == "nothing"
         heads = [group.prefix for group in groups] if shared else []
         lengths = [0] * len(prompts)
         for group in groups if shared else []:
@@ -144,6 +147,7 @@ class Decoder:
         index = torch.tensor(rows)
         self._cache.batch_select_indices(index)
         self._mask = self._mask[index]
+        self._ahead = self._ahead[index] if len(self._ahead) else self._ahead
 
     def _forward(
         self,
@@ -159,19 +163,37 @@ class Decoder:
         )
         own = torch.tensor([[0] * n + [1] * (width - n) for n in padding])
         self._mask = torch.cat([self._mask, own], 1)
+        told: dict[str, torch.Tensor] = {}
         if adapters is not None:
             self._adapters[:] = [self._peft_name(name) for name in adapters]
+            told = told_inputs(
+                self._vlm.model.config,
+                input_ids,
+                attention_mask=own,
+                model=base_of(self._vlm),
+            )
         output = self._vlm.model(
             input_ids=input_ids,
             attention_mask=self._mask,
-            position_ids=(self._mask.cumsum(1) - 1).clamp(min=0)[:, -width:],
             past_key_values=self._cache,
-            mm_encoder_outputs=as_encoder_outputs(features) or None,
+            mm_encoder_outputs=as_encoder_outputs(self._vlm, features) or None,
             use_cache=True,
             logits_to_keep=1,
+            **{**told, "position_ids": self._places(told, width)},
         )
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
+
+    def _places(self, told: dict[str, torch.Tensor], width: int) -> torch.Tensor:
+        """Return the places of the last `width` ids of each row: (R, width), or (3, R, width)."""
+        places = (self._mask.cumsum(1) - 1).clamp(min=0)[:, -width:]
+        if self._vlm.shape.told != "grid":
+            return places
+        if "position_ids" in told:  # a picture takes fewer places than it has tokens
+            found = told["position_ids"]
+            self._ahead = found.amax((0, 2)) - places[:, -1]
+            return found
+        return (places + self._ahead[:, None]).expand(3, -1, -1)
 
     def _peft_name(self, adapter: str | None) -> str:
         if adapter == BASE_ADAPTER:
@@ -236,6 +258,11 @@ def lay_out_weights(vlm: Vlm) -> None:
     Values and shapes stay; the last bits of a product may differ. For models that only answer.
     """
     base = base_of(vlm)
-    for module in [*base.model.language_model.modules(), base.lm_head]:
-        if isinstance(module, nn.Linear) and module.weight.is_contiguous():
+    for module in [*base.model.get_submodule(vlm.shape.language).modules(), base.lm_head]:
+        # Layers of 4 bits inherit from Linear; weights on disk are not there.
+        if (
+            type(module) is nn.Linear
+            and not module.weight.is_meta
+            and module.weight.is_contiguous()
+        ):
             module.weight.data = module.weight.data.t().contiguous().t()

@@ -12,15 +12,13 @@ another way is not used.
     'So.<|im_end|>No.<|im_end|>'
 """
 
-import re
 from collections.abc import Sequence
 
 import torch
 from jinja2 import TemplateError
 
 from discreet.model.base import Vlm
-from discreet.model.prompt import EncodedRow, render
-from discreet.model.small import IMAGE_TOKEN
+from discreet.model.prompt import EncodedRow, render, without_control_tokens
 
 ANSWERS = "assistant"
 """Role of the turns that are learnt."""
@@ -53,7 +51,7 @@ def encode_dialogue(
     Raises:
         TooManyTokens: if it is longer than `max_tokens`.
     """
-    said = _without_control_tokens(vlm, messages)
+    said = _plain(vlm, messages)
     places = [n for n, turn in enumerate(said) if n and turn["role"] == ANSWERS and turn["content"]]
     if not places:
         return None
@@ -86,20 +84,9 @@ def _is_ended(rest: str, answer: str, end: str) -> bool:
     return rest.startswith(answer) and rest[len(answer) :].lstrip().startswith(end)
 
 
-def _without_control_tokens(vlm: Vlm, messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Return messages in which no words are control tokens, but for the places of pictures."""
-    tokenizer = vlm.tokenizer
-    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-    spelled = sorted({IMAGE_TOKEN, *tokenizer.all_special_tokens, *added}, key=len, reverse=True)
-    control = re.compile("|".join(re.escape(token) for token in spelled if token.strip()))
-
-    def plain(text: str) -> str:
-        while control.search(text):  # taking one out can leave another behind
-            text = control.sub(" ", text)
-        return text
-
-    said = []
-    for turn in messages:
-        text = IMAGE_TOKEN.join(map(plain, turn["content"].split(IMAGE_TOKEN)))
-        said.append({**turn, "content": text.strip() if turn["role"] == ANSWERS else text})
-    return said
+def _plain(vlm: Vlm, messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return messages without control tokens and, around answers, without space."""
+    return [
+        {**turn, "content": turn["content"].strip() if turn["role"] == ANSWERS else turn["content"]}
+        for turn in without_control_tokens(vlm, messages)
+    ]

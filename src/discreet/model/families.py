@@ -17,13 +17,12 @@ from typing import Any, Literal, get_args
 
 import torch
 import transformers as hf
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from discreet.artifacts import refuse_unsafe_files
-from discreet.errors import ArtifactCorrupt, DataError, UnsafeFile
 from discreet.model.base import EMBEDDED, load
+from discreet.model.checkpoint import read_config, read_model
+from discreet.model.shapes import token_id, tokens_around, visual_tokens
 
 FamilyName = Literal[
     "llava", "smolvlm", "idefics3", "paligemma", "qwen2_vl", "qwen2_5_vl", "gemma3"
@@ -110,14 +109,14 @@ class Family:
         config = self.model.config
         text = config.get_text_config()
         is_word = torch.ones(text.vocab_size, dtype=torch.bool)
-        is_word[[i for name in _SPECIAL if (i := _token(config, name)) is not None]] = False
+        is_word[[i for name in _SPECIAL if (i := token_id(config, name)) is not None]] = False
         allowed = is_word.nonzero().flatten()
-        first, last = _around(config)
-        picture = [*first, *[_token(config, "image")] * self.tokens, *last]
+        first, last = tokens_around(config)
+        picture = [*first, *[token_id(config, "image")] * self.tokens, *last]
         samples = []
         for place, count in enumerate(pictures):
             said = allowed[torch.randint(len(allowed), (words + place,), generator=draw)]
-            start = _token(config, "bos") or int(allowed[0])
+            start = token_id(config, "bos") or int(allowed[0])
             samples.append(
                 Sample(
                     ids=torch.cat([torch.tensor([start, *picture * count]), said]),
@@ -149,7 +148,7 @@ class Family:
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Return what the model takes, and labels (N, T), `IGNORED` where there is none."""
         width = max(len(sample.ids) for sample in samples)
-        pad = _token(self.model.config, "pad") or 0
+        pad = token_id(self.model.config, "pad") or 0
         ids = torch.full((len(samples), width), pad)
         mask = torch.zeros_like(ids)
         labels = torch.full_like(ids, IGNORED)
@@ -160,7 +159,7 @@ class Family:
             mask[row, start:end] = 1
             labels[row, end - sample.answer : end] = sample.ids[len(sample.ids) - sample.answer :]
         inputs = {"input_ids": ids, "attention_mask": mask, **self._pictures(samples)}
-        image = _token(self.model.config, "image")
+        image = token_id(self.model.config, "image")
         is_picture = ids.eq(-1 if image is None else image)
         if self.name == "paligemma":
             inputs["token_type_ids"] = (labels != IGNORED).long()
@@ -227,7 +226,7 @@ def family_of(model: Any) -> Family:
         return Family(name=name, model=model, tokens=4, patches=patches, merged=4)
     if name in FAMILIES:
         side = config.vision_config.image_size
-        return Family(name=name, model=model, tokens=_visual_tokens(config), side=side)
+        return Family(name=name, model=model, tokens=visual_tokens(config), side=side)
     if hasattr(config, "vision_config") or hasattr(config, "audio_config"):
         raise ValueError(
             f"Expected one of the families {', '.join(FAMILIES)} or a language model, got "
@@ -253,50 +252,8 @@ def load_family(base: str, *, cache_dir: Path | None = None) -> Family:
     """
     if base in EMBEDDED:
         return family_of(load(base, cache_dir=cache_dir).model)
-    return family_of(_read(Path(base)).eval().requires_grad_(False))
-
-
-def _read(folder: Path) -> Any:
-    """Return the model in a folder; what could run code, and weights left to chance, are errors."""
-    if not (folder / "config.json").is_file():
-        raise DataError(
-            f"Expected {', '.join(map(repr, EMBEDDED))} or a folder with config.json and "
-            f"safetensors, got '{folder}'. Save a model there with save_pretrained()."
-        )
-    refuse_unsafe_files(folder)
-    if not list(folder.glob("*.safetensors")):
-        raise UnsafeFile(
-            f"Expected safetensors weights in '{folder.name}', found none. Save them with "
-            "save_pretrained()."
-        )
-    local = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        config = hf.AutoConfig.from_pretrained(folder, **local)
-        reads_pictures = hasattr(config, "vision_config")
-        kind = hf.AutoModelForImageTextToText if reads_pictures else hf.AutoModelForCausalLM
-        model, report = kind.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-            **local,
-        )
-    except SafetensorError as error:
-        raise ArtifactCorrupt(
-            f"Expected safetensors weights in '{folder.name}', got a damaged file. Copy it again."
-        ) from error
-    except (KeyError, ValueError) as error:
-        raise DataError(
-            f"Expected a model that transformers {hf.__version__} loads without code of its own, "
-            f"could not load '{folder.name}' ({type(error).__name__}). Call check_exactness() of "
-            "discreet.privacy on the model once you have loaded it."
-        ) from error
-    if report["missing_keys"]:
-        raise ArtifactCorrupt(
-            f"Expected every weight of the model in '{folder.name}', {len(report['missing_keys'])} "
-            "are missing. Copy the whole checkpoint again."
-        )
-    return model
+    folder = Path(base)
+    return family_of(read_model(folder, read_config(folder)).eval().requires_grad_(False))
 
 
 def build_family(name: FamilyName, *, seed: int = 0) -> Family:
@@ -306,39 +263,6 @@ def build_family(name: FamilyName, *, seed: int = 0) -> Family:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return family_of(_BUILD[name](name))
-
-
-def _visual_tokens(config: Any) -> int:
-    """Return how many placeholders a picture takes."""
-    vision = config.vision_config
-    patches = (vision.image_size // vision.patch_size) ** 2 if hasattr(vision, "patch_size") else 0
-    if config.model_type in ("smolvlm", "idefics3"):
-        return int(patches // config.scale_factor**2)
-    if config.model_type == "gemma3":
-        return int(config.mm_tokens_per_image)
-    if config.model_type == "paligemma":
-        return int(patches)
-    return int(config.image_seq_length)
-
-
-def _token(config: Any, name: str) -> int | None:
-    """Return the id of a special token, however a family spells it; None where there is none."""
-    for holder in (config.get_text_config(), config):
-        for spelling in (f"{name}_token_id", f"{name}_token_index"):
-            found = getattr(holder, spelling, None)
-            if found is not None:
-                return int(found[0] if isinstance(found, list) else found)
-    return None
-
-
-def _around(config: Any) -> tuple[list[int], list[int]]:
-    """Return the tokens before and after those of a picture."""
-    pairs = (("vision_start", "vision_end"), ("boi", "eoi"))
-    for first, last in pairs:
-        start, end = _token(config, first), _token(config, last)
-        if start is not None and end is not None:
-            return [start], [end]
-    return [], []
 
 
 _TEXT: dict[str, Any] = {

@@ -300,8 +300,10 @@ def _check_adapter(vlm: Vlm, name: str | None) -> None:
 
 def _check_rotary(vlm: Vlm, requests: int) -> None:
     """Refuse several requests where the length of one changes how another is read."""
-    kind = base_of(vlm).model.language_model.rotary_emb.rope_type
-    if requests > 1 and kind in GROWS_WITH_LENGTH:
+    rotary = base_of(vlm).model.get_submodule(vlm.shape.language).rotary_emb
+    kind = rotary.rope_type  # where layers differ in it, by the kind of layer
+    kinds = set(kind.values()) if isinstance(kind, dict) else {kind}
+    if requests > 1 and kinds & set(GROWS_WITH_LENGTH):
         raise ValueError(
             f"Expected rotary embeddings that depend on distances alone, got rope_type={kind}. "
             "Answer requests one by one."

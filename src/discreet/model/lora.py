@@ -82,7 +82,7 @@ def _config(vlm: Vlm, spec: LoraSpec) -> LoraConfig:
     return LoraConfig(
         r=spec.r,
         lora_alpha=spec.alpha,
-        target_modules=rf".*language_model\.layers\.({upper})\..*\.({kinds})",
+        target_modules=rf".*{vlm.shape.language}\.layers\.({upper})\..*\.({kinds})",
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
         base_model_name_or_path=vlm.name,

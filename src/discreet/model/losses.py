@@ -16,15 +16,18 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from discreet.model.base import Vlm
 from discreet.model.prompt import IGNORED, Batch
+from discreet.model.shapes import picture_inputs, told_inputs
 
 _CHUNK = 32
 """Pictures encoded at a time."""
 
 
 def pixel_values(vlm: Vlm, images: Sequence[Image]) -> torch.Tensor:
-    """Return (N, 3, H, W) float32, normalised as the vision tower expects."""
-    squares = [image.convert("RGB") for image in images]
-    return torch.as_tensor(vlm.image_processor(squares, return_tensors="pt")["pixel_values"])
+    """Return (N, 3, H, W) float32, normalised as the vision tower expects.
+
+    Families that take patches or tiles have another form (`shapes.picture_inputs`).
+    """
+    return picture_inputs(vlm.model.config, vlm.image_processor, images)["pixel_values"]
 
 
 @torch.no_grad()
@@ -65,9 +68,16 @@ def encode_images(vlm: Vlm, images: Sequence[Image], *, adapter: str | None = No
     look = _Look(base_of(vlm))
     done = []
     for start in range(0, len(images), _CHUNK):
-        pixels = pixel_values(vlm, images[start : start + _CHUNK])
-        done.append(functional_call(look, _in_place(state), (pixels,)))
-    return torch.cat(done)
+        some = images[start : start + _CHUNK]
+        given = picture_inputs(vlm.model.config, vlm.image_processor, some)
+        done.append(functional_call(look, _in_place(vlm, state), kwargs=given))
+    found = torch.cat(done)
+    if found.shape[1] != vlm.image_tokens:
+        raise ValueError(
+            f"Expected {vlm.image_tokens} visual tokens for a picture, as the configuration says, "
+            f"got {found.shape[1]}. Copy config.json and the image processor of one model."
+        )
+    return found
 
 
 class _Look(nn.Module):
@@ -77,14 +87,14 @@ class _Look(nn.Module):
         super().__init__()
         self.base = base
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        output = self.base.get_image_features(pixel_values=pixels, return_dict=True)
-        return torch.stack(list(output.pooler_output))
+    def forward(self, **given: torch.Tensor) -> torch.Tensor:
+        output = self.base.get_image_features(**given, return_dict=True)
+        return torch.stack(list(output.pooler_output)).float()
 
 
-def _in_place(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _in_place(vlm: Vlm, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return a projector's tensors by where `_Look` has them."""
-    place = "base.model.multi_modal_projector."
+    place = f"base.model.{vlm.shape.projector}."
     return {place + name.removeprefix("projector."): value for name, value in state.items()}
 
 
@@ -118,12 +128,20 @@ def answer_logits(
     """
     check_images(vlm, batch.input_ids, image_features)
     width = answer_width(batch.labels)
+    told = told_inputs(
+        vlm.model.config,
+        batch.input_ids,
+        attention_mask=batch.attention_mask,
+        is_answer=batch.labels != IGNORED,
+        model=base_of(vlm),
+    )
     output = vlm.model(
         input_ids=batch.input_ids,
         attention_mask=batch.attention_mask,
-        mm_encoder_outputs=as_encoder_outputs(image_features),
+        mm_encoder_outputs=as_encoder_outputs(vlm, image_features),
         logits_to_keep=width + 1,
         use_cache=False,
+        **told,
     )
     logits = output.logits[:, :-1].float()  # (R, A, V); token t is predicted at t - 1
     return logits, batch.labels[:, -width:]
@@ -141,12 +159,13 @@ def check_images(vlm: Vlm, input_ids: torch.Tensor, features: torch.Tensor | Non
 
 
 def as_encoder_outputs(
-    features: torch.Tensor | None,
+    vlm: Vlm, features: torch.Tensor | None
 ) -> dict[str, BaseModelOutputWithPooling]:
-    """Return visual tokens in the form in which LLaVA takes them instead of pixels."""
+    """Return visual tokens in the form in which the base takes them instead of pixels."""
     if features is None:
         return {}
-    return {"image": BaseModelOutputWithPooling(pooler_output=list(features.unsqueeze(1)))}
+    given = features if vlm.shape.is_stacked else list(features)
+    return {"image": BaseModelOutputWithPooling(pooler_output=given)}
 
 
 def base_of(vlm: Vlm) -> Any:

@@ -55,8 +55,9 @@ class FrozenPrefix:
                 that cannot be started in the middle, by name.
         """
         base = base_of(vlm)
+        _check_told(vlm)
         self._vlm = vlm
-        self._decoder: Any = base.model.language_model
+        self._decoder: Any = base.model.get_submodule(vlm.shape.language)
         self._head: nn.Module = base.lm_head
         _check_kind(self._decoder)
         self.start = self._lowest()
@@ -73,8 +74,8 @@ class FrozenPrefix:
         self._window = _Window(layers[-1].mlp)
         upper = [*layers[self.start : -1], _with(layers[-1], mlp=self._window)]
         above = _with(self._decoder, layers=[*skipped[: self.start], *upper])
-        self._below = _with(base.model, language_model=below)
-        self._above = _with(base.model, language_model=above)
+        self._below = _with(base.model, **{vlm.shape.language: below})
+        self._above = _with(base.model, **{vlm.shape.language: above})
         self._frozen = list(below.parameters())
         self._version = self._count_changes()
         self._try()
@@ -156,7 +157,9 @@ class FrozenPrefix:
         states: torch.Tensor = self._below(
             input_ids=ids[rows],
             attention_mask=batch.attention_mask[rows],
-            mm_encoder_outputs=as_encoder_outputs(own if own is not None and len(own) else None),
+            mm_encoder_outputs=as_encoder_outputs(
+                self._vlm, own if own is not None and len(own) else None
+            ),
             use_cache=False,
         ).last_hidden_state
         return states
@@ -213,6 +216,15 @@ class FrozenPrefix:
                 f"Expected a decoder that can be started at layer {self.start}, got {name}, which "
                 f"then differs by {float(error):.1e}. Train without a cache."
             )
+
+
+def _check_told(vlm: Vlm) -> None:
+    """Refuse a base that has to be told more than ids and mask."""
+    if vlm.shape.told != "nothing":
+        raise ValueError(
+            "Expected a base that reads ids and mask alone, got one of the family "
+            f"'{vlm.model.config.model_type}'. Train without a cache."
+        )
 
 
 def _check_kind(decoder: Any) -> None:

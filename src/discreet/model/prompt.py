@@ -12,10 +12,12 @@ One prompt serves training and use: a note with the facts, the question, and the
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from discreet.model.base import Vlm
+from discreet.model.checkpoint import takes_parts
 from discreet.model.small import IMAGE_TOKEN
 from discreet.types import AgeBand, Audience, Observation, audience_of
 
@@ -110,8 +112,11 @@ class Batch:
 
 
 def encode_prompt(vlm: Vlm, messages: list[dict[str, str]]) -> list[int]:
-    """Return the ids up to where the answer starts, one placeholder per visual token."""
-    text = render(vlm, messages, opens_answer=True)
+    """Return the ids up to where the answer starts, one placeholder per visual token.
+
+    Words that are control tokens of this base are taken out of messages, but for `IMAGE_TOKEN`.
+    """
+    text = render(vlm, without_control_tokens(vlm, messages), opens_answer=True)
     ids: list[int] = vlm.tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
@@ -124,10 +129,33 @@ def render(vlm: Vlm, messages: list[dict[str, str]], *, opens_answer: bool) -> s
         messages: `role` and `content` of each.
         opens_answer: End where the model begins to answer.
     """
+    given: list[dict[str, Any]] = list(messages)
+    if takes_parts(vlm.tokenizer):
+        given = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
     text: str = vlm.tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=opens_answer
+        given, tokenize=False, add_generation_prompt=opens_answer
     )
-    return text.replace(IMAGE_TOKEN, IMAGE_TOKEN * vlm.image_tokens)
+    return text.replace(IMAGE_TOKEN, vlm.picture_words)
+
+
+def without_control_tokens(vlm: Vlm, messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return messages in which no words are control tokens, but for the places of pictures."""
+    tokenizer = vlm.tokenizer
+    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    image = tokenizer.convert_ids_to_tokens(vlm.image_token_id)
+    spelled = {IMAGE_TOKEN, image, *tokenizer.all_special_tokens, *added}
+    longest_first = sorted(filter(str.strip, spelled), key=len, reverse=True)
+    control = re.compile("|".join(map(re.escape, longest_first)))
+
+    def plain(text: str) -> str:
+        while control.search(text):  # taking one out can leave another behind
+            text = control.sub(" ", text)
+        return text
+
+    return [
+        {**turn, "content": IMAGE_TOKEN.join(map(plain, turn["content"].split(IMAGE_TOKEN)))}
+        for turn in messages
+    ]
 
 
 def collate(vlm: Vlm, rows: Sequence[Row]) -> Batch:

@@ -25,6 +25,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from discreet.errors import ArtifactCorrupt, DataError
 from discreet.model import vision
+from discreet.model.shapes import shape_of
 
 IMAGE_TOKEN = "<image>"
 PROJECTOR_PATH = Path(__file__).parent / "weights" / "small_projector.safetensors"
@@ -153,11 +154,11 @@ def image_processor(side_px: int = 224) -> CLIPImageProcessorPil:
 
 
 def projector_state(model: Any) -> dict[str, torch.Tensor]:
-    """Return the projector in float32 on the CPU: what turns bits into visual tokens."""
-    state = model.model.multi_modal_projector.state_dict()
+    """Return the projector in float32 on the CPU: what turns pictures into visual tokens."""
+    projector = model.model.get_submodule(shape_of(model.config).projector).state_dict()
     return {
         f"projector.{name}": value.detach().float().cpu().contiguous()
-        for name, value in state.items()
+        for name, value in projector.items()
     }
 
 
@@ -203,7 +204,7 @@ def read_tensors(
 
 def put_projector(model: Any, state: dict[str, torch.Tensor]) -> None:
     """Copy a projector into `model`."""
-    model.model.multi_modal_projector.load_state_dict(
+    model.model.get_submodule(shape_of(model.config).projector).load_state_dict(
         {name.removeprefix("projector."): value for name, value in state.items()}
     )
 

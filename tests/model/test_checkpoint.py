@@ -1,0 +1,119 @@
+"""Bases of 4 bits, and bases that are spread over memory and disk."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from discreet.errors import ExtraMissing
+from discreet.model import (
+    LoraSpec,
+    Placement,
+    Request,
+    Vlm,
+    adapter_parameters,
+    answer_all,
+    answer_logits,
+    answer_losses,
+    attach_lora,
+    base_of,
+    build_prompt,
+    collate,
+    lay_out_weights,
+    load,
+    load_adapter,
+    save_adapter,
+)
+from discreet.model.probes import probe_features, probe_rows
+from tests.model.folders import save_member
+
+SPEC = LoraSpec(r=4, layers=2, target_modules=("q_proj", "v_proj"))
+ASKED = [Request(messages=build_prompt("Why?", note="So.", person="a child"), max_new_tokens=5)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_member("llava", tmp_path_factory.mktemp("bases") / "mine")
+
+
+@torch.no_grad()
+def logits(vlm: Vlm) -> torch.Tensor:
+    return answer_logits(vlm, collate(vlm, probe_rows()), probe_features(vlm))[0]
+
+
+def train(vlm: Vlm, steps: int = 8) -> list[float]:
+    batch, features = collate(vlm, probe_rows()), probe_features(vlm)
+    optimizer = torch.optim.Adam(adapter_parameters(vlm).values(), lr=0.02)
+    losses = []
+    for _ in range(steps):
+        loss = answer_losses(vlm, batch, features).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def test_a_base_of_four_bits_learns_answers_and_has_a_hash_of_its_own(
+    folder: Path, tmp_path: Path
+) -> None:
+    whole, small = load(str(folder)), load(str(folder), quantize="nf4")
+    assert whole.base_hash != small.base_hash
+    kinds = {name: type(m).__name__ for name, m in small.model.named_modules()}
+    rounded = {name for name, kind in kinds.items() if kind == "Linear4bit"}
+    assert rounded
+    assert all(name.startswith("model.language_model.") for name in rounded)
+    apart = (logits(whole) - logits(small)).abs().max() / logits(whole).abs().max()
+    assert 1e-4 < apart < 0.5, "rounded, and still the same model"
+    adapted = attach_lora(small, SPEC)
+    losses = train(adapted)
+    assert losses[-1] < losses[0]
+    lay_out_weights(adapted)
+    said = answer_all(adapted, ASKED)[0].text
+    save_adapter(adapted, SPEC, tmp_path / "adapter")
+    again = load_adapter(load(str(folder), quantize="nf4"), tmp_path / "adapter")
+    torch.testing.assert_close(logits(again), logits(adapted))
+    assert answer_all(again, ASKED)[0].text == said
+
+
+def test_bitsandbytes_is_asked_for_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(ExtraMissing, match=r"discreet\[quant\]"):
+        load(str(folder), quantize="nf4")
+
+
+def test_what_does_not_fit_is_read_from_disk_with_the_same_scores(
+    folder: Path, tmp_path: Path
+) -> None:
+    whole = load(str(folder))
+    size = sum(p.numel() * p.element_size() for p in whole.model.parameters())
+    placement = Placement(max_memory={"cpu": size // 2}, offload_folder=tmp_path / "disk")
+    placed = load(str(folder), placement=placement)
+    assert "disk" in base_of(placed).hf_device_map.values()
+    assert any(p.is_meta for p in placed.model.parameters()), "something is on disk"
+    assert placed.base_hash == whole.base_hash
+    torch.testing.assert_close(logits(placed), logits(whole))
+    assert answer_all(placed, ASKED)[0].text == answer_all(whole, ASKED)[0].text
+
+
+def test_an_adapter_learns_on_a_base_that_is_on_disk(folder: Path, tmp_path: Path) -> None:
+    size = (folder / "model.safetensors").stat().st_size
+    placement = Placement(max_memory={"cpu": size // 2}, offload_folder=tmp_path / "disk")
+    adapted = attach_lora(load(str(folder), placement=placement), SPEC)
+    losses = train(adapted, steps=4)
+    assert losses[-1] < losses[0]
+    save_adapter(adapted, SPEC, tmp_path / "adapter")
+    plain = load_adapter(load(str(folder)), tmp_path / "adapter")
+    torch.testing.assert_close(logits(plain), logits(adapted))
+
+
+@pytest.mark.parametrize("settings", [{"quantize": "nf4"}, {"placement": Placement()}])
+def test_tiny_is_not_rounded_or_placed(settings: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="Save it with save_pretrained"):
+        load("tiny", **settings)  # type: ignore[arg-type]
+
+
+def test_another_rounding_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="quantize='nf4' or None"):
+        load(str(folder), quantize="fp4")  # type: ignore[arg-type]
