@@ -1,7 +1,7 @@
 """How the weights that ship with the package were made, from public synthetic people only."""
 
+from discreet.intervals import ratio_interval
 from discreet.recipes.perceiver import fit_perceiver
 from discreet.recipes.projector import AlignSettings, align_projector
-from discreet.recipes.scores import ratio_interval
 
 __all__ = ["AlignSettings", "align_projector", "fit_perceiver", "ratio_interval"]
