@@ -7,11 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "discreet"
-BASE = {"errors", "types", "artifacts"}
+BASE = {"errors", "types", "artifacts", "intervals"}
 MAY_IMPORT = {
     "errors": set(),
     "types": {"errors"},
     "artifacts": {"errors", "types"},
+    "intervals": set(),
     "registry": BASE,
     "people": BASE,
     "figures": BASE | {"people"},

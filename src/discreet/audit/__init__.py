@@ -1,1 +1,52 @@
-"""Audits of a trained adapter; none is built yet (docs/design.md)."""
+"""What can still be read from what a vision tower hands on, and how to take a concept out of it."""
+
+from discreet.audit.leace import Eraser, fit_eraser, one_hot
+from discreet.audit.leakage import (
+    LABELS,
+    WITHHELD,
+    Finding,
+    Representation,
+    Truth,
+    as_records,
+    as_rows,
+    count_steps,
+    in_words,
+    measure_leakage,
+    truth_of,
+)
+from discreet.audit.probes import (
+    PROBES,
+    Pictures,
+    ProbeName,
+    Score,
+    prepare,
+    score_probe,
+    teach,
+)
+from discreet.audit.representations import erase, portrait_representations
+
+__all__ = [
+    "LABELS",
+    "PROBES",
+    "WITHHELD",
+    "Eraser",
+    "Finding",
+    "Pictures",
+    "ProbeName",
+    "Representation",
+    "Score",
+    "Truth",
+    "as_records",
+    "as_rows",
+    "count_steps",
+    "erase",
+    "fit_eraser",
+    "in_words",
+    "measure_leakage",
+    "one_hot",
+    "portrait_representations",
+    "prepare",
+    "score_probe",
+    "teach",
+    "truth_of",
+]

@@ -23,6 +23,7 @@ COMMANDS = {
     "people": ("people", "app", "Synthetic people: export or render portraits."),
     "recipe": ("recipe", "app", "Make again the weights that ship with the package."),
     "bench": ("bench", "app", "What privacy costs, on held-out people; how fast people are drawn."),
+    "audit": ("audit", "app", "What can still be read from what a picture becomes."),
     "privacy": ("privacy", "app", "Plan a guarantee, and see what was spent of it."),
     "doctor": ("doctor", "doctor", "Check that this installation can do its work."),
     "version": ("doctor", "version", "Print the version."),

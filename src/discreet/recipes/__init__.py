@@ -1,10 +1,10 @@
 """How the weights that ship with the package were made, from public synthetic people only."""
 
+from discreet.intervals import ratio_interval
 from discreet.recipes.eraser import EraserSettings, teach_eraser
 from discreet.recipes.instruct import InstructSettings, tune_language
 from discreet.recipes.perceiver import fit_perceiver
 from discreet.recipes.projector import AlignSettings, align_projector
-from discreet.recipes.scores import ratio_interval
 from discreet.recipes.stages import read_settings
 
 __all__ = [

@@ -5,11 +5,11 @@ fitted, tuned or certified depends on it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+
+from discreet.intervals import ratio_interval
 
 AUDITED = ("gender_presentation", "ethnicity", "skin_tone")
 """Audit labels by which errors are reported."""
@@ -65,19 +65,3 @@ def scores_of(
         "error_high": high,
         "above_promise": float(error > level),
     }
-
-
-def ratio_interval(
-    above: npt.NDArray[Any], below: npt.NDArray[Any], *, draws: int
-) -> tuple[float, float]:
-    """Return a 95 % interval of sum over sum, by a percentile bootstrap that draws whole units.
-
-    Args:
-        above: (U,) the part of each unit in the sum above the line.
-        below: (U,) the part of each unit in the sum below it; a drawn sum below 1 counts as 1.
-        draws: How many.
-    """
-    drawn = np.random.default_rng(0).integers(len(above), size=(draws, len(above)))
-    ratios = above[drawn].sum(1) / np.maximum(below[drawn].sum(1), 1)
-    low, high = np.quantile(ratios, (0.025, 0.975))
-    return float(low), float(high)
