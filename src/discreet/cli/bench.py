@@ -43,6 +43,7 @@ from discreet.bench import (
     write_all,
     written_for,
 )
+from discreet.cli.bench_twins import twins
 from discreet.cli.chat import CONTEXT_OF, load_responder, notes_of
 from discreet.cli.options import (
     RUNS,
@@ -65,6 +66,7 @@ from discreet.types import AUDIENCES, Mode
 ANSWERED = 8
 """Questions that `follow` lets a model answer, each to a person of each audience."""
 app = typer.Typer(help="What privacy costs, on held-out people.", no_args_is_help=True)
+app.command("twins")(twins)
 
 
 @app.command("compare")

@@ -2,6 +2,6 @@
 
 from discreet.recipes.perceiver import fit_perceiver
 from discreet.recipes.projector import AlignSettings, align_projector
-from discreet.recipes.scores import ratio_interval
+from discreet.recipes.scores import AUDITED, ratio_interval
 
-__all__ = ["AlignSettings", "align_projector", "fit_perceiver", "ratio_interval"]
+__all__ = ["AUDITED", "AlignSettings", "align_projector", "fit_perceiver", "ratio_interval"]
