@@ -40,7 +40,7 @@ def picture(kind: int, person: int, which: int) -> bytes:
     """A grey square whose levels say which kind of twins it is of, of whom and which of the two."""
     levels = (kind * 30, person * 5, which * 200)
     stream = BytesIO()
-    Image.new("RGB", (16, 16), levels).save(stream, "JPEG", quality=100, subsampling=0)
+    Image.new("RGB", (32, 32), levels).save(stream, "JPEG", quality=100, subsampling=0)
     return stream.getvalue()
 
 
