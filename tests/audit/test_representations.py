@@ -6,8 +6,7 @@ import torch
 from discreet.audit import Representation, erase, one_hot, portrait_representations, truth_of
 from discreet.audit.probes import Features, Labels
 from discreet.data import load_portraits
-from discreet.model import encode_images, image_processor, load, load_tower, vision_tokens
-from discreet.perception import head_features
+from discreet.model import encode_images, image_processor, load, load_tower, picture_views
 from discreet.types import Split
 
 PEOPLE: dict[Split, int] = {"train": 42, "test": 14}
@@ -20,7 +19,7 @@ def test_representations_are_what_the_rooms_hand_on() -> None:
     assert sum(told) == sum(PEOPLE.values())
 
     pictures = [portrait.image for portrait in portraits["test"]]
-    views = head_features(vision_tokens(load_tower(), image_processor(), pictures))
+    views = picture_views(load_tower(), image_processor(), pictures)
     tokens = encode_images(vlm, pictures)
     for name, expected in (
         ("the tower's views", views),

@@ -20,8 +20,7 @@ from discreet.audit.leace import fit_eraser, one_hot
 from discreet.audit.leakage import WITHHELD, Representation, Truth, truth_of
 from discreet.audit.probes import Features
 from discreet.data import Portrait
-from discreet.model import Vlm, encode_images, image_processor, load_tower, vision_tokens
-from discreet.perception import head_features
+from discreet.model import Vlm, encode_images, image_processor, load_tower, picture_views
 from discreet.types import Split
 
 SHRINKAGE = 0.1
@@ -50,7 +49,7 @@ def portrait_representations(
     tower, processor = load_tower(), image_processor()
 
     def look(images: list[Image]) -> tuple[torch.Tensor, torch.Tensor]:
-        seen = head_features(vision_tokens(tower, processor, images))
+        seen = picture_views(tower, processor, images)
         return seen, encode_images(vlm, images)
 
     for split, own in portraits.items():

@@ -44,6 +44,7 @@ from discreet.bench import (
     written_for,
 )
 from discreet.cli.bench_ground import ground
+from discreet.cli.bench_twins import twins
 from discreet.cli.chat import CONTEXT_OF, load_responder, notes_of
 from discreet.cli.options import (
     RUNS,
@@ -67,6 +68,7 @@ ANSWERED = 8
 """Questions that `follow` lets a model answer, each to a person of each audience."""
 app = typer.Typer(help="What privacy costs, on held-out people.", no_args_is_help=True)
 app.command("ground")(ground)
+app.command("twins")(twins)
 
 
 @app.command("compare")

@@ -5,9 +5,11 @@ from discreet.recipes.eraser import EraserSettings, teach_eraser
 from discreet.recipes.instruct import InstructSettings, tune_language
 from discreet.recipes.perceiver import fit_perceiver
 from discreet.recipes.projector import AlignSettings, align_projector
+from discreet.recipes.scores import AUDITED
 from discreet.recipes.stages import read_settings
 
 __all__ = [
+    "AUDITED",
     "AlignSettings",
     "EraserSettings",
     "InstructSettings",
