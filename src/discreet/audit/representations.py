@@ -25,7 +25,7 @@ from discreet.perception import head_features
 from discreet.types import Split
 
 SHRINKAGE = 0.1
-"""How far an eraser's covariance is drawn towards the identity: features outnumber pictures."""
+"""How far an eraser's covariance is drawn towards the identity: not tuned."""
 _AT_ONCE = 128
 
 
