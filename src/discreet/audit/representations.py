@@ -24,7 +24,7 @@ from discreet.model import Vlm, encode_images, image_processor, load_tower, pict
 from discreet.types import Split
 
 SHRINKAGE = 0.1
-"""How far an eraser's covariance is drawn towards the identity: features outnumber pictures."""
+"""How far an eraser's covariance is drawn towards the identity: not tuned."""
 _AT_ONCE = 128
 
 
