@@ -1,4 +1,4 @@
-"""A question finds the one whose direction is nearest; the shipped encoder finds other words."""
+"""A question finds the text whose direction is nearest; the shipped encoder finds other words."""
 
 from collections.abc import Sequence
 
@@ -22,11 +22,17 @@ class Letters:
 PAIRS = [("abc", "abd"), ("xyz", "xy"), ("mno", "abc")]
 
 
-def test_the_fit_is_the_cosine_with_the_own_question() -> None:
-    """Worked by hand: aabc with abc, xyz and mno."""
-    found = Meaning.build(PAIRS, Letters()).rank("abca")
-    assert [one.place for one in found] == [0, 1, 2]
-    assert [one.fit for one in found] == pytest.approx([4 / (6 * 3) ** 0.5, 0, 0], abs=1e-6)
+def test_the_fit_is_the_mean_of_the_cosines_with_question_and_whole() -> None:
+    encoder = Letters()
+    found = Meaning.build(PAIRS, encoder).rank("abca")
+    asked = encoder.encode(["abca"])[0]
+    expected = {
+        place: float(encoder.encode([q, f"{q} {t}"]).matmul(asked).mean())
+        for place, (q, t) in enumerate(PAIRS)
+    }
+    assert {one.place: one.fit for one in found} == pytest.approx(expected)
+    assert [one.place for one in found] == sorted(expected, key=lambda p: -expected[p])
+    assert expected[0] > expected[2] > expected[1] == 0
 
 
 @pytest.mark.parametrize("question", ["", " ", "?", "\x00"])

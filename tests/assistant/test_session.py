@@ -122,7 +122,8 @@ def build(tiny: Vlm, questions: list[Question]) -> Build:
         return Assistant(
             vlm=tiny,
             policy=load_policy(policy) if isinstance(policy, str) else policy,
-            notes=Notes.build([*notes, *filler]),
+            # What an attack adds to a question must not keep it from the model.
+            notes=replace(Notes.build([*notes, *filler]), least_fit=0.2),
             perceiver=perceiver,
         )
 

@@ -1,7 +1,7 @@
 """The vetted notes, and which of them answers a question: locally, and only if it fits.
 
-Notes are searched within one context, so that a note of another neither wins nor is named. Three
-ways of finding: `words`, `meaning` (an optional sentence encoder) and `both`. How well the best
+Notes are searched within one context, so that a note of another neither wins nor is named. Ways of
+finding: `words`, `meaning` (an optional sentence encoder), and `both`, for comparison. How well a
 note has to fit was chosen for each on questions that are not reported (`discreet bench ground`).
 
     >>> notes = Notes.build([Note(id="tick", question="What helps after a tick bite?",
@@ -25,9 +25,9 @@ Find = Literal["words", "meaning", "both"]
 """How a note is found; `meaning` and `both` need the sentence encoder."""
 FINDS: tuple[Find, ...] = get_args(Find)
 LEAST_FIT: dict[Find, dict[Language, float]] = {
-    "words": {"en": 0.42, "fr": 0.42},
-    "meaning": {"en": 0.5, "fr": 0.5},
-    "both": {"en": 0.45, "fr": 0.45},
+    "words": {"en": 0.559, "fr": 0.479},
+    "meaning": {"en": 0.554, "fr": 0.653},
+    "both": {"en": 0.65, "fr": 0.666},
 }
 """How well the best note has to fit; chosen by `discreet bench ground`, on even questions."""
 NO_NOTE = "I have no vetted note about that, so I would rather not answer."

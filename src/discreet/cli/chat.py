@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -57,7 +57,8 @@ def chat(
         str, typer.Option(help=f"Who reads pictures: {', '.join(ESTIMATORS)}.")
     ] = "small",
     find: Annotated[
-        Find, typer.Option(help="How notes are found; meaning and both need the sentence encoder.")
+        Literal["words", "meaning"],
+        typer.Option(help="How notes are found; meaning needs the sentence encoder's package."),
     ] = "words",
     guidance: Guidance = GUIDANCE,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 96,
