@@ -147,6 +147,17 @@ def test_a_reference_answer_is_the_file_s_own_words_and_the_safety_line(
     assert reference_answer(make_question(safety=""), "child") == "Coffee keeps you up."
 
 
+@given(band=st.sampled_from(AGE_BANDS), seed=st.integers(0, 10**6))
+def test_what_is_learnt_is_the_same_answer_without_its_safety_line(
+    questions: list[Question], band: AgeBand, seed: int
+) -> None:
+    for question in questions:
+        whole = compose_answer(question, band, seed=seed)
+        learnt = compose_answer(question, band, seed=seed, safety=False)
+        assert learnt.split() == whole.replace(question.safety, "").split()
+        assert not question.safety or question.safety not in learnt
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_steps_for_an_older_adult_are_numbered(questions: list[Question], seed: int) -> None:
     for question in questions:

@@ -182,7 +182,9 @@ def _share_followed(
 def audience_losses(vlm: Vlm, held_out: HeldOut, trio: Trio, mode: Mode) -> torch.Tensor:
     """Return (person, answer): the loss of each audience's reference answer for each person."""
     prompts = [_prompt(held_out, trio, portrait, mode) for portrait in trio.portraits]
-    answers = [compose_answer(trio.question, _BANDS[audience]) for audience in AUDIENCES]
+    answers = [
+        compose_answer(trio.question, _BANDS[audience], safety=False) for audience in AUDIENCES
+    ]
     rows = [Row(messages=prompt, answer=answer) for prompt in prompts for answer in answers]
     seen = None
     if mode == "native":

@@ -193,6 +193,7 @@ def compose_answer(
     *,
     expression: Expression = "neutral",
     seed: int = 0,
+    safety: bool = True,
 ) -> str:
     """Return the reference answer with an opening and a closing; the same for one seed.
 
@@ -202,6 +203,8 @@ def compose_answer(
         expression: What the face shows; used in healthcare only. Distress opens more slowly, and
             tells adults less at once.
         seed: Chooses among openings and closings.
+        safety: Whether the safety line is in it. What a model learns goes without: the line is
+            appended word for word to what a person is shown, and nothing has to imitate it.
     """
     draw = random.Random(f"{seed} {question.id} {band}")
     calm = draw.choice(_CALM[question.language])
@@ -213,7 +216,8 @@ def compose_answer(
         opening = ""
     elif question.domain == "healthcare" and expression in DISTRESSED:
         opening = calm
-    return " ".join(part for part in (opening, *body, question.safety, closing) if part)
+    line = question.safety if safety else ""
+    return " ".join(part for part in (opening, *body, line, closing) if part)
 
 
 def reader_of(domain: Domain, band: AgeBand, expression: Expression | None = None) -> Reader:

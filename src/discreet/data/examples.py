@@ -25,6 +25,7 @@ class Example:
     note: str = field(repr=False)
     question_id: str = field(repr=False)
     answer: str = field(repr=False)
+    """What is learnt: without the safety line, which nothing that writes has to imitate."""
     age_band: AgeBand = field(repr=False)
     expression: Expression = field(repr=False)
 
@@ -115,6 +116,7 @@ def _example(
             portrait.age_band,
             expression=portrait.expression,
             seed=int(draw.integers(2**32)),
+            safety=False,
         ),
         age_band=portrait.age_band,
         expression=portrait.expression,
