@@ -22,6 +22,9 @@ Faces = Literal["none", "one", "two", "three_or_more"]
 Domain = Literal["healthcare", "tutoring"]
 """What an assistant talks about."""
 
+Language = Literal["en", "fr"]
+"""What questions, notes and answers are written in."""
+
 Mode = Literal["gated", "native"]
 """`gated`: the responder reads text that passed the gate; `native`: it sees the visual tokens."""
 
@@ -51,6 +54,15 @@ _AUDIENCE_OF: dict[AgeBand, Audience] = {
 def audience_of(age_band: AgeBand | None) -> Audience:
     """Return how to write for an age band; an unknown band reads as `adult`."""
     return "adult" if age_band is None else _AUDIENCE_OF[age_band]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyFact:
+    """Something every right answer says."""
+
+    name: str
+    pattern: str
+    """Regular expression that finds it in an answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

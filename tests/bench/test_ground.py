@@ -83,7 +83,7 @@ def test_both_halves_have_questions_of_every_kind() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_shipped_threshold_is_the_one_that_is_chosen(language: Language) -> None:
-    notes = Notes.build(shipped_notes(language), language=language)
+    notes = Notes.build(shipped_notes(language))
     choosing = [one for one in load_asks(language) if one.chooses]
     chosen = choose_least_fit(choosing, best_notes(notes, choosing))
     assert LEAST_FIT["words"][language] == pytest.approx(chosen, abs=0.005)
@@ -91,6 +91,6 @@ def test_the_shipped_threshold_is_the_one_that_is_chosen(language: Language) -> 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_shipped_question_finds_its_note_word_for_word(language: Language) -> None:
-    notes, own = Notes.build(shipped_notes(language), language=language), verbatim(language)
+    notes, own = Notes.build(shipped_notes(language)), verbatim(language)
     found = measure_grounding(own, best_notes(notes, own), notes.least_fit)
     assert found.right == Share(len(own), len(own))

@@ -1,6 +1,7 @@
 """Who answers gets what a person declared, and nothing that a policy would withhold."""
 
 from discreet.bench import ask_all, asking_prompt, declared, gated_prompt, repeat_note, write_all
+from discreet.bench.responders import _with_safety
 from discreet.data import load_questions
 from discreet.model import Vlm, generate
 
@@ -32,7 +33,17 @@ def test_answers_come_in_the_order_of_the_asks_and_are_those_of_each_alone(tiny:
     together = write_all(tiny, ASKS, batch=5, on_done=done.append)
     assert done == [5, 5, 5, 1]
     alone = [generate(tiny, gated_prompt(ask), max_new_tokens=110) for ask in ASKS]
-    assert together == alone
+    lines = [ask.question.safety for ask in ASKS]
+    assert together == [f"{text} {line}".strip() for text, line in zip(alone, lines, strict=True)]
+
+
+def test_a_safety_line_that_the_model_wrote_is_not_said_twice() -> None:
+    line = ASKS[0].question.safety
+    assert line
+    assert _with_safety(f"Rest. {line} Ask me more.", ASKS[0]) == f"Rest. {line} Ask me more."
+    assert _with_safety("Rest.", ASKS[0]) == f"Rest. {line}"
+    assert _with_safety("", ASKS[0]) == line
+    assert _with_safety("Count.", next(a for a in ASKS if not a.question.safety)) == "Count."
 
 
 def test_guidance_leans_away_from_anybody(tiny: Vlm) -> None:
@@ -44,4 +55,4 @@ def test_guidance_leans_away_from_anybody(tiny: Vlm) -> None:
     expected = generate(
         tiny, gated_prompt(ASKS[0]), contrast=anybody, guidance=2.0, max_new_tokens=110
     )
-    assert guided == expected
+    assert guided == f"{expected} {ASKS[0].question.safety}"

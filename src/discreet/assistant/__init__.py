@@ -1,10 +1,8 @@
 """The assistant in use: what it may know, what it may say, one turn at a time."""
 
-from discreet.assistant.guard import EMERGENCY
 from discreet.assistant.notes import (
     FINDS,
     LEAST_FIT,
-    NO_NOTE,
     Find,
     Match,
     Note,
@@ -12,8 +10,8 @@ from discreet.assistant.notes import (
     say_no_note,
 )
 from discreet.assistant.policy import Decision, Policy, gate, load_policy
-from discreet.assistant.search import Language
 from discreet.assistant.session import Assistant, Reply, Turn, declare
+from discreet.assistant.texts import EMERGENCY, NO_NOTE
 
 __all__ = [
     "EMERGENCY",
@@ -23,7 +21,6 @@ __all__ = [
     "Assistant",
     "Decision",
     "Find",
-    "Language",
     "Match",
     "Note",
     "Notes",

@@ -18,8 +18,10 @@ from functools import partial
 from typing import Literal, get_args
 
 from discreet.assistant.meaning import Meaning
-from discreet.assistant.search import Finds, Found, Fused, Language, Words
+from discreet.assistant.search import Finds, Found, Fused, Words
+from discreet.assistant.texts import TEXTS
 from discreet.model import load_sentence_encoder
+from discreet.types import KeyFact, Language
 
 Find = Literal["words", "meaning", "both"]
 """How a note is found; `meaning` and `both` need the sentence encoder."""
@@ -30,9 +32,6 @@ LEAST_FIT: dict[Find, dict[Language, float]] = {
     "both": {"en": 0.65, "fr": 0.666},
 }
 """How well the best note has to fit; chosen by `discreet bench ground`, on even questions."""
-NO_NOTE = "I have no vetted note about that, so I would rather not answer."
-_ASK_A_PERSON = "You can also ask a person you trust."
-_ASK_ELSE = "I can help with the topics that my notes cover, or you can ask a person you trust."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +48,10 @@ class Note:
     """A sentence that every answer ends with; empty if none is due."""
     forbidden: tuple[str, ...] = ()
     """Regular expressions of what no answer may say."""
+    facts: tuple[KeyFact, ...] = ()
+    """What every answer says; the note adds it where the responder did not."""
+    language: Language = "en"
+    """Of all its texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,14 @@ class Notes:
     _of: Mapping[str, Sequence[Note]] = field(repr=False)
     _finds: Mapping[str, Finds] = field(repr=False)
 
+    @property
+    def language(self) -> Language:
+        """Return the language of the first note: what is said where no note fits."""
+        return self.notes[0].language
+
     @classmethod
-    def build(
-        cls, notes: Sequence[Note], *, find: Find = "words", language: Language = "en"
-    ) -> "Notes":
-        """Return an index for each context, over questions and texts.
+    def build(cls, notes: Sequence[Note], *, find: Find = "words") -> "Notes":
+        """Return an index for each context, over questions and texts; notes of one language.
 
         Raises:
             ValueError: if there is no note.
@@ -81,6 +87,7 @@ class Notes:
         """
         if not notes:
             raise ValueError("Expected at least one vetted note, got none.")
+        language = notes[0].language
         index = _indexing(find, language)
         of = {
             context: [note for note in notes if note.context == context]
@@ -116,12 +123,13 @@ class Notes:
         return [Match(group[one.place], one.fit) for one in [*(Found(o, 1.0) for o in own), *rest]]
 
 
-def say_no_note(near: Sequence[Note]) -> str:
+def say_no_note(near: Sequence[Note], language: Language = "en") -> str:
     """Return what is said where no note fits: that there is none, and what there are notes for."""
+    texts = TEXTS[language]
     if not near:
-        return f"{NO_NOTE} {_ASK_ELSE}"
+        return f"{texts.no_note} {texts.ask_else}"
     named = " ".join(f'"{note.question}"' for note in near)
-    return f"{NO_NOTE} I can tell you about: {named} {_ASK_A_PERSON}"
+    return f"{texts.no_note} {texts.can_tell} {named} {texts.ask_a_person}"
 
 
 def _indexing(find: Find, language: Language) -> Callable[[Sequence[tuple[str, str]]], Finds]:

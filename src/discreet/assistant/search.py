@@ -15,14 +15,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import bm25s
 import Stemmer
 from bm25s.stopwords import STOPWORDS_EN_PLUS, STOPWORDS_FRENCH
 
-Language = Literal["en", "fr"]
-"""What notes and questions are written in."""
+from discreet.types import Language
 
 _STEMMERS: dict[Language, str] = {"en": "english", "fr": "french"}
 _ASKING = (

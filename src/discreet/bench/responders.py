@@ -61,7 +61,7 @@ def write_all(
     batch: int = 8,
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[str]:
-    """Return a model's greedy answers.
+    """Return a model's greedy answers, each with its safety line, as a person would see them.
 
     Args:
         vlm: The model.
@@ -73,6 +73,7 @@ def write_all(
     """
     answers: list[str] = []
     for start in range(0, len(asks), batch):
+        asking = asks[start : start + batch]
         requests = [
             Request(
                 messages=prompt(ask),
@@ -80,11 +81,18 @@ def write_all(
                 guidance=guidance,
                 max_new_tokens=MAX_NEW_TOKENS,
             )
-            for ask in asks[start : start + batch]
+            for ask in asking
         ]
-        answers += [answer.text for answer in answer_all(vlm, requests)]
+        written = answer_all(vlm, requests)
+        answers += [_with_safety(one.text, ask) for one, ask in zip(written, asking, strict=True)]
         on_done(len(requests))
     return answers
+
+
+def _with_safety(answer: str, ask: Ask) -> str:
+    """Return an answer with the safety line of its question, which is not left to a model."""
+    line = ask.question.safety
+    return answer if line in answer else f"{answer} {line}".strip()
 
 
 def _prompt(ask: Ask, person: str) -> list[dict[str, str]]:

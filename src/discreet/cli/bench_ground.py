@@ -57,7 +57,7 @@ def ground(
 
 def ground_by(find: Find, language: Language) -> dict[str, Grounding]:
     """Return what one way finds, at the threshold that the choosing half chooses."""
-    notes = Notes.build(shipped_notes(language), find=find, language=language)
+    notes = Notes.build(shipped_notes(language), find=find)
     asks = load_asks(language)
     choosing = [ask for ask in asks if ask.chooses]
     reported = [ask for ask in asks if not ask.chooses]

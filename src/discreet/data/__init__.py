@@ -10,8 +10,6 @@ from discreet.data.canaries import (
 )
 from discreet.data.conversations import (
     LANGUAGES,
-    KeyFact,
-    Language,
     Part,
     Question,
     Reader,
@@ -51,6 +49,7 @@ from discreet.data.readability import (
     smog_grade,
 )
 from discreet.data.sheet import contact_sheet, save_contact_sheet
+from discreet.types import KeyFact, Language
 
 __all__ = [
     "FAULTS",

@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from discreet.artifacts import read_json, write_json
-from discreet.data.conversations import Language
 from discreet.data.examples import Example
 from discreet.errors import ArtifactCorrupt, DataError
+from discreet.types import Language
 
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 _FORMS: dict[Language, tuple[tuple[str, str], ...]] = {

@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from discreet.errors import DataError
-from discreet.types import DOMAINS, AgeBand, Domain, Expression
+from discreet.types import DOMAINS, AgeBand, Domain, Expression, KeyFact, Language
 
-Language = Literal["en", "fr"]
-"""What a question and its answers are written in."""
 Part = Literal["public", "private", "held_out"]
 """What a question serves: the shipped weights learn from `public`, data owners from `private`, and
 nothing ever from `held_out`."""
@@ -80,15 +78,6 @@ _CLOSINGS: dict[Language, dict[Domain, dict[AgeBand, tuple[str, ...]]]] = {
     },
 }
 _LISTS = ("child", "young_adult", "middle_aged", "older_adult", "distressed")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KeyFact:
-    """Something every right answer says."""
-
-    name: str
-    pattern: str
-    """Regular expression that finds it in an answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,13 +20,12 @@ from typing import Literal, get_args
 
 from discreet.data.conversations import (
     NOTES_DIR,
-    Language,
     Part,
     Question,
     load_questions,
     reference_answer,
 )
-from discreet.types import AGE_BANDS, AgeBand
+from discreet.types import AGE_BANDS, AgeBand, Language
 
 Fault = Literal[
     "attribute_mention",
