@@ -73,7 +73,7 @@ def _check_folder(folder: Path) -> list[Check]:
         "image processor": lambda: read_image_processor(folder),
         "weights": lambda: read_model(folder, held["config"]),
     }
-    found = []
+    found: list[Check] = []
     for name, step in steps.items():
         expected = _FOLDER[name]
         if "config" not in held and found:
