@@ -59,7 +59,7 @@ from discreet.cli.options import (
 )
 from discreet.data import Language, load_questions, split_questions
 from discreet.federated import AssistantTask, TrainConfig
-from discreet.model import GUIDANCE, Vlm, check_guidance
+from discreet.model import GUIDANCE, Vlm, check_guidance, load
 from discreet.registry import REFERENCE
 from discreet.sources import measure_sharing
 from discreet.types import AUDIENCES, Mode
@@ -180,12 +180,12 @@ def adapt(
             answers = write(on_done=lambda count: bar.update(row, advance=count))
             measured[who] = measure_adaptation(answers, asks)
 
+        packaged = load("small", cache_dir=cache, projector=None, tuning=None)
+        answered(
+            "the packaged model, asked to adapt", partial(write_all, packaged, asks, asking_prompt)
+        )
         base = load_responder("none", "small", runs=runs, cache=cache)
-        for who, prompt in (
-            ("the base, asked to adapt", asking_prompt),
-            ("the base", gated_prompt),
-        ):
-            answered(who, partial(write_all, base, asks, prompt))
+        answered("the base", partial(write_all, base, asks, gated_prompt))
         for name in adapters or [REFERENCE]:
             vlm = load_responder(name, "small", runs=runs, cache=cache)
             answered(f"adapter {name}", partial(write_all, vlm, asks, guidance=guidance))

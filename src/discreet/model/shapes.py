@@ -181,7 +181,7 @@ def told_inputs(
         none = torch.zeros_like(input_ids, dtype=torch.bool)
         later = (none if is_answer is None else is_answer).cumsum(1) > 0
         return {"token_type_ids": later.long()}
-    is_picture = (input_ids == token_id(config, "image")).long()
+    is_picture = input_ids.eq(token_id(config, "image") or -1).long()
     if told == "pictures":
         return {"token_type_ids": is_picture}
     if told == "grid":
