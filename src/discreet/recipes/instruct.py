@@ -57,11 +57,11 @@ class InstructSettings:
     """What decides the tuning, besides the public questions."""
 
     seed: int = 0
-    epochs: int = 4
+    epochs: int = 5
     """Times that each reader of each question is seen."""
     batch_size: int = 8
     """Answers in an update."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     """Of AdamW at its height."""
     rank: int = 16
     alpha: int = 16
