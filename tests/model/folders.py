@@ -73,6 +73,8 @@ def talking(name: FamilyName, *, scale: float = 0.3) -> Family:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         family.model.resize_token_embeddings(words, mean_resizing=False)
+        for parameter in family.model.parameters():
+            parameter.data.mul_(4.0 if parameter.ndim > 1 else 1.0)
         for word in (family.model.get_input_embeddings(), family.model.get_output_embeddings()):
             word.weight.data.normal_(std=scale)
     family.model.config.text_config.max_position_embeddings = 1024

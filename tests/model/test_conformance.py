@@ -47,9 +47,10 @@ def edit_json(path: Path, **changes: object) -> None:
 
 def edit_weights(folder: Path, part: str, value: float) -> None:
     tensors = load_file(folder / WEIGHTS)
-    for name, tensor in tensors.items():
-        if part in name:
-            tensor.fill_(value)
+    chosen = [name for name in tensors if part in name]
+    assert chosen
+    for name in chosen:
+        tensors[name].fill_(value)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
@@ -70,6 +71,11 @@ def no_end_of_turns(folder: Path) -> None:
 
 def an_end_that_nobody_stops_at(folder: Path) -> None:
     edit_json(folder / "generation_config.json", eos_token_id=[2])
+
+
+def an_end_of_the_tokenizer_alone(folder: Path) -> None:
+    an_end_that_nobody_stops_at(folder)
+    edit_json(folder / "tokenizer_config.json", eos_token="<end_of_turn>")
 
 
 def no_template(folder: Path) -> None:
@@ -129,14 +135,15 @@ def an_empty_projector(folder: Path) -> None:
 
 
 def weights_that_are_no_numbers(folder: Path) -> None:
-    edit_weights(folder, "language_model.layers.1.mlp", float("nan"))
+    edit_weights(folder, "layers.1.mlp", float("nan"))
 
 
 @pytest.mark.parametrize(
     ("harm", "named"),
     [
         (no_end_of_turns, "turns end"),
-        (an_end_that_nobody_stops_at, "end is known"),
+        (an_end_that_nobody_stops_at, "turns end"),
+        (an_end_of_the_tokenizer_alone, "end is known"),
         (no_template, "tokenizer and chat template"),
         (another_number_of_visual_tokens, "placeholders"),
         (padding_on_the_right, "padding side"),
@@ -238,7 +245,7 @@ def test_other_words_than_those_of_transformers_fail(
 ) -> None:
     vlm = load(str(folder))
     seen = behaviour.encode_images
-    monkeypatch.setattr(behaviour, "encode_images", lambda *words: -9 * seen(*words))
+    monkeypatch.setattr(behaviour, "encode_images", lambda *words: -100 * seen(*words))
     rules = {"words": behaviour.BEHAVIOUR["answers as transformers does"]}
     assert failed(apply_rules(rules, vlm)) == {"words"}
 

@@ -214,6 +214,11 @@ def read_model(
             f"Expected every weight of the model in '{folder.name}', {len(missing)} are missing, "
             f"the first '{missing[0]}'. Copy the whole checkpoint again."
         )
+    for module in model.modules() if quantize is not None else ():
+        # Else, on processors with such instructions, the first answer packs a layer anew and rounds
+        # it to bfloat16 for good: what an adapter learnt on would be another base from then on.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     return model
 
 

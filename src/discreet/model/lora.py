@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -63,15 +64,31 @@ def attach_lora(vlm: Vlm, spec: LoraSpec) -> Vlm:
     """Return `vlm` with a fresh adapter that changes nothing yet (B is zero).
 
     Raises:
-        ValueError: if the base has none of the target modules.
+        ValueError: if the base has none of the target modules, or if one of them is on disk.
     """
     base = base_of(vlm)
+    _refuse_disk(vlm, spec)
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)
         model = get_peft_model(base, _config(vlm, spec))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_B" in name or ("lora_A" in name and not spec.freeze_a))
     return replace(vlm, model=model.eval())
+
+
+def _refuse_disk(vlm: Vlm, spec: LoraSpec) -> None:
+    """Refuse to train layers whose weights are read from disk at each pass."""
+    targets = re.compile(_config(vlm, spec).target_modules)
+    gone = [
+        name
+        for name, module in base_of(vlm).named_modules()
+        if targets.fullmatch(name) and any(p.is_meta for p in module.parameters())
+    ]
+    if gone:
+        raise ValueError(
+            f"Expected the layers to adapt in memory, got {len(gone)} on disk, the first "
+            f"'{gone[0]}'. Raise max_memory, adapt fewer layers, or load with quantize='nf4'."
+        )
 
 
 def _config(vlm: Vlm, spec: LoraSpec) -> LoraConfig:
@@ -253,6 +270,7 @@ def _with_adapter(
             model = vlm.model
             model.add_adapter(name, _config(vlm, spec))
     model.eval()
+    _bring_into_memory(model, name)
     try:
         _load_all(model, tensors, name)
     except ArtifactCorrupt:
@@ -262,6 +280,17 @@ def _with_adapter(
             model.delete_adapter(name)
         raise
     return model
+
+
+def _bring_into_memory(model: PeftModel, name: str) -> None:
+    """Take memory for an adapter's tensors that PEFT put beside a base layer on disk."""
+    for layer in model.modules():
+        if not isinstance(layer, LoraLayer) or name not in layer.lora_A:
+            continue
+        hook = getattr(layer.base_layer, "_hf_hook", None)
+        for half in (layer.lora_A[name], layer.lora_B[name]):
+            if half.weight.is_meta:
+                half.to_empty(device=getattr(hook, "execution_device", None) or "cpu")
 
 
 def _check_name(vlm: Vlm, name: str) -> None:
