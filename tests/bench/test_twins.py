@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from discreet.assistant import Assistant, Notes, Turn, gate, load_policy
+from discreet.assistant import Assistant, Turn, gate, load_policy
 from discreet.bench import (
     MIN_PEOPLE,
     TwinFlips,
@@ -24,6 +24,7 @@ from discreet.bench import (
     represent,
 )
 from discreet.bench.twins import Compared
+from discreet.cli.chat import notes_of
 from discreet.data import TwinPortraits
 from discreet.model import Vlm
 from discreet.people import TWIN_KINDS
@@ -164,9 +165,8 @@ class Sighted:
 
 @pytest.mark.parametrize("context", ["healthcare", "education"])
 def test_an_assistant_does_not_look_where_everything_is_declared(tiny: Vlm, context: str) -> None:
-    assistant = Assistant(
-        vlm=tiny, policy=load_policy(context), notes=Notes.build([]), perceiver=Sighted()
-    )
+    policy = load_policy(context)
+    assistant = Assistant(vlm=tiny, policy=policy, notes=notes_of(policy), perceiver=Sighted())
     declared = {"age_band": "child", "expression": "sad"}
     for image in PAIRS[0].images:
         assistant.reply(Turn(question="Why rest?", image=image, declared=declared))
