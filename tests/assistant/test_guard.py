@@ -208,6 +208,29 @@ def test_every_shipped_fact_can_be_added_by_one_sentence_that_may_be_said() -> N
             assert not any(re.search(pattern, sentence) for pattern in question.forbidden)
 
 
+def test_an_answer_that_stops_after_its_first_sentence_has_every_key_fact() -> None:
+    """Alone, these first sentences have less than half of them."""
+    alone, total = 0, 0
+    for q in load_questions():
+        note = Note(
+            id=q.id,
+            question=q.question,
+            text=q.note,
+            context="healthcare",
+            safety=q.safety,
+            forbidden=q.forbidden,
+            facts=q.key_facts,
+        )
+        for reader in (*AGE_BANDS, "distressed"):
+            first = getattr(q, reader)[0]
+            answer, _ = said(first, note)
+            assert all(re.search(fact.pattern, answer.text) for fact in q.key_facts), q.id
+            assert not any(re.search(pattern, answer.text) for pattern in q.forbidden), q.id
+            alone += sum(bool(re.search(fact.pattern, first)) for fact in q.key_facts)
+            total += len(q.key_facts)
+    assert alone < total / 2
+
+
 def test_an_invented_or_negated_sentence_is_not_shown_and_the_answer_goes_on() -> None:
     text = "Keep it dry. Elephants paint blue houses. Never lock it up. Lock it up high."
     answer, shown = said(text)
