@@ -24,11 +24,13 @@ from discreet.assistant import (
     load_policy,
 )
 from discreet.assistant.policy import Rule
+from discreet.assistant.session import OTHER_LANGUAGE
+from discreet.assistant.texts import TEXTS
 from discreet.data import Question
 from discreet.errors import PolicyError
 from discreet.model import IMAGE_TOKEN, TooManyTokens, Vlm, build_prompt, encode_images
 from discreet.model.prompt import encode_prompt
-from discreet.types import FACES, FaceCount, Faces, Mode, Observation, Percept
+from discreet.types import FACES, FaceCount, Faces, KeyFact, Mode, Observation, Percept
 
 ASKED = "Why do I sleep badly after coffee?"
 HALVES = "Why is one half the same as two quarters?"
@@ -395,6 +397,66 @@ def test_what_a_note_forbids_is_replaced_by_the_note(
     assert reply.text == f"The note says: {questions[0].note} Ask."
     assert "".join(pieces) == reply.text
     assert reply.replaced == "it said what the note forbids"
+
+
+FRENCH = Note(
+    id="fr.sleep",
+    question="Pourquoi est-ce que je dors mal après un café ?",
+    text="La caféine tient éveillé pendant des heures.",
+    context="healthcare",
+    safety="Voyez un médecin si cela dure.",
+    language="fr",
+)
+
+
+def french(assistant: Assistant) -> Assistant:
+    others = [
+        replace(FRENCH, id=f"fr.{n}", question=f"{w} ?", text=f"À propos : {w}.")
+        for n, w in enumerate(["allergies", "bleus", "posture", "vaccins", "marche"])
+    ]
+    return replace(assistant, notes=Notes.build([FRENCH, *others]))
+
+
+def test_a_french_note_is_said_as_it_is_and_the_model_is_not_asked(
+    build: Build, wire: Wire
+) -> None:
+    pieces: list[str] = []
+    turn = Turn(question=FRENCH.question, declared={"age_band": "child"})
+    reply = french(build()).reply(turn, on_text=pieces.append)
+    assert reply.text == "".join(pieces) == f"{FRENCH.text} {FRENCH.safety}"
+    assert (reply.replaced, reply.note_id) == (OTHER_LANGUAGE, FRENCH.id)
+    assert wire.calls == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "begins"),
+    [
+        ("Qui a gagné le match hier soir ?", TEXTS["fr"].no_note),
+        ("J'ai mal à la poitrine", TEXTS["fr"].emergency),
+        ("I have chest pain", TEXTS["fr"].emergency),
+    ],
+)
+def test_fixed_texts_are_in_the_language_of_the_notes(
+    build: Build, wire: Wire, asked: str, begins: str
+) -> None:
+    reply = french(build()).reply(Turn(question=asked))
+    assert reply.text.startswith(begins)
+    assert reply.replaced is None
+    assert wire.calls == []
+
+
+def test_a_reply_says_how_many_sentences_were_added_and_not_shown(build: Build) -> None:
+    """Whatever `tiny` writes, it does not say that fact."""
+    assistant = build()
+    fact = KeyFact(name="caffeine", pattern="(?i)caffeine|coffee|about")
+    notes = [replace(note, facts=(fact,)) for note in assistant.notes.notes]
+    reply = replace(assistant, notes=Notes.build(notes)).reply(
+        Turn(question=ASKED, declared={"age_band": "child"}), max_new_tokens=8
+    )
+    own, _, added = reply.text.partition(TEXTS["en"].note_also_says)
+    assert (reply.added > 0) == bool(added)
+    assert reply.note_text is not None
+    assert added or reply.note_text in own
 
 
 def test_streamed_pieces_join_to_the_answer(build: Build) -> None:

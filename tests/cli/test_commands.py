@@ -15,7 +15,7 @@ from PIL import Image
 
 from discreet.assistant import Decision, Reply
 from discreet.cli import COMMANDS, bench, chat, main, train
-from discreet.data import load_portraits
+from discreet.data import Language, load_portraits, load_questions
 from discreet.federated import TrainConfig
 from discreet.privacy import PrivacyLedger
 from tests.cli.conftest import Run
@@ -174,6 +174,45 @@ def test_what_of_a_note_was_cut_is_said() -> None:
     assert chat.vetted(reply) in chat.why(reply)
     assert chat.as_record(reply)["note_cut"] == 2
     assert "did not fit" not in chat.vetted(replace(reply, note_cut=0))
+
+
+def test_what_the_guard_did_is_said() -> None:
+    reply = Reply(
+        text="Rest. The note also says: Drink.",
+        mode="gated",
+        note_id="n",
+        note_text="Rest. Drink. Sleep.",
+        replaced=None,
+        left_out=None,
+        decision=Decision(passed=(), withheld=()),
+        seconds=1.0,
+        added=1,
+        unsaid=2,
+    )
+    assert "added: 1 sentence of the note" in chat.why(reply)
+    assert "not shown: 2 sentences" in chat.why(reply)
+    record = chat.as_record(reply)
+    assert (record["added"], record["unsaid"]) == (1, 2)
+    assert chat.changed(replace(reply, added=0, unsaid=0)) == ""
+
+
+def test_chat_in_french_says_the_french_note(discreet: Run, trained: Path) -> None:
+    question = load_questions("healthcare", language="fr")[0]
+    words = ["chat", "--adapter", trained, "--json", "--language", "fr", "--once"]
+    status, out, err = discreet(*words, question.question)
+    assert status == 0, err
+    reply = json.loads(out)
+    assert reply["answer"] == f"{question.note} {question.safety}"
+    assert reply["replaced"]
+    assert reply["note"] == question.id
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_notes_that_ship_hold_the_facts_of_their_questions(language: Language) -> None:
+    notes = {note.id: note for note in chat.shipped_notes(language)}
+    for question in load_questions(language=language):
+        assert notes[question.id].facts == question.key_facts
+        assert notes[question.id].language == language
 
 
 def test_chat_refuses_a_question_that_is_too_long(discreet: Run, trained: Path) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import bm25s
 import Stemmer
 
+from discreet.types import KeyFact, Language
+
 MIN_COVERAGE = 0.42
 """Share of the question's weight that a note must cover; chosen so that no question of another
 subject in tests/assistant/test_notes.py finds a note and every shipped question does."""
@@ -34,6 +36,10 @@ class Note:
     """A sentence that every answer ends with; empty if none is due."""
     forbidden: tuple[str, ...] = ()
     """Regular expressions of what no answer may say."""
+    facts: tuple[KeyFact, ...] = ()
+    """What every answer says; the note adds it where the responder did not."""
+    language: Language = "en"
+    """Of all its texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,11 @@ class Notes:
     _index: Any = field(repr=False)
     _words: Sequence[frozenset[str]] = field(repr=False)
     _weights: dict[str, float] = field(repr=False)
+
+    @property
+    def language(self) -> Language:
+        """Return the language of the first note: what is said where no note fits."""
+        return self.notes[0].language
 
     @classmethod
     def build(cls, notes: Sequence[Note]) -> "Notes":

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 
 from PIL.Image import Image
 
-from discreet.assistant.guard import EMERGENCY, Guard, is_emergency
+from discreet.assistant.guard import Guard, Guarded
 from discreet.assistant.notes import Note, Notes
 from discreet.assistant.policy import VALUES, Decision, Policy, gate
+from discreet.assistant.texts import TEXTS, is_emergency
 from discreet.errors import PolicyError
 from discreet.model import (
     GUIDANCE,
@@ -27,12 +28,11 @@ from discreet.model import (
     person_line,
 )
 from discreet.perception import Perceives
-from discreet.types import Faces, Mode, Observation, Percept
+from discreet.types import Faces, Language, Mode, Observation, Percept
 
-NO_NOTE = (
-    "I have no vetted note about that, so I would rather not answer. I can help with the topics "
-    "that my notes cover, or you can ask a person you trust."
-)
+RESPONDER_LANGUAGE: Language = "en"
+"""What the base writes and the guard reads; a note in another language is said as it is."""
+OTHER_LANGUAGE = "the responder does not write the note's language"
 _SEEN: dict[Faces, str] = {
     "none": "no face is seen",
     "two": "two faces are seen",
@@ -68,6 +68,10 @@ class Reply:
     seconds: float
     note_cut: int = 0
     """Sentences at the note's end that the responder was not shown: they did not fit."""
+    added: int = 0
+    """Sentences of the note that were added for key facts which the responder left unsaid."""
+    unsaid: int = 0
+    """Sentences of the responder that were not shown because the note does not bear them out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,30 +122,35 @@ class Assistant:
         said = [declare(name, value) for name, value in turn.declared.items()]
         decision = gate([*said, *seen], self.policy)
         show = on_text or (lambda piece: None)
-        replaced, note_cut = None, 0
+        note_cut = 0
         note = self.notes.find(turn.question)
         if note is None or note.context != self.policy.context:
             note = None
+        texts = TEXTS[self.notes.language]
         if urgent:
-            text = EMERGENCY if note is None else f"{EMERGENCY} {note.text}"
-            show(text)
+            facts = [] if note is None else [note.text]
+            answer = _fixed(" ".join([texts.emergency, *facts]), show)
         elif note is None:
-            text = NO_NOTE
-            show(text)
+            answer = _fixed(texts.no_note, show)
         else:
             guard = Guard(note, turn.question, show)
-            note_cut = self._respond(turn, note, decision, mode, max_new_tokens, guard.take)
-            text, replaced = guard.close()
+            if note.language == RESPONDER_LANGUAGE:
+                note_cut = self._respond(turn, note, decision, mode, max_new_tokens, guard.take)
+            answer = guard.close()
+            if note.language != RESPONDER_LANGUAGE:
+                answer = replace(answer, replaced=OTHER_LANGUAGE)
         return Reply(
-            text=text,
+            text=answer.text,
             mode=mode,
             note_id=None if note is None else note.id,
             note_text=None if note is None else note.text,
-            replaced=replaced,
+            replaced=answer.replaced,
             left_out=left_out,
             decision=decision,
             seconds=time.perf_counter() - started,
             note_cut=note_cut,
+            added=answer.added,
+            unsaid=answer.unsaid,
         )
 
     def _check_mode(self, turn: Turn, mode: Mode) -> None:
@@ -207,6 +216,12 @@ class Assistant:
             on_text=on_text,
         )
         return fitted.sentences_cut
+
+
+def _fixed(text: str, show: Callable[[str], None]) -> Guarded:
+    """Say a fixed text, and return it as an answer that nothing was changed in."""
+    show(text)
+    return Guarded(text=text, replaced=None, added=0, unsaid=0)
 
 
 def why_left_out(percept: Percept | None) -> str | None:

@@ -14,7 +14,7 @@ from discreet.errors import DiscreetError
 from discreet.model import GUIDANCE, Vlm, check_guidance, lay_out_weights, load, load_adapter
 from discreet.perception import ESTIMATORS, Estimator, estimator
 from discreet.registry import LATEST, REFERENCE, list_adapters, require_base, resolve
-from discreet.types import Domain, Mode
+from discreet.types import Domain, Language, Mode
 
 CONTEXT_OF: dict[Domain, str] = {"healthcare": "healthcare", "tutoring": "education"}
 """The policy context that the notes of a domain belong to."""
@@ -46,6 +46,9 @@ def chat(
     perceiver: Annotated[
         str, typer.Option(help=f"Who reads pictures: {', '.join(ESTIMATORS)}.")
     ] = "small",
+    language: Annotated[
+        Language, typer.Option(help="Of the notes; French ones are said as they are.")
+    ] = "en",
     guidance: Guidance = GUIDANCE,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 96,
     runs: Runs = RUNS,
@@ -67,7 +70,15 @@ def chat(
         talk().print("No run yet: this is the shipped adapter, 'reference'.", style="dim")
         adapter = REFERENCE
     assistant = replace(
-        build_assistant(adapter or LATEST, base, policy, runs=runs, cache=cache, perceiver=eyes),
+        build_assistant(
+            adapter or LATEST,
+            base,
+            policy,
+            runs=runs,
+            cache=cache,
+            perceiver=eyes,
+            language=language,
+        ),
         guidance=guidance,
     )
     if once is None:
@@ -90,10 +101,11 @@ def build_assistant(
     runs: Path,
     cache: Path | None,
     perceiver: Estimator = ESTIMATORS["small"],
+    language: Language = "en",
 ) -> Assistant:
     """Return the assistant with an adapter of the shelf, behind a policy."""
     chosen = load_policy(policy)
-    notes = notes_of(chosen)
+    notes = notes_of(chosen, language=language)
     vlm = load_responder(adapter, base, runs=runs, cache=cache)
     lay_out_weights(vlm)
     return Assistant(
@@ -119,13 +131,13 @@ def load_responder(adapter: str, base: str, *, runs: Path, cache: Path | None) -
     return load_adapter(vlm, found.folder)
 
 
-def notes_of(policy: Policy) -> Notes:
+def notes_of(policy: Policy, *, language: Language = "en") -> Notes:
     """Return the vetted notes that ship for a policy.
 
     Raises:
         ValueError: if there are none.
     """
-    notes = [note for note in shipped_notes() if note.context == policy.context]
+    notes = [note for note in shipped_notes(language) if note.context == policy.context]
     if not notes:
         raise ValueError(
             f"Expected a policy for {' or '.join(CONTEXT_OF.values())}, got one for "
@@ -134,8 +146,8 @@ def notes_of(policy: Policy) -> Notes:
     return Notes.build(notes)
 
 
-def shipped_notes() -> list[Note]:
-    """Return the vetted notes of both domains."""
+def shipped_notes(language: Language = "en") -> list[Note]:
+    """Return the vetted notes of both domains, in one language."""
     return [
         Note(
             id=q.id,
@@ -144,8 +156,10 @@ def shipped_notes() -> list[Note]:
             context=CONTEXT_OF[q.domain],
             safety=q.safety,
             forbidden=q.forbidden,
+            facts=q.key_facts,
+            language=q.language,
         )
-        for q in load_questions()
+        for q in load_questions(language=language)
     ]
 
 
@@ -176,6 +190,8 @@ def as_record(reply: Reply) -> dict[str, Any]:
         "note_text": reply.note_text,
         "note_cut": reply.note_cut,
         "replaced": reply.replaced,
+        "added": reply.added,
+        "unsaid": reply.unsaid,
         "picture_left_out": reply.left_out,
         "used": [
             {
@@ -202,8 +218,24 @@ def why(reply: Reply) -> str:
     seen = ", ".join(part for part in (picture, used) if part) or "nothing about you"
     note = reply.note_id or "none"
     left_out = f"; picture left out: {reply.left_out}" if reply.left_out else ""
-    stopped = f"\nstopped: {reply.replaced}" if reply.replaced else ""
-    return f"why: {seen}{left_out}; note: {note}; {reply.seconds:.1f} s{stopped}\n{vetted(reply)}"
+    said = f"why: {seen}{left_out}; note: {note}; {reply.seconds:.1f} s{changed(reply)}"
+    return f"{said}\n{vetted(reply)}"
+
+
+def changed(reply: Reply) -> str:
+    """Return a line for each thing that the guard did to an answer, or nothing."""
+    lines = []
+    if reply.replaced:
+        lines.append(f"stopped: {reply.replaced}")
+    if reply.unsaid:
+        lines.append(f"not shown: {_sentences(reply.unsaid)} that the note does not bear out")
+    if reply.added:
+        lines.append(f"added: {_sentences(reply.added)} of the note, for facts left unsaid")
+    return "".join(f"\n{line}" for line in lines)
+
+
+def _sentences(count: int) -> str:
+    return f"{count} sentence" if count == 1 else f"{count} sentences"
 
 
 def cut(reply: Reply) -> str:
