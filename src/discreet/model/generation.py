@@ -25,8 +25,9 @@ from discreet.model.prompt import encode_prompt
 LOOP_TOKENS = 8
 """An answer never says so many tokens in a row twice; no shipped reference answer does either."""
 GUIDANCE = 1.0
-"""Usual guidance towards the person: none, for `small` is tuned to follow them. More makes a base that
-is not follow them more, and loses more facts (`discreet bench adapt --guidance`, docs/design.md)."""
+"""Usual guidance towards the person: none, for `small` is tuned to follow them.
+
+More makes a base that is not tuned follow them more, and loses facts (docs/design.md)."""
 PLAUSIBLE = 0.3
 """Guidance chooses among tokens at least so probable, next to the likeliest one (Li et al. 2022,
 arXiv:2210.15097, Eq. 3): it may change the form of an answer, hardly its facts."""
