@@ -158,7 +158,7 @@ def forward_both_ways(
     text = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
     with torch.no_grad():
         pixels = vlm.model(**text, pixel_values=pixel_values(vlm, images)).logits
-        kept = as_encoder_outputs(encode_images(vlm, images))
+        kept = as_encoder_outputs(vlm, encode_images(vlm, images))
         cached = vlm.model(**text, mm_encoder_outputs=kept).logits
     return pixels, cached
 

@@ -185,4 +185,4 @@ def test_a_question_behind_an_answer_is_no_prefix(paligemma: Vlm) -> None:
     one, two = before(ids, told), before(other, told)
     torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
     naive = is_answer.long()
-    assert (before(ids, naive) - before(other, naive)).abs().max() > 1e-4 * one.abs().max()
+    assert (before(ids, naive) - before(other, naive)).abs().max() > 1e-4

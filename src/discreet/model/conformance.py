@@ -54,7 +54,7 @@ def check_conformance(
         found = _check_folder(Path(base))
     failed = next((check.name for check in found if check.state == "failed"), None)
     if failed is not None:
-        return found + [_skipped(name, rule, failed) for name, rule in rules.items()]
+        return found + [_skipped(name, rule.expected, failed) for name, rule in rules.items()]
     return found + check_vlm(load(base, cache_dir=cache_dir), passes=passes)
 
 
@@ -75,14 +75,11 @@ def _check_folder(folder: Path) -> list[Check]:
     }
     found: list[Check] = []
     for name, step in steps.items():
-        expected = _FOLDER[name]
-        if "config" not in held and found:
-            found.append(Check(name=name, state="skipped", expected=expected, got="", way_out=""))
-            continue
-        if name == "weights" and any(check.state == "failed" for check in found[:2]):
-            found.append(Check(name=name, state="skipped", expected=expected, got="", way_out=""))
-            continue
-        found.append(_try(name, expected, step))
+        failed = {check.name for check in found if check.state == "failed"}
+        if missing := [need for need in _NEEDS if need in failed and name in _NEEDS[need]]:
+            found.append(_skipped(name, _FOLDER[name], missing[0]))
+        else:
+            found.append(_try(name, _FOLDER[name], step))
     return found
 
 
@@ -93,6 +90,11 @@ _FOLDER = {
     "image processor": "an image processor that works with Pillow alone",
     "weights": "every weight of the model, undamaged",
 }
+_NEEDS = {
+    "safetensors only": {*_FOLDER} - {"safetensors only"},
+    "architecture": {"weights"},
+}
+"""What cannot be tried where one of these has failed."""
 
 
 def _try(name: str, expected: str, step: Callable[[], Any]) -> Check:
@@ -106,11 +108,9 @@ def _try(name: str, expected: str, step: Callable[[], Any]) -> Check:
     return Check(name=name, state="passed", expected=expected, got=expected, way_out="")
 
 
-def _skipped(name: str, rule: Rule, failed: str) -> Check:
+def _skipped(name: str, expected: str, failed: str) -> Check:
     way_out = f"Mend '{failed}' first."
-    return Check(
-        name=name, state="skipped", expected=rule.expected, got="not tried", way_out=way_out
-    )
+    return Check(name=name, state="skipped", expected=expected, got="not tried", way_out=way_out)
 
 
 def _turns_end(vlm: Vlm) -> tuple[bool, str]:

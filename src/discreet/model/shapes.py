@@ -181,7 +181,8 @@ def told_inputs(
         none = torch.zeros_like(input_ids, dtype=torch.bool)
         later = (none if is_answer is None else is_answer).cumsum(1) > 0
         return {"token_type_ids": later.long()}
-    is_picture = input_ids.eq(token_id(config, "image") or -1).long()
+    image = token_id(config, "image")
+    is_picture = input_ids.eq(-1 if image is None else image).long()
     if told == "pictures":
         return {"token_type_ids": is_picture}
     if told == "grid":
