@@ -26,17 +26,18 @@ from discreet.data import LANGUAGES, Language
 
 def ground(
     find: Annotated[
-        list[Find] | None, typer.Option(help="A way of finding notes; all by default.")
+        Find | None, typer.Option(help="One way of finding notes; all by default.")
     ] = None,
     language: Annotated[
-        list[Language] | None, typer.Option(help="Of notes and questions; all by default.")
+        Language | None, typer.Option(help="Of notes and questions; all by default.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file with counts and intervals.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure which questions find their note, find another, or are refused; no model answers."""
     quiet_logs()
-    ways, languages = find or FINDS, language or LANGUAGES
+    ways = FINDS if find is None else (find,)
+    languages = LANGUAGES if language is None else (language,)
     rows: list[tuple[str, str, Grounding]] = []
     record: dict[str, Any] = {"commit": code_commit(), "found_by": []}
     with progress() as bar:
