@@ -114,6 +114,13 @@ def test_every_reference_answer_of_every_note_may_be_said() -> None:
     assert len(stopped) <= 1, stopped
 
 
+def test_an_opening_before_the_first_step_is_no_number() -> None:
+    note = Note(id="n", question="?", text="Rest, then drink water.", context="healthcare")
+    text, replaced = guarded("Step by step: 1. Rest. 2. Drink water.", note)[:2]
+    assert (text, replaced) == ("Step by step: 1. Rest. 2. Drink water.", None)
+    assert guarded("Step by step: 4. Rest.", note)[1] is not None
+
+
 DRY = KeyFact(name="dry place", pattern="(?i)\\bdry\\b")
 LOCKED = KeyFact(name="locked", pattern="(?i)lock")
 STORE = Note(

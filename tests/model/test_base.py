@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from discreet.errors import ArtifactCorrupt, DataError, UnsafeFile
-from discreet.model import PROJECTOR_PATH, Vlm, load
+from discreet.model import PROJECTOR_PATH, TUNING_PATH, Vlm, load
 from discreet.model.base import _converted
 from discreet.model.small import recipe_hash, state_hash
 
@@ -165,10 +165,18 @@ def test_a_folder_without_a_model_is_refused(
 
 
 def test_a_conversion_is_found_again_by_its_recipe(tmp_path: Path) -> None:
-    ready = tmp_path / f"small-{recipe_hash(PROJECTOR_PATH)[:16]}"
+    ready = tmp_path / f"small-{recipe_hash(PROJECTOR_PATH, TUNING_PATH)[:16]}"
     ready.mkdir()
     (ready / "manifest.json").write_text("{}")
-    assert _converted(tmp_path, PROJECTOR_PATH) == ready
+    assert _converted(tmp_path, PROJECTOR_PATH, TUNING_PATH) == ready
     other = tmp_path / "other.safetensors"
     other.write_bytes(PROJECTOR_PATH.read_bytes() + b" ")
-    assert recipe_hash(other) != recipe_hash(PROJECTOR_PATH)
+    made_of = [
+        (PROJECTOR_PATH, TUNING_PATH),
+        (other, TUNING_PATH),
+        (PROJECTOR_PATH, other),
+        (PROJECTOR_PATH, None),
+        (None, TUNING_PATH),
+        (None, None),
+    ]
+    assert len({recipe_hash(*parts) for parts in made_of}) == len(made_of)

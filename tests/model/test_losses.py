@@ -190,4 +190,4 @@ def test_small_reads_cached_visual_tokens_as_it_reads_pixels(
     expected = small.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)
     features = encode_images(small, faces[:1])
     assert generate(small, messages, image_features=features, max_new_tokens=6) == expected.strip()
-    assert features.shape == (1, 16, small.model.config.text_config.hidden_size)
+    assert features.shape == (1, 4, small.model.config.text_config.hidden_size)

@@ -208,7 +208,7 @@ def test_only_what_is_wanted_is_looked_for(
     perceiver: Perceiver, faces: list[Image], wanted: list[str], seen: list[str]
 ) -> None:
     looks: list[int] = []
-    hook = perceiver.tower.register_forward_hook(lambda *_: looks.append(1))
+    hook = perceiver.tower.net._conv_stem.register_forward_hook(lambda *_: looks.append(1))
     try:
         assert [o.attribute for o in perceiver.observe(faces[0], wanted)] == seen
     finally:

@@ -65,8 +65,8 @@ def test_bits_keep_age_and_expression_and_lose_a_third_thing_that_is_as_loud(
     )
     assert len(steps) == steps[-1] == 30 * COUNT // 32
     assert card == json.loads(path.with_suffix(".json").read_text())
-    assert card["held_out"]["age_band_accuracy"] > 0.9
-    assert card["held_out"]["expression_accuracy"] > 0.9
+    assert card["held_out"]["age_band_accuracy"] > 0.75, "chance is 0.25"
+    assert card["held_out"]["expression_accuracy"] > 0.75, "chance is 0.2"
     people, views = test
     assert readable(views[:, :300], people) > 0.95, "it can be read before"
     bits = load_tower(eraser=path).code(views)

@@ -29,6 +29,8 @@ SAME_LINE = 0.75
 """Share of stems in common, of all in either, from which a sentence says the safety line."""
 _END = re.compile(r"(?<!\d)[.!?]+(?=\s)|\n+")
 _STEP = re.compile(r"^\s*(\d+)[.)]\s*")
+_FIRST_STEP = re.compile(r"(?<=:)\s*1[.)]\s")
+"""The number of a step in the sentence that announces the steps."""
 _LABEL = re.compile(r"^\s*(?:question|answer(?: for\b[^.]*)?|note|a|q)\s*[:.]", re.IGNORECASE)
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 _SMALL = (
@@ -132,7 +134,7 @@ class Guard:
         if any(re.search(pattern, text) for pattern in self._note.forbidden for text in said):
             self._reason = "it said what the note forbids"
             raise Enough
-        if not _numbers(_STEP.sub("", sentence)) <= self._known:
+        if not _numbers(_FIRST_STEP.sub(" ", _STEP.sub("", sentence))) <= self._known:
             self._reason = "a number that the note does not have"
             raise Enough
         words = set(_LONG_WORD.findall(sentence.lower()))

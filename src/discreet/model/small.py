@@ -197,7 +197,8 @@ def read_tensors(
     if shapes != {name: tuple(value.shape) for name, value in wanted.items()}:
         raise ArtifactCorrupt(
             f"Expected the tensors {sorted(wanted)} in '{path.name}', got {sorted(found)} or "
-            "other shapes. The file belongs to another base, or is damaged."
+            "other shapes. It belongs to another base, or the file is damaged: copy the folder "
+            f"again, or make it with: discreet {command}"
         )
     return {name: value.float() for name, value in found.items()}
 
