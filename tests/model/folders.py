@@ -67,14 +67,18 @@ def image_processor(name: FamilyName, side: int) -> Any:
 
 
 def talking(name: FamilyName, *, scale: float = 0.3) -> Family:
-    """Return the tiny member with as many embeddings as the tokenizer has words, and louder."""
+    """Return the tiny member with as many embeddings as the tokenizer has words, and louder.
+
+    As built, it says the same whatever it is shown, and no fault would be heard.
+    """
     family = build_family(name)
     words = len(tokenizer())
     with torch.random.fork_rng():
         torch.manual_seed(3)
         family.model.resize_token_embeddings(words, mean_resizing=False)
-        for parameter in family.model.parameters():
-            parameter.data.mul_(4.0 if parameter.ndim > 1 else 1.0)
+        for name_of, parameter in family.model.named_parameters():
+            if parameter.ndim > 1 and "embed" not in name_of:
+                parameter.data.mul_(12.0)
         for word in (family.model.get_input_embeddings(), family.model.get_output_embeddings()):
             word.weight.data.normal_(std=scale)
     family.model.config.text_config.max_position_embeddings = 1024

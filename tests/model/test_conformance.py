@@ -20,6 +20,7 @@ from discreet.model import (
     conformance,
     load,
 )
+from discreet.model.decoding import Decoder
 from discreet.model.finding import Rule, apply_rules
 from tests.model.folders import TEMPLATE, save_member
 
@@ -244,8 +245,8 @@ def test_other_words_than_those_of_transformers_fail(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vlm = load(str(folder))
-    seen = behaviour.encode_images
-    monkeypatch.setattr(behaviour, "encode_images", lambda *words: -100 * seen(*words))
+    places = Decoder._places
+    monkeypatch.setattr(Decoder, "_places", lambda self, *words: 0 * places(self, *words))
     rules = {"words": behaviour.BEHAVIOUR["answers as transformers does"]}
     assert failed(apply_rules(rules, vlm)) == {"words"}
 

@@ -11,10 +11,13 @@ from discreet.model import (
     FamilyName,
     FrozenPrefix,
     LoraSpec,
+    Request,
     Vlm,
+    answer_all,
     answer_logits,
     attach_lora,
     base_of,
+    build_prompt,
     collate,
     encode_dialogue,
     encode_images,
@@ -89,6 +92,31 @@ def test_a_turn_ends_with_the_token_of_the_template(member: Vlm) -> None:
     assert row is not None
     said = member.tokenizer.decode(row.input_ids[row.is_answer])
     assert said == "It heals.<end_of_turn>Seven hours.<end_of_turn>"
+
+
+@torch.no_grad()
+def test_answers_to_several_are_those_to_each_alone(member: Vlm) -> None:
+    """Rows with one picture, another and none, of different lengths, after one reading."""
+    seen = probe_features(member)
+    asked: list[tuple[str, torch.Tensor | None]] = [
+        ("Why?", seen[:1]),
+        ("How long should I rest?", seen[1:]),
+        ("Why not?", None),
+    ]
+    requests = [
+        Request(
+            messages=build_prompt(
+                words, note="So.", person="a child" if features is None else IMAGE_TOKEN
+            ),
+            image_features=features,
+            max_new_tokens=6,
+        )
+        for words, features in asked
+    ]
+    together = answer_all(member, requests)
+    assert together == [answer_all(member, [request])[0] for request in requests]
+    if member.shape.told != "prefix":
+        assert len({answer.text for answer in together}) > 1
 
 
 def test_a_template_that_reads_parts_gives_the_same_ids(tmp_path_factory: Saved) -> None:
