@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 import transformers as hf
+from jinja2 import TemplateError
 from safetensors import SafetensorError
 
 from discreet.artifacts import read_json, refuse_unsafe_files
@@ -102,7 +103,14 @@ def read_tokenizer(folder: Path, config: Any) -> Any:
             "was trained with into chat_template.jinja."
         )
     _check_tokens(folder, config, tokenizer)
-    ends = turn_ends(tokenizer)
+    try:
+        ends = turn_ends(tokenizer)
+    except TemplateError as error:
+        raise DataError(
+            f"Expected a chat template in '{folder.name}' that takes a question and an answer, "
+            "could not use it. Put the one that the model was trained with into "
+            "chat_template.jinja."
+        ) from error
     if ends is not None and ends in end_ids(folder, config, tokenizer):
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends)
     return tokenizer
@@ -191,6 +199,7 @@ def read_model(
     options: dict[str, Any] = {}
     if quantize is not None:
         options["quantization_config"] = _quantization(config)
+        options["device_map"] = {"": "cpu"}  # else bitsandbytes takes a GPU where it finds one
     if placement is not None:
         options["device_map"] = _device_map(kind, config, placement)
         options["offload_folder"] = placement.offload_folder
