@@ -41,6 +41,7 @@ from discreet.data.preferences import (
     Fault,
     PreferencePair,
     faults_in,
+    partition_pairs,
     preference_pairs,
 )
 from discreet.data.readability import (
@@ -82,6 +83,7 @@ __all__ = [
     "load_twins",
     "open_image",
     "partition_by_owner",
+    "partition_pairs",
     "plant",
     "preference_pairs",
     "read_questions",

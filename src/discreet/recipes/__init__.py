@@ -3,6 +3,7 @@
 from discreet.recipes.eraser import EraserSettings, teach_eraser
 from discreet.recipes.instruct import InstructSettings, tune_language
 from discreet.recipes.perceiver import fit_perceiver
+from discreet.recipes.prefer import PreferSettings, teach_preferences
 from discreet.recipes.projector import AlignSettings, align_projector
 from discreet.recipes.scores import ratio_interval
 from discreet.recipes.stages import read_settings
@@ -11,10 +12,12 @@ __all__ = [
     "AlignSettings",
     "EraserSettings",
     "InstructSettings",
+    "PreferSettings",
     "align_projector",
     "fit_perceiver",
     "ratio_interval",
     "read_settings",
     "teach_eraser",
+    "teach_preferences",
     "tune_language",
 ]
