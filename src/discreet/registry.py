@@ -72,7 +72,8 @@ class AdapterCard:
     reproducible: bool
     """Whether whoever knows the seed can remove the noise."""
     examples: str = "portraits"
-    """What one private example is, the unit where no user is: `portraits` or `conversations`."""
+    """What one private example is, the unit where no user is: `portraits`, `conversations` or
+    `preference_pairs`."""
     commit: str | None = None
     """Commit of the code, if it is known."""
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

@@ -12,6 +12,7 @@ from discreet.data import (
     PreferencePair,
     faults_in,
     load_questions,
+    partition_pairs,
     preference_pairs,
     reference_answer,
 )
@@ -120,3 +121,38 @@ def test_a_fault_is_found_in_new_words(text: str, language: Language, fault: str
 )
 def test_harmless_sentences_have_no_fault(text: str) -> None:
     assert faults_in(text, "en") == set()
+
+
+def test_answers_that_are_learnt_go_without_their_safety_line(language: Language) -> None:
+    lines = {q.question: q.safety for q in load_questions(language=language) if q.safety}
+    with_line, without = (
+        preference_pairs(language=language, safety=safety) for safety in (True, False)
+    )
+    assert [pair.id for pair in with_line] == [pair.id for pair in without]
+    seen = 0
+    for whole, part in zip(with_line, without, strict=True):
+        line = lines.get(whole.question)
+        seen += line is not None
+        assert whole.chosen == (f"{part.chosen} {line}" if line else part.chosen)
+        assert not line or line not in part.rejected
+    assert seen > 500
+
+
+def test_all_pairs_of_a_request_go_to_one_owner(pairs: list[PreferencePair]) -> None:
+    for alpha in (None, 0.3):
+        parts = partition_pairs(pairs, 5, alpha=alpha, seed=2)
+        assert list(parts) == [f"owner-{number}" for number in range(5)]
+        assert sorted(place for own in parts.values() for place in own) == list(range(len(pairs)))
+        asked = [{pairs[place].question for place in own} for own in parts.values()]
+        assert sum(map(len, asked)) == len(set().union(*asked))
+        assert min(map(len, asked)) >= 1
+        assert parts == partition_pairs(pairs, 5, alpha=alpha, seed=2)
+    even = partition_pairs(pairs, 5)
+    assert even != partition_pairs(pairs, 5, seed=1)
+    asked = [{pairs[place].question for place in own} for own in even.values()]
+    assert max(map(len, asked)) - min(map(len, asked)) <= 1
+
+
+def test_more_owners_than_requests_are_refused(pairs: list[PreferencePair]) -> None:
+    with pytest.raises(ValueError, match="Expected 1 <= num_owners"):
+        partition_pairs(pairs[:2], 3)

@@ -7,16 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from discreet.cli.options import Json, progress, quiet_logs, show_json
-from discreet.model import ERASER_PATH, PROJECTOR_PATH, TUNING_PATH
+from discreet.model import ERASER_PATH, PREFERENCES_PATH, PROJECTOR_PATH, TUNING_PATH
 from discreet.perception import PERCEIVER_PATH
 from discreet.recipes import (
     AlignSettings,
     EraserSettings,
     InstructSettings,
+    PreferSettings,
     align_projector,
     fit_perceiver,
     read_settings,
     teach_eraser,
+    teach_preferences,
     tune_language,
 )
 
@@ -54,6 +56,22 @@ def instruct(
     settings = InstructSettings() if config is None else read_settings(InstructSettings, config)
     card = _with_bar("tuning", lambda tell: tune_language(out, settings=settings, on_step=tell))
     show_json(card if as_json else card["held_out_loss"])
+
+
+@app.command("prefer")
+def prefer(
+    config: Config = None,
+    out: Annotated[
+        Path, typer.Option(help="Safetensors file to write.", show_default="beside the tuning")
+    ] = PREFERENCES_PATH,
+    as_json: Json = False,
+) -> None:
+    """Teach the tuned model which answers respect the reader; goes on where it was stopped."""
+    settings = PreferSettings() if config is None else read_settings(PreferSettings, config)
+    card = _with_bar(
+        "preferring", lambda tell: teach_preferences(out, settings=settings, on_step=tell)
+    )
+    show_json(card if as_json else card["held_out"])
 
 
 @app.command("align")

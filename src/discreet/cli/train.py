@@ -18,6 +18,7 @@ from discreet.cli.options import RUNS, Cache, Json, Runs, progress, quiet_logs, 
 from discreet.data import load_portraits
 from discreet.errors import DataError
 from discreet.federated import (
+    PREFERENCES,
     REASONS,
     AssistantTask,
     Outcome,
@@ -35,6 +36,11 @@ QUICKSTART = TrainConfig()
 
 QUESTION = "What should I do after a tick bite?"
 """Of the fifth that no training sees."""
+_AN_EXAMPLE = {
+    "portraits": "",
+    "conversations": "An example is one conversation. ",
+    "preference_pairs": "An example is one preference pair. ",
+}
 
 
 def train(
@@ -48,6 +54,10 @@ def train(
         Path | None, typer.Option(help="Go on with this run folder where it stopped.")
     ] = None,
     base: Annotated[str | None, typer.Option(help="Base model.")] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="What is learnt: answers, or preferences between two answers."),
+    ] = None,
     owners: Annotated[int | None, typer.Option(help="Simulated data owners.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds of training and averaging.")] = None,
     steps: Annotated[int | None, typer.Option(help="Private steps of an owner a round.")] = None,
@@ -80,8 +90,8 @@ def train(
 ) -> None:
     """Train an adapter over several owners with differential privacy.
 
-    One private example is a portrait with a question, or a whole conversation. Of conversations,
-    the owners are those in the file.
+    One private example is a portrait with a question, a whole conversation, or a pair of answers of
+    which one is preferred. Of conversations, the owners are those in the file.
 
     CONFIG holds what no option says: sampler, bands, clipping, optimizer, engine, adapter; every
     field is in `discreet.federated.TrainConfig`, and a run folder's config.toml is an example.
@@ -91,6 +101,7 @@ def train(
             "CONFIG": config,
             "--out": out,
             "--base": base,
+            "--objective": objective,
             "--owners": owners,
             "--rounds": rounds,
             "--steps": steps,
@@ -107,6 +118,7 @@ def train(
         plan = TrainConfig.load(run.config_path)
     else:
         plan = TrainConfig() if config is None else TrainConfig.load(config)
+        plan = _aim(plan, objective, is_planned=config is not None)
         plan = _override(
             plan,
             base=base,
@@ -203,7 +215,6 @@ def _promise(plan: TrainConfig) -> str:
         unit=plan.unit,
         neighbouring_relation="add_or_remove_one",
     )
-    what = "An example is one conversation. " if plan.examples == "conversations" else ""
     chance = (
         "Not private: noise is drawn from the public seed (reproducible); for public data only."
         if plan.reproducible
@@ -211,7 +222,7 @@ def _promise(plan: TrainConfig) -> str:
     )
     return (
         f"{plan.num_owners} owners, {plan.num_rounds} rounds of {plan.local_steps} private steps; "
-        f"each owner spends at most {statement}. {what}{chance}"
+        f"each owner spends at most {statement}. {_AN_EXAMPLE[plan.examples]}{chance}"
     )
 
 
@@ -222,6 +233,19 @@ def _bar(bar: Progress, plan: TrainConfig) -> Callable[[OwnerId, int, StepRecord
         bar.update(row, advance=1, description=f"round {server_round}, {owner}")
 
     return on_step
+
+
+def _aim(plan: TrainConfig, objective: str | None, *, is_planned: bool) -> TrainConfig:
+    """Return the plan for what is to be learnt, with what fits the shipped pairs if none was given.
+
+    An example is then what the objective learns from.
+    """
+    if objective is None or objective == plan.objective:
+        return plan
+    if objective == "preferences":
+        needed = ("objective", "examples") if is_planned else tuple(PREFERENCES)
+        return replace(plan, **{name: PREFERENCES[name] for name in needed})
+    return replace(plan, objective=objective, examples=TrainConfig().examples)
 
 
 def _override(plan: TrainConfig, **changes: Any) -> TrainConfig:

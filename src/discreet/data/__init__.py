@@ -39,6 +39,7 @@ from discreet.data.preferences import (
     Fault,
     PreferencePair,
     faults_in,
+    partition_pairs,
     preference_pairs,
 )
 from discreet.data.readability import (
@@ -81,6 +82,7 @@ __all__ = [
     "load_twins",
     "open_image",
     "partition_by_owner",
+    "partition_pairs",
     "plant",
     "preference_pairs",
     "read_questions",

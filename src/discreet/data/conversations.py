@@ -171,9 +171,13 @@ def _texts(name: str, value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def reference_answer(question: Question, reader: Reader) -> str:
-    """Return what the file tells a reader, steps numbered, with the safety line at the end."""
-    return " ".join(part for part in (*_body(question, reader), question.safety) if part)
+def reference_answer(question: Question, reader: Reader, *, safety: bool = True) -> str:
+    """Return what the file tells a reader, steps numbered, with the safety line at the end.
+
+    Without `safety` the line is left out, as where a model learns (`compose_answer`).
+    """
+    line = question.safety if safety else ""
+    return " ".join(part for part in (*_body(question, reader), line) if part)
 
 
 def compose_answer(

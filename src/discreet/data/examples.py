@@ -144,6 +144,29 @@ def partition_by_owner(
         ValueError: if there are fewer people than owners, or alpha is not positive.
     """
     group_of = {portrait.identity_id: portrait.age_band for portrait in portraits}
+    home = share_people(group_of, num_owners, alpha=alpha, seed=seed)
+    return {
+        OwnerId(f"owner-{owner}"): [
+            index for index, p in enumerate(portraits) if home[p.identity_id] == owner
+        ]
+        for owner in range(num_owners)
+    }
+
+
+def share_people(
+    group_of: Mapping[str, str], num_owners: int, *, alpha: float | None, seed: int
+) -> dict[str, int]:
+    """Return the owner of each person, by number; every owner gets at least one.
+
+    Args:
+        group_of: People, and the group in which a skew shares them out.
+        num_owners: 1 or more.
+        alpha: As for `partition_by_owner`.
+        seed: Of the draw.
+
+    Raises:
+        ValueError: if there are fewer people than owners, or alpha is not positive.
+    """
     people = sorted(group_of)
     if not 1 <= num_owners <= len(people):
         raise ValueError(f"Expected 1 <= num_owners <= {len(people)}, got {num_owners}.")
@@ -151,13 +174,7 @@ def partition_by_owner(
         raise ValueError(f"Expected alpha > 0 or none, got alpha={alpha}.")
     draw = np.random.default_rng([seed, 2])
     draw.shuffle(people)
-    home = _share_out(people, group_of, num_owners, alpha, draw)
-    return {
-        OwnerId(f"owner-{owner}"): [
-            index for index, p in enumerate(portraits) if home[p.identity_id] == owner
-        ]
-        for owner in range(num_owners)
-    }
+    return _share_out(people, group_of, num_owners, alpha, draw)
 
 
 def _share_out(

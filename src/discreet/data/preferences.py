@@ -13,7 +13,7 @@ in any text, so that what a model writes can be judged by the same words.
 import random
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal, get_args
@@ -25,7 +25,8 @@ from discreet.data.conversations import (
     load_questions,
     reference_answer,
 )
-from discreet.types import AGE_BANDS, AgeBand, Language
+from discreet.data.examples import share_people
+from discreet.types import AGE_BANDS, AgeBand, Language, OwnerId
 
 Fault = Literal[
     "attribute_mention",
@@ -51,6 +52,8 @@ class PreferencePair:
     language: Language
     part: Part
     """That of the question; a request that has to be declined is dealt to a part in turn."""
+    topic: str
+    """That of the question; of a request that has to be declined, the fault that it asks for."""
     band: AgeBand | None
     """Whom both answers are written for; None where it does not matter."""
     question: str = field(repr=False)
@@ -86,7 +89,11 @@ def faults_in(text: str, language: Language) -> set[Fault]:
 
 
 def preference_pairs(
-    *, language: Language = "en", part: Part | None = None, seed: int = 0
+    *,
+    language: Language = "en",
+    part: Part | None = None,
+    seed: int = 0,
+    safety: bool = True,
 ) -> list[PreferencePair]:
     """Return pairs of every fault, the same for one seed, no two alike.
 
@@ -94,15 +101,50 @@ def preference_pairs(
         language: Of request and answers.
         part: Only those of one part of the questions; all by default.
         seed: Chooses readers and templates.
+        safety: Whether good answers end in their safety line; without it where a model learns, as
+            with `compose_answer`.
     """
     pairs = [
-        *_around(load_questions(language=language), language, seed),
+        *_around(load_questions(language=language), language, seed, safety),
         *_asked(language, seed),
     ]
     return [pair for pair in pairs if part in (None, pair.part)]
 
 
-def _around(questions: list[Question], language: Language, seed: int) -> Iterator[PreferencePair]:
+def partition_pairs(
+    pairs: Sequence[PreferencePair],
+    num_owners: int,
+    *,
+    alpha: float | None = None,
+    seed: int = 0,
+) -> dict[OwnerId, list[int]]:
+    """Return the indices of each owner's pairs; all pairs of a request go to one owner.
+
+    Whoever asked something judged every answer to it: a request stands for a person.
+
+    Args:
+        pairs: To share out.
+        num_owners: 1 or more.
+        alpha: Concentration of a Dirichlet draw over owners for each topic (Hsu et al. 2019,
+            arXiv:1909.06335). None shares requests out evenly.
+        seed: Of the draw.
+
+    Raises:
+        ValueError: if there are fewer requests than owners, or alpha is not positive.
+    """
+    topic_of = {pair.question: pair.topic for pair in pairs}
+    home = share_people(topic_of, num_owners, alpha=alpha, seed=seed)
+    return {
+        OwnerId(f"owner-{owner}"): [
+            index for index, pair in enumerate(pairs) if home[pair.question] == owner
+        ]
+        for owner in range(num_owners)
+    }
+
+
+def _around(
+    questions: list[Question], language: Language, seed: int, safety: bool
+) -> Iterator[PreferencePair]:
     """Yield one pair for each question and fault that a good answer can be spoilt by."""
     for question in questions:
         for fault, own in _templates(language).items():
@@ -111,12 +153,13 @@ def _around(questions: list[Question], language: Language, seed: int) -> Iterato
             draw = random.Random(f"{seed} {fault} {question.id}")
             band = draw.choice([b for b in AGE_BANDS if b in own.around or "any" in own.around])
             template = draw.choice(own.around.get(band, own.around.get("any", [])))
-            chosen = reference_answer(question, band)
+            chosen = reference_answer(question, band, safety=safety)
             yield PreferencePair(
                 id=f"{language}.{fault}.{question.id}",
                 fault=fault,
                 language=language,
                 part=question.part,
+                topic=question.topic,
                 band=band,
                 question=question.question,
                 note=question.note,
@@ -137,6 +180,7 @@ def _asked(language: Language, seed: int) -> Iterator[PreferencePair]:
                     fault=fault,
                     language=language,
                     part=parts[place % len(parts)],
+                    topic=fault,
                     band=None,
                     question=prompt,
                     note="",

@@ -9,12 +9,13 @@ from discreet.federated.client import (
     draw_generators,
     local_update,
 )
-from discreet.federated.config import TrainConfig, describe_fields
+from discreet.federated.config import PREFERENCES, TrainConfig, describe_fields
 from discreet.federated.conversations import REASONS, ConversationLessons, most_tokens
 from discreet.federated.lessons import Lessons, VisualTokens
 from discreet.federated.local import LocalGrid
 from discreet.federated.messages import State
 from discreet.federated.portraits import PortraitLessons, example_losses, presentations
+from discreet.federated.preferences import PreferenceLessons
 from discreet.federated.publishing import publish
 from discreet.federated.rounds import (
     Checkpoint,
@@ -28,6 +29,7 @@ from discreet.federated.strategy import AdapterAveraging, OnRound, RoundReport, 
 from discreet.federated.task import AssistantTask, plan_of
 
 __all__ = [
+    "PREFERENCES",
     "REASONS",
     "AdapterAveraging",
     "AssistantTask",
@@ -41,6 +43,7 @@ __all__ = [
     "OnRound",
     "Outcome",
     "PortraitLessons",
+    "PreferenceLessons",
     "RoundReport",
     "RunningMean",
     "State",

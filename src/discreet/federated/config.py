@@ -20,7 +20,8 @@ from discreet.privacy import Engine, Sampled, Sampler, Unit
 MOST = 1_000_000
 """Largest count in a plan: a typing mistake is told, not waited for."""
 CHOICES = {
-    "examples": ("portraits", "conversations"),
+    "objective": ("answers", "preferences"),
+    "examples": ("portraits", "conversations", "preference_pairs"),
     "unit": get_args(Unit),
     "sampled": get_args(Sampled),
     "sampler": get_args(Sampler),
@@ -28,6 +29,13 @@ CHOICES = {
     "engine": get_args(Engine),
 }
 """Words that a field may hold. What may stand together is `PrivacyPlan`'s to say."""
+PREFERENCES: Mapping[str, Any] = {
+    "objective": "preferences",
+    "examples": "preference_pairs",
+    "sample_rate": 0.1,
+    "expected_batch_size": 28,
+}
+"""What differs from the default plan where owners learn from the shipped pairs, 1,128 over four."""
 SERVER_KEYS = ("run_folder",)
 """Settings of a Flower run that say where the server writes; no part of the plan."""
 
@@ -38,9 +46,16 @@ class TrainConfig:
 
     base: str = "small"
     """Base model: `small`, `tiny`, or the path of a local checkpoint."""
+    objective: str = "answers"
+    """What is learnt: `answers`, to write them, or `preferences`, to find the better of two answers
+    likelier (direct preference optimisation)."""
     examples: str = "portraits"
-    """What one private example is: `portraits`, a picture of somebody with a question, or
-    `conversations`, a whole one with its pictures and all answers in it."""
+    """What one private example is: `portraits`, a picture of somebody with a question;
+    `conversations`, a whole one with its pictures and all answers in it; or `preference_pairs`, one
+    pair of answers to a question, for `preferences` only."""
+    beta: float = 0.1
+    """Of `preferences`: how dearly it costs to leave the base, above 0 (Rafailov et al. 2023,
+    arXiv:2305.18290)."""
     max_tokens: int = 2048
     """Longest conversation that is learnt from, visual tokens included, 1 or more; longer ones are
     left out, never cut. 2,048 is what LLaVA's scripts for fine-tuning take."""
@@ -130,7 +145,7 @@ class TrainConfig:
             "More cannot be accounted for in reasonable time.",
         )
         waits = ("round_timeout_seconds", "node_wait_seconds")
-        for name in ("target_epsilon", "max_grad_norm", "learning_rate", *waits):
+        for name in ("target_epsilon", "max_grad_norm", "learning_rate", "beta", *waits):
             value = getattr(self, name)
             self._require(name, 0 < value < float("inf"), f"a finite {name} > 0")
         self._require(
@@ -153,9 +168,7 @@ class TrainConfig:
             f"dirichlet_alpha > 0 and at most {MOST}",
             "Leave it out for an even split.",
         )
-        for name, known in CHOICES.items():
-            value = getattr(self, name)
-            self._require(name, value in known, f"{name} to be one of {', '.join(known)}")
+        self._require_choices()
         per_user = self.examples_per_user
         self._require(
             "examples_per_user",
@@ -174,6 +187,18 @@ class TrainConfig:
             all(name.isidentifier() for name in self.target_modules),
             "names of weights, separated by commas",
             "Use lora_modules = 'q_proj,v_proj', for example.",
+        )
+
+    def _require_choices(self) -> None:
+        """Refuse unknown words, and an objective with examples of another kind."""
+        for name, known in CHOICES.items():
+            value = getattr(self, name)
+            self._require(name, value in known, f"{name} to be one of {', '.join(known)}")
+        self._require(
+            "examples",
+            (self.objective == "preferences") == (self.examples == "preference_pairs"),
+            "examples = 'preference_pairs' with objective = 'preferences', and with no other",
+            f"Set both (objective is '{self.objective}').",
         )
 
     def _require(self, name: str, holds: bool, expected: str, way_out: str = "") -> None:

@@ -1,7 +1,8 @@
 """What an owner has to learn from, and what every kind of it shares.
 
-A private example is one thing that an owner has: a portrait with a question, or a conversation. A
-kind is a class beside this file (`portraits`, `conversations`); `task` trains on any.
+A private example is one thing that an owner has: a portrait with a question, a conversation, or a
+pair of answers. A kind is a class beside this file (`portraits`, `conversations`, `preferences`);
+`task` trains on any.
 """
 
 from collections import Counter

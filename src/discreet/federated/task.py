@@ -1,7 +1,8 @@
 """Local training of the assistant: one adapter, one resident base, the examples of any owner.
 
 Every owner's adapter is swapped into the base. What an example is says the plan: a portrait with a
-question (`portraits`) or a whole conversation (`conversations`).
+question (`portraits`), a whole conversation (`conversations`) or a pair of answers of which one is
+preferred (`preference_pairs`).
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from discreet.federated.config import TrainConfig
 from discreet.federated.conversations import share_conversations
 from discreet.federated.lessons import OWN, Lessons, Shared
 from discreet.federated.portraits import share_portraits
+from discreet.federated.preferences import share_preferences
 from discreet.model import (
     LoraSpec,
     Vlm,
@@ -95,8 +97,8 @@ class AssistantTask:
             data: An owner's own Parquet file, of portraits or of the owner's shares; None:
                 simulated owners.
             shared_data: A Parquet file of portraits to share out to simulated owners, or shares of
-                conversations, whose owners are those in the file; the packaged train people by
-                default.
+                conversations, whose owners are those in the file; by default the packaged train
+                people, or, for preferences, the packaged pairs.
             root: Folder of the data set that shares are of, if it lies elsewhere now.
             cache_dir: Folder of the converted base.
 
@@ -106,9 +108,11 @@ class AssistantTask:
         """
         path = data or shared_data
         is_shares = path is not None and holds_shares(path)
-        _require_kind(config, is_shares=is_shares, root=root)
+        _require_kind(config, path, is_shares=is_shares, root=root)
         vlm = attach_lora(load(config.base, cache_dir=cache_dir), spec_of(config))
-        if path is not None and is_shares:
+        if config.objective == "preferences":
+            shared = share_preferences(vlm, config)
+        elif path is not None and is_shares:
             shared = share_conversations(vlm, config, path, root=root, is_own=data is not None)
         else:
             shared = share_portraits(vlm, config, path, is_own=data is not None)
@@ -196,13 +200,18 @@ class AssistantTask:
         return kind(adapter_parameters(self.vlm).values(), lr=self.config.learning_rate)
 
 
-def _require_kind(config: TrainConfig, *, is_shares: bool, root: Path | None) -> None:
+def _require_kind(
+    config: TrainConfig, path: Path | None, *, is_shares: bool, root: Path | None
+) -> None:
     """Refuse data that are not what the plan says an example is: it is part of the promise."""
+    if config.examples == "preference_pairs" and path is None and root is None:
+        return
     got = "conversations" if is_shares else "portraits"
     if config.examples != got:
         raise DataError(
             f"Expected {config.examples} to train on, as the plan says, got {got}. Give the data "
-            f"with --data (a node: data in --node-config), or plan with examples = '{got}'."
+            f"with --data (a node: data in --node-config), or plan with examples = '{got}'. Of "
+            "preference pairs, those that ship are known: they need no data."
         )
     if root is not None and not is_shares:
         raise ValueError("Expected a root for shares only, got one for portraits. Leave it out.")

@@ -8,6 +8,8 @@ Source: Hu et al. 2021 (arXiv:2106.09685); frozen A: Sun et al. 2024, FFA-LoRA (
 
 import json
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -154,6 +156,42 @@ def tuning_state(vlm: Vlm) -> dict[str, torch.Tensor]:
         found[f"{place}.A"] = module.lora_A[_NAME].weight.detach().half().contiguous()
         found[f"{place}.B"] = scaled.detach().half().contiguous()
     return found
+
+
+def join_tunings(
+    first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return factors of the sum of what two tunings add: ranks stand beside each other.
+
+    The second was trained on a base with the first in it. Its own file alone would not fit the base
+    without.
+    """
+    joined = {**first, **second}
+    for name in first.keys() & second.keys():
+        along = 0 if name.endswith(".A") else 1
+        joined[name] = torch.cat([first[name], second[name]], along)
+    return joined
+
+
+@contextmanager
+def without_adapter(vlm: Vlm) -> Iterator[None]:
+    """Let the model say inside the block what its base says; B comes back bit by bit.
+
+    B is set to zero in place, so that it also holds while `privacy` computes adapted layers in its
+    own way, which PEFT's `disable_adapter` does not reach. That one also lets A learn when it is
+    left. Losses from before the block keep their gradients; those from inside have none.
+    """
+    # Through `data`, which autograd does not watch: when it looks again, every bit is back.
+    learnt = [p.data for name, p in vlm.model.named_parameters() if ".lora_B." in name]
+    kept = [value.clone() for value in learnt]
+    with torch.no_grad():
+        try:
+            for value in learnt:
+                value.zero_()
+            yield
+        finally:
+            for value, own in zip(learnt, kept, strict=True):
+                value.copy_(own)
 
 
 def frozen_adapter_hash(vlm: Vlm) -> str:

@@ -109,12 +109,22 @@ def answer_losses(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -
     Raises:
         ValueError: if placeholders and features do not match in number.
     """
+    counts = (batch.labels != IGNORED).sum(1).clamp(min=1)
+    return -answer_log_probs(vlm, batch, image_features) / counts
+
+
+def answer_log_probs(vlm: Vlm, batch: Batch, image_features: torch.Tensor | None) -> torch.Tensor:
+    """Return the log-probability of each row's answer, (R,) float32, differentiable.
+
+    It is the sum over the answer's tokens, that which ends it included; 0 without an answer.
+    Arguments and errors are those of `answer_losses`.
+    """
     logits, labels = answer_logits(vlm, batch, image_features)
     # Laid end to end: along a stride, so wide a softmax is off by 1e-4 and takes twice as long.
     tokens = cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    return tokens.view_as(labels).sum(1) / (labels != IGNORED).sum(1).clamp(min=1)
+    return -tokens.view_as(labels).sum(1)
 
 
 def answer_logits(

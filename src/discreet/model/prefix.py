@@ -95,6 +95,16 @@ class FrozenPrefix:
             ValueError: if keys or features do not match the rows.
             RuntimeError: if frozen weights were changed since this cache was made.
         """
+        counts = (batch.labels[:, 1:] != IGNORED).sum(1).clamp(min=1)
+        return -self.answer_log_probs(batch, image_features, keys=keys) / counts
+
+    def answer_log_probs(
+        self, batch: Batch, image_features: torch.Tensor | None, *, keys: Sequence[Hashable]
+    ) -> torch.Tensor:
+        """Return the log-probability of each row's answer, (R,) float32, differentiable.
+
+        Arguments and errors are those of `answer_losses`.
+        """
         check_images(self._vlm, batch.input_ids, image_features)
         if len(keys) != len(batch.input_ids):
             raise ValueError(f"Expected {len(batch.input_ids)} keys, one a row, got {len(keys)}.")
@@ -107,8 +117,7 @@ class FrozenPrefix:
         row, place = (labels != IGNORED).nonzero(as_tuple=True)
         logits = self._head(hidden[row, place]).float()  # (answer tokens, V)
         tokens = cross_entropy(logits, labels[row, place], reduction="none")
-        sums = tokens.new_zeros(len(labels)).index_add(0, row, tokens)
-        return sums / row.bincount(minlength=len(labels)).clamp(min=1)
+        return -tokens.new_zeros(len(labels)).index_add(0, row, tokens)
 
     def forget(self) -> None:
         """Drop everything that is kept."""

