@@ -114,6 +114,16 @@ def test_every_reference_answer_of_every_note_may_be_said() -> None:
     assert len(stopped) <= 1, stopped
 
 
+def test_what_was_left_unsaid_becomes_a_step_where_there_are_steps() -> None:
+    text, replaced = guarded("Step by step: 1. Choose a cupboard. 2. Keep medicine dry.", STORE)[:2]
+    assert replaced is None
+    assert text.startswith("Step by step: 1. Choose a cupboard. 2. Keep medicine dry. 3. ")
+    assert "also says" not in text
+    assert "lock" in text.lower()
+    plain = guarded("Keep medicine dry in a cupboard.", STORE)[0]
+    assert "The note also says:" in plain
+
+
 def test_an_opening_before_the_first_step_is_no_number() -> None:
     note = Note(id="n", question="?", text="Rest, then drink water.", context="healthcare")
     text, replaced = guarded("Step by step: 1. Rest. 2. Drink water.", note)[:2]

@@ -31,6 +31,7 @@ _END = re.compile(r"(?<!\d)[.!?]+(?=\s)|\n+")
 _STEP = re.compile(r"^\s*(\d+)[.)]\s*")
 _FIRST_STEP = re.compile(r"(?<=:)\s*1[.)]\s")
 """The number of a step in the sentence that announces the steps."""
+_ANY_STEP = re.compile(r"(?:^|(?<=[.!?:\n])\s?)(\d{1,2})[.)]\s")
 _LABEL = re.compile(r"^\s*(?:question|answer(?: for\b[^.]*)?|note|a|q)\s*[:.]", re.IGNORECASE)
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 _SMALL = (
@@ -105,7 +106,7 @@ class Guard:
         elif not self._shown.strip():
             self._say(self._note.text)
         elif missing := self._missing():
-            self._say(f"{self._texts.note_also_says} {' '.join(missing)}")
+            self._add(missing)
             added = len(missing)
         if self._note.safety and self._note.safety not in self._shown:
             self._say(self._note.safety)
@@ -118,6 +119,15 @@ class Guard:
         said = f"{self._shown} {self._note.safety}"
         lacking = [fact for fact in self._note.facts if not re.search(fact.pattern, said)]
         return covering(SENTENCE.split(self._note.text), lacking)
+
+    def _add(self, sentences: list[str]) -> None:
+        """Say sentences of the note: as further steps where the answer is steps."""
+        steps = [int(found[1]) for found in _ANY_STEP.finditer(self._shown)]
+        if steps[:2] == [1, 2]:
+            numbered = enumerate(sentences, max(steps) + 1)
+            self._say(" ".join(f"{number}. {sentence}" for number, sentence in numbered))
+        else:
+            self._say(f"{self._texts.note_also_says} {' '.join(sentences)}")
 
     def _say(self, text: str) -> None:
         gap = " " if self._shown and not self._shown[-1].isspace() else ""
