@@ -55,6 +55,10 @@ def without_template(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
 
 
+def with_a_template_of_no_use(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('No') }}")
+
+
 def pickled_beside(folder: Path) -> None:
     (folder / "optimizer.pt").write_bytes(b"")
 
@@ -88,6 +92,7 @@ def code_of_its_own(folder: Path) -> None:
         (without_image_processor, DataError, "image processor"),
         (without_tokenizer, DataError, "tokenizer"),
         (without_template, DataError, "chat_template.jinja"),
+        (with_a_template_of_no_use, DataError, "takes a question and an answer"),
         (pickled_beside, UnsafeFile, "run code"),
         (pickled_below, UnsafeFile, "run code"),
         (unknown_to_us, DataError, "got model_type 'vipllava'"),

@@ -131,6 +131,11 @@ def test_tiny_is_not_rounded_or_placed(settings: dict[str, object]) -> None:
         load("tiny", **settings)  # type: ignore[arg-type]
 
 
+def test_rounding_and_placing_together_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="quantize or placement, got both"):
+        load(str(folder), quantize="nf4", placement=Placement())
+
+
 def test_another_rounding_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="quantize='nf4' or None"):
         load(str(folder), quantize="fp4")  # type: ignore[arg-type]

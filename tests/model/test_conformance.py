@@ -79,6 +79,11 @@ def an_end_of_the_tokenizer_alone(folder: Path) -> None:
     edit_json(folder / "tokenizer_config.json", eos_token="<end_of_turn>")
 
 
+def no_system_role(folder: Path) -> None:
+    refusal = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('No') }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(refusal + TEMPLATE)
+
+
 def no_template(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
 
@@ -145,6 +150,7 @@ def weights_that_are_no_numbers(folder: Path) -> None:
         (no_end_of_turns, "turns end"),
         (an_end_that_nobody_stops_at, "turns end"),
         (an_end_of_the_tokenizer_alone, "end is known"),
+        (no_system_role, "placeholders"),
         (no_template, "tokenizer and chat template"),
         (another_number_of_visual_tokens, "placeholders"),
         (padding_on_the_right, "padding side"),

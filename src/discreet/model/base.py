@@ -106,11 +106,15 @@ def load(
             if a folder lacks a part or holds a model of another kind.
         ExtraMissing: if bitsandbytes is not installed and `quantize` needs it.
         UnsafeFile: if a folder holds pickled weights, or no others.
-        ValueError: if `tiny` is to be quantised or placed.
+        ValueError: if `tiny` is to be quantised or placed, or another base both.
     """
     vision.register()
     if quantize not in (None, "nf4"):
         raise ValueError(f"Expected quantize='nf4' or None, got {quantize!r}.")
+    if quantize is not None and placement is not None:
+        raise ValueError(
+            "Expected quantize or placement, got both. A base of 4 bits stays in memory here."
+        )
     if base == "tiny":
         if quantize is not None or placement is not None:
             raise ValueError(

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jinja2 import TemplateError
+
 from discreet.errors import DiscreetError
 
 State = Literal["passed", "failed", "skipped"]
@@ -18,6 +20,7 @@ CRASHES = (
     LookupError,
     OSError,
     RuntimeError,
+    TemplateError,
     TypeError,
     ValueError,
 )
