@@ -127,6 +127,7 @@ def build(tiny: Vlm, questions: list[Question]) -> Build:
             # What an attack adds to a question must not keep it from the model.
             notes=replace(Notes.build([*notes, *filler]), least_fit=0.2),
             perceiver=perceiver,
+            guidance=1.5,  # so that what an answer is contrasted with is seen, too
         )
 
     return assistant
