@@ -7,7 +7,7 @@ import torch
 import transformers as hf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from discreet.model import Family, FamilyName, build_family
+from discreet.model import Family, FamilyName, build_family, family_of
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<start_of_image>", "<end_of_image>", "<video>", "<image>"]
 """In the order of the ids that `build_family` gives them."""
@@ -66,12 +66,12 @@ def image_processor(name: FamilyName, side: int) -> Any:
     return kind(size={"longest_edge": 4 * side}, max_image_size=edges)
 
 
-def talking(name: FamilyName, *, scale: float = 0.3) -> Family:
+def talking(name: FamilyName, *, scale: float = 0.3, is_wide: bool = False) -> Family:
     """Return the tiny member with as many embeddings as the tokenizer has words, and louder.
 
     As built, it says the same whatever it is shown, and no fault would be heard.
     """
-    family = build_family(name)
+    family = _wide_llava() if is_wide else build_family(name)
     words = len(tokenizer())
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -87,9 +87,22 @@ def talking(name: FamilyName, *, scale: float = 0.3) -> Family:
     return family
 
 
-def save_member(name: FamilyName, folder: Path, *, template: str | None = TEMPLATE) -> Path:
+def _wide_llava() -> Family:
+    """Return a LLaVA whose language layers have 64 inputs or more, as 4 bits need."""
+    config = build_family("llava").model.config
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+    for key, value in sizes.items():
+        setattr(config.text_config, key, value)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return family_of(hf.LlavaForConditionalGeneration(config))
+
+
+def save_member(
+    name: FamilyName, folder: Path, *, template: str | None = TEMPLATE, is_wide: bool = False
+) -> Path:
     """Write the folder that a lab would bring."""
-    family = talking(name)
+    family = talking(name, is_wide=is_wide)
     family.model.save_pretrained(folder)
     tokenizer(template).save_pretrained(folder)
     image_processor(name, family.side or 16).save_pretrained(folder)

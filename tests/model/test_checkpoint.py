@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from bitsandbytes.functional import dequantize_4bit
+from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
-from discreet.errors import ExtraMissing
+from discreet.errors import DataError, ExtraMissing
 from discreet.model import (
     LoraSpec,
     Placement,
@@ -36,6 +36,11 @@ ASKED = [Request(messages=build_prompt("Why?", note="So.", person="a child"), ma
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_member("llava", tmp_path_factory.mktemp("bases") / "mine")
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_member("llava", tmp_path_factory.mktemp("bases") / "wide", is_wide=True)
 
 
 @torch.no_grad()
@@ -67,9 +72,9 @@ def round_by_hand(whole: Vlm, small: Vlm) -> None:
 
 
 def test_a_base_of_four_bits_learns_answers_and_has_a_hash_of_its_own(
-    folder: Path, tmp_path: Path
+    wide: Path, tmp_path: Path
 ) -> None:
-    whole, small = load(str(folder)), load(str(folder), quantize="nf4")
+    whole, small = load(str(wide)), load(str(wide), quantize="nf4")
     assert whole.base_hash != small.base_hash
     kinds = {name: type(m).__name__ for name, m in small.model.named_modules()}
     rounded = {name for name, kind in kinds.items() if kind == "Linear4bit"}
@@ -83,9 +88,27 @@ def test_a_base_of_four_bits_learns_answers_and_has_a_hash_of_its_own(
     lay_out_weights(adapted)
     said = answer_all(adapted, ASKED)[0].text
     save_adapter(adapted, SPEC, tmp_path / "adapter")
-    again = load_adapter(load(str(folder), quantize="nf4"), tmp_path / "adapter")
+    again = load_adapter(load(str(wide), quantize="nf4"), tmp_path / "adapter")
     torch.testing.assert_close(logits(again), logits(adapted))
     assert answer_all(again, ASKED)[0].text == said
+
+
+def test_layers_that_bitsandbytes_reads_wrong_are_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match="multiple of 64 inputs for 4 bits, got 32 in"):
+        load(str(folder), quantize="nf4")
+
+
+def test_a_block_that_spans_rows_is_read_wrong_on_a_cpu() -> None:
+    """If this fails, bitsandbytes was mended and the refusal can go."""
+    weight = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    weight = weight * torch.logspace(-1, 1, 64)[:, None]  # rows of different sizes
+
+    def error(shape: tuple[int, int]) -> float:
+        packed, state = quantize_4bit(weight.view(shape), quant_type="nf4")
+        return float((dequantize_4bit(packed, state) - weight.view(shape)).norm() / weight.norm())
+
+    assert error((64, 64)) < 0.15
+    assert error((128, 32)) > 0.3
 
 
 def test_bitsandbytes_is_asked_for_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,8 @@ from discreet.model.shapes import SHAPES, Shape, token_id
 
 Quantization = Literal["nf4"]
 """4-bit normal floats (Dettmers et al. 2023, QLoRA, arXiv:2305.14314, section 3)."""
+BLOCK = 64
+"""Numbers that share a scale in 4 bits."""
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
@@ -191,7 +193,8 @@ def read_model(
 
     Raises:
         ArtifactCorrupt: if weights are damaged or missing.
-        DataError: if transformers cannot load the model without code of its own.
+        DataError: if transformers cannot load the model without code of its own, or if layers have
+            sizes that `quantize` does not take.
         ExtraMissing: if `quantize` asks for a package that is not installed.
     """
     reads_pictures = hasattr(config, "vision_config")
@@ -223,12 +226,25 @@ def read_model(
             f"Expected every weight of the model in '{folder.name}', {len(missing)} are missing, "
             f"the first '{missing[0]}'. Copy the whole checkpoint again."
         )
-    for module in model.modules() if quantize is not None else ():
+    if quantize is not None:
+        _check_rounded(model)
+    return model
+
+
+def _check_rounded(model: Any) -> None:
+    """Refuse layers that bitsandbytes reads wrong, and keep the others as they were rounded."""
+    for name, module in model.named_modules():
+        if type(module).__name__ != "Linear4bit":
+            continue
+        if module.in_features % BLOCK:
+            raise DataError(
+                f"Expected layers of a multiple of {BLOCK} inputs for 4 bits, got "
+                f"{module.in_features} in '{name}', which bitsandbytes reads wrong on a CPU. Load "
+                "the base without quantize."
+            )
         # Else, on processors with such instructions, the first answer packs a layer anew and rounds
         # it to bfloat16 for good: what an adapter learnt on would be another base from then on.
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-    return model
+        module.support_avx512bf16_for_cpu = False
 
 
 def _quantization(config: Any) -> Any:
