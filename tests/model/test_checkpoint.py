@@ -89,7 +89,7 @@ def test_a_base_of_four_bits_learns_answers_and_has_a_hash_of_its_own(
     said = answer_all(adapted, ASKED)[0].text
     save_adapter(adapted, SPEC, tmp_path / "adapter")
     again = load_adapter(load(str(wide), quantize="nf4"), tmp_path / "adapter")
-    torch.testing.assert_close(logits(again), logits(adapted))
+    torch.testing.assert_close(logits(again), logits(adapted), rtol=1e-4, atol=1e-4)
     assert answer_all(again, ASKED)[0].text == said
 
 
