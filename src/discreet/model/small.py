@@ -29,6 +29,8 @@ from discreet.model.shapes import shape_of
 
 IMAGE_TOKEN = "<image>"
 PROJECTOR_PATH = Path(__file__).parent / "weights" / "small_projector.safetensors"
+PLACEHOLDER_PATH = Path(__file__).parent / "weights" / "small_placeholder.safetensors"
+"""Embedding of `IMAGE_TOKEN`, drawn once; visual tokens replace it wherever it stands."""
 ERASER_PATH = Path(__file__).parent / "weights" / "small_eraser.safetensors"
 TUNING_PATH = Path(__file__).parent / "weights" / "small_tuning.safetensors"
 PREFERENCES_PATH = Path(__file__).parent / "weights" / "small_preferences.safetensors"
@@ -40,7 +42,7 @@ VISION_FILE = (
     "models/efficientnet-lite0-57934424.pth",
 )
 VISION_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-FORMAT = b"small 2"
+FORMAT = b"small 3"
 """Changes when the assembly below changes, so that old caches are not reused."""
 
 
@@ -77,6 +79,7 @@ def assemble(projector: Path | None, tuning: Path | None) -> Parts:
         local_files_only=True,
     )
     language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    _fix_placeholder(language, tokenizer)
     if tuning is not None:
         add_tuning(language, tuning)
     model = _compose(language, tokenizer)
@@ -86,6 +89,14 @@ def assemble(projector: Path | None, tuning: Path | None) -> Parts:
     else:
         load_projector(model, projector)
     return Parts(model=model, tokenizer=tokenizer, image_processor=image_processor())
+
+
+@torch.no_grad()
+def _fix_placeholder(language: Any, tokenizer: Any) -> None:
+    """Give the picture's placeholder the row that ships; a row drawn anew is another base."""
+    table = language.get_input_embeddings().weight
+    row = {"embedding": table[tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)]}
+    row["embedding"].copy_(read_tensors(PLACEHOLDER_PATH, row, "doctor")["embedding"])
 
 
 def language_file() -> Path:
