@@ -22,6 +22,7 @@ from discreet.privacy import (
     fit_private,
     fuzz_sensitivity,
 )
+from discreet.privacy.clipping import grid_of
 
 from .families import adapted
 
@@ -109,14 +110,15 @@ def test_a_quantised_base_keeps_the_bound(base: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "least", "most"), [("float32", 0.0, 1e-5), ("bfloat16", 1e-4, 1e-2)]
+    ("base", "least", "most"), [("float32", 0.0, 1e-4), ("bfloat16", 3e-4, 1e-2)]
 )
 def test_rounding_couples_examples_unless_each_is_computed_alone(
     base: str, least: float, most: float
 ) -> None:
     """Without the longest example, products have another size, and the others round differently.
 
-    With one example in memory at a time the others do not move at all.
+    With one example in memory at a time the others do not move at all. In float32 a processor's own
+    order of adding moves some numbers by one step of the grid, 2e-5 of the bound each.
     """
     family = adapted("qwen2_vl", base=base)  # type: ignore[arg-type]
     samples = family.draw(COUNTS, seed=0)
@@ -488,7 +490,8 @@ def test_the_sum_is_that_of_the_examples_and_not_of_parts() -> None:
         )(range(8))
         for size in (1, 3, 8)
     ]
-    torch.testing.assert_close(sums[0], sums[1], rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(sums[0], sums[2], rtol=1e-4, atol=1e-6)
+    step = grid_of(BOUND, len(sums[0]))  # rounding can end on either side
+    torch.testing.assert_close(sums[0], sums[1], rtol=1e-4, atol=1.01 * step)
+    torch.testing.assert_close(sums[0], sums[2], rtol=1e-4, atol=1.01 * step)
     with ExampleGradients(family.model, capacity=1) as gradients:
         assert len(sums[0]) == gradients.size
