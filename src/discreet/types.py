@@ -38,6 +38,10 @@ OwnerId = NewType("OwnerId", str)
 """Pseudonym of a data owner (a clinic, a school, a home), for example `owner-0`."""
 
 AGE_BANDS: tuple[AgeBand, ...] = ("child", "young_adult", "middle_aged", "older_adult")
+ADULTS: frozenset[AgeBand | None] = frozenset({"young_adult", "middle_aged", None})
+"""For whom an answer is calmer where they are upset; somebody unknown is taken for an adult."""
+DISTRESSED: frozenset[str] = frozenset({"sad", "angry"})
+"""Expressions of somebody upset."""
 AUDIENCES: tuple[Audience, ...] = ("child", "adult", "older_adult")
 EXPRESSIONS: tuple[Expression, ...] = ("neutral", "happy", "sad", "angry", "surprised")
 FACES: tuple[Faces, ...] = ("none", "one", "two", "three_or_more")

@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from discreet.assistant import Policy, gate, load_policy
 from discreet.assistant.policy import CONTEXTS, SOURCES, VALUES, Rule
 from discreet.errors import PolicyError
-from discreet.types import Observation
+from discreet.types import AGE_BANDS, Observation
 
-RULE: dict[str, object] = {"sources": ["declared", "estimated"], "min_confidence": 0.5}
+RULE: dict[str, object] = {
+    "sources": ["declared", "estimated"],
+    "min_confidence": 0.5,
+    "estimated_values": ["child"],
+}
+DECLARED: dict[str, object] = {"sources": ["declared"], "min_confidence": 0.5}
 
 
 def raw(context: str = "healthcare", **changes: object) -> dict[str, object]:
@@ -94,6 +99,11 @@ def test_attributes_that_are_never_inferred_have_no_rule(
         {"attributes": {"age_band": {}}},
         {"attributes": {"age_band": {"sources": ["declared"]}}},
         {"attributes": {"age_band": {**RULE, "surprise": 1}}},
+        {"attributes": {"age_band": {**DECLARED, "estimated_values": ["child"]}}},
+        {"attributes": {"age_band": {**DECLARED, "sources": ["declared", "estimated"]}}},
+        {"attributes": {"age_band": {**RULE, "estimated_values": "child"}}},
+        {"attributes": {"age_band": {**RULE, "estimated_values": ["sad"]}}},
+        {"attributes": {"age_band": {**RULE, "estimated_values": [["child"]]}}},
         {"attributes": {"age_band": {**RULE, "min_confidence": -0.1}}},
         {"attributes": {"age_band": {**RULE, "min_confidence": 1.1}}},
         {"attributes": {"age_band": {**RULE, "min_confidence": math.nan}}},
@@ -154,6 +164,9 @@ policies = st.builds(
             Rule,
             sources=st.lists(st.sampled_from(SOURCES), unique=True).map(tuple),
             min_confidence=st.floats(0, 1),
+            estimated_values=st.lists(
+                st.sampled_from([v for known in VALUES.values() for v in known])
+            ).map(tuple),
         ),
     ),
 )
@@ -169,6 +182,7 @@ def test_nothing_passes_that_the_policy_does_not_name(
         assert passed.value in VALUES[passed.attribute]
         assert passed.source in rule.sources
         assert passed.confidence >= rule.min_confidence
+        assert passed.source == "declared" or passed.value in rule.estimated_values
         assert passed in seen
     assert len(decision.passed) + len(decision.withheld) == len(seen), "each has a decision"
     declared = {o.attribute for o in seen if o.source == "declared"}
@@ -186,6 +200,8 @@ def test_nothing_is_withheld_that_the_policy_allows(
         if rule is None or replaced or one.value not in VALUES.get(one.attribute, ()):
             continue
         if one.value == "neutral":
+            continue
+        if one.source == "estimated" and one.value not in rule.estimated_values:
             continue
         if one.source in rule.sources and one.confidence >= rule.min_confidence:
             assert one in gate(seen, policy).passed
@@ -207,6 +223,16 @@ def test_what_a_person_declares_replaces_what_was_estimated() -> None:
     )
     assert [seen.value for seen in decision.passed] == ["older_adult"]
     assert [held.reason for held in decision.withheld] == ["replaced by what the person declared"]
+
+
+@pytest.mark.parametrize("context", ["healthcare", "education"])
+@pytest.mark.parametrize("band", AGE_BANDS)
+def test_an_estimate_is_coarser_than_what_a_person_says(context: str, band: str) -> None:
+    policy = load_policy(context)
+    assert gate([age(band, "declared")], policy).passed
+    decision = gate([age(band, "estimated")], policy)
+    assert bool(decision.passed) == (band in ("child", "older_adult"))
+    assert decision.passed or decision.withheld[0].reason.startswith("finer than")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,8 @@ from discreet.data import (
     read_questions,
     reference_answer,
 )
-from discreet.data.conversations import DISTRESSED
 from discreet.errors import DataError
-from discreet.types import AGE_BANDS, EXPRESSIONS, AgeBand, Expression
+from discreet.types import AGE_BANDS, DISTRESSED, EXPRESSIONS, AgeBand, Expression
 
 READERS = (*AGE_BANDS, "distressed")
 

@@ -21,8 +21,7 @@ from discreet.data import (
     smog_grade,
     split_questions,
 )
-from discreet.data.conversations import DISTRESSED
-from discreet.types import AGE_BANDS, DOMAINS, EXPRESSIONS, Domain
+from discreet.types import AGE_BANDS, DISTRESSED, DOMAINS, EXPRESSIONS, Domain
 
 READERS: tuple[Reader, ...] = (*AGE_BANDS, "distressed")
 SEEDS = range(4)

@@ -163,7 +163,7 @@ def seen(attribute: str, value: str) -> Observation:
     [
         ([], "somebody, in plain sentences"),
         ([seen("age_band", "child")], "a child, in short easy words"),
-        ([seen("expression", "sad")], "somebody with a sad expression, in plain sentences"),
+        ([seen("expression", "sad")], "somebody with a sad expression, in short calm sentences"),
         ([seen("expression", "angry"), seen("age_band", "child")],
          "a child with an angry expression, in short easy words"),
         ([seen("age_band", "older_adult"), seen("expression", "happy")],

@@ -29,7 +29,12 @@ def test_every_reader_asks_every_public_question_and_nobody_another() -> None:
     assert sum(a.reader == "distressed" for a in who) >= sum(
         q.domain == "healthcare" for q in PUBLIC
     )
-    assert sum(a.band is None for a in who) == len(PUBLIC)
+    for wants_calm in (False, True):
+        nobody = [
+            a for a in who if (a.band, a.expression, a.wants_calm) == (None, None, wants_calm)
+        ]
+        assert [a.question for a in nobody] == PUBLIC
+    assert {a.reader for a in nobody} == {"distressed"}
 
 
 def test_no_expression_reaches_a_tutoring_prompt_and_neutral_reaches_none() -> None:
@@ -48,13 +53,23 @@ def test_answers_are_those_of_the_file_without_their_safety_line() -> None:
         assert one.question.note in row.messages[-1]["content"] or re.search(
             r"\s", one.question.note
         )
-        assert row.answer == compose_answer(
+        assert all(line in row.answer for line in getattr(one.question, one.reader))
+        assert one.wants_calm or row.answer == compose_answer(
             one.question,
             one.band or "young_adult",
             expression=one.expression or "neutral",
             seed=one.seed,
             safety=False,
         )
+
+
+def test_what_is_learnt_of_a_person_is_how_to_write_for_their_reader() -> None:
+    """One way to write for each reader, and it is said in words."""
+    styles: dict[str, set[str]] = {}
+    for one in askers(PUBLIC, 2):
+        styles.setdefault(one.reader, set()).add(one.person.rsplit(", ", 1)[1])
+    assert {len(found) for found in styles.values()} == {1}
+    assert len({*map(str, styles.values())}) == len(styles) == 5
 
 
 def test_epochs_differ_and_are_the_same_each_time() -> None:

@@ -32,6 +32,9 @@ class Rule:
     """`declared`, `estimated`, or both."""
     min_confidence: float
     """In [0, 1]; an estimate below it is withheld."""
+    estimated_values: tuple[str, ...] = ()
+    """What an estimate may say. Whoever looks most like none of it gets the answer of somebody
+    unknown, so that a guess between the others changes nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +109,7 @@ def _policy(raw: dict[str, Any]) -> Policy:
 
 
 def _rule(name: str, raw: Any) -> Rule:
-    if not isinstance(raw, dict) or set(raw) != {"sources", "min_confidence"}:
+    if not isinstance(raw, dict) or not {"sources", "min_confidence"} <= set(raw):
         raise PolicyError(f"Expected sources and min_confidence for '{name}'.")
     confidence, sources = raw["min_confidence"], raw["sources"]
     is_number = isinstance(confidence, int | float) and not isinstance(confidence, bool)
@@ -114,7 +117,27 @@ def _rule(name: str, raw: Any) -> Rule:
         raise PolicyError(f"Expected 0 <= min_confidence <= 1 for '{name}'.")
     if not isinstance(sources, list) or not all(source in SOURCES for source in sources):
         raise PolicyError(f"Expected sources among {', '.join(SOURCES)} for '{name}'.")
-    return Rule(sources=tuple(sources), min_confidence=float(confidence))
+    return Rule(
+        sources=tuple(sources),
+        min_confidence=float(confidence),
+        estimated_values=_estimated_values(name, raw),
+    )
+
+
+def _estimated_values(name: str, raw: dict[str, Any]) -> tuple[str, ...]:
+    """Return what an estimate may say; it has to be written where there may be estimates."""
+    keys = {"sources", "min_confidence"} | ({"estimated_values"} & {*raw})
+    if set(raw) != keys or ("estimated" in raw["sources"]) != ("estimated_values" in raw):
+        raise PolicyError(
+            f"Expected estimated_values for '{name}' if and only if 'estimated' is among its "
+            "sources, and no other key."
+        )
+    values = raw.get("estimated_values", [])
+    if not isinstance(values, list) or not all(value in VALUES[name] for value in values):
+        raise PolicyError(
+            f"Expected estimated_values among {', '.join(VALUES[name])} for '{name}'."
+        )
+    return tuple(values)
 
 
 def gate(observations: Sequence[Observation], policy: Policy) -> Decision:
@@ -140,6 +163,8 @@ def _reason(seen: Observation, policy: Policy) -> str | None:
         return "not a value that this attribute can take"
     if seen.source not in rule.sources:
         return f"{seen.source} values are not allowed in {policy.context}"
+    if seen.source == "estimated" and seen.value not in rule.estimated_values:
+        return f"finer than an estimate may be in {policy.context}"
     if not seen.confidence >= rule.min_confidence:  # also when it is not a number
         return "confidence below the policy's minimum"
     if seen.value == "neutral":

@@ -19,7 +19,16 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from discreet.errors import DataError
-from discreet.types import DOMAINS, AgeBand, Domain, Expression, KeyFact, Language
+from discreet.types import (
+    ADULTS,
+    DISTRESSED,
+    DOMAINS,
+    AgeBand,
+    Domain,
+    Expression,
+    KeyFact,
+    Language,
+)
 
 Part = Literal["public", "private", "held_out"]
 """What a question serves: the shipped weights learn from `public`, data owners from `private`, and
@@ -30,8 +39,6 @@ Reader = AgeBand | Literal["distressed"]
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 NOTES_DIR = Path(__file__).parent / "notes"
-DISTRESSED: frozenset[Expression] = frozenset({"sad", "angry"})
-"""Expressions after which a healthcare answer opens more slowly."""
 
 _CALM: dict[Language, tuple[str, ...]] = {
     "en": (
@@ -216,7 +223,7 @@ def compose_answer(
 def reader_of(domain: Domain, band: AgeBand, expression: Expression | None = None) -> Reader:
     """Return for whom an answer is written: adults who look upset, in healthcare, for that."""
     is_upset = domain == "healthcare" and expression in DISTRESSED
-    return "distressed" if is_upset and band in ("young_adult", "middle_aged") else band
+    return "distressed" if is_upset and band in ADULTS else band
 
 
 def _body(question: Question, reader: Reader) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ from discreet.model.preferences import (
 )
 from discreet.model.prefix import FrozenPrefix
 from discreet.model.prompt import (
+    CALM,
     IGNORED,
     Batch,
     EncodedRow,
@@ -73,6 +74,7 @@ from discreet.model.prompt import (
     collate,
     pad_rows,
     person_line,
+    styled,
 )
 from discreet.model.sentences import SentenceEncoder, load_sentence_encoder
 from discreet.model.small import (
@@ -93,6 +95,7 @@ from discreet.model.vision import CODE, VIEWS, as_bits, as_tokens
 __all__ = [
     "BASE_ADAPTER",
     "CACHE_DIR",
+    "CALM",
     "CODE",
     "EMBEDDED",
     "ERASER_PATH",
@@ -173,6 +176,7 @@ __all__ = [
     "preference_margins",
     "projector_state",
     "save_adapter",
+    "styled",
     "tuning_state",
     "without_adapter",
 ]

@@ -19,8 +19,10 @@ import torch
 from discreet.model.base import Vlm
 from discreet.model.checkpoint import takes_parts
 from discreet.model.small import IMAGE_TOKEN
-from discreet.types import AgeBand, Audience, Observation, audience_of
+from discreet.types import ADULTS, DISTRESSED, AgeBand, Observation
 
+PLAIN, CALM = "in plain sentences", "in short calm sentences"
+"""How to write for somebody of whom nothing is known, and for an upset adult."""
 SYSTEM = "Answer from the note only, in words that fit the person."
 IGNORED = -100
 """Label of every token that is not part of an answer."""
@@ -38,9 +40,10 @@ _PERSON_WORDS: dict[AgeBand, str] = {
     "middle_aged": "a middle-aged adult",
     "older_adult": "an older adult",
 }
-_STYLES: dict[Audience, str] = {
+_STYLES: dict[AgeBand, str] = {
     "child": "in short easy words",
-    "adult": "in plain sentences",
+    "young_adult": PLAIN,
+    "middle_aged": "in whole sentences with reasons",
     "older_adult": "in numbered steps",
 }
 
@@ -54,9 +57,25 @@ def person_line(observations: Sequence[Observation]) -> str:
     values = {seen.attribute: seen.value for seen in observations}
     band: AgeBand | None = values.get("age_band")  # type: ignore[assignment]
     who = _PERSON_WORDS[band] if band else "somebody"
-    if face := values.get("expression"):
+    face = values.get("expression")
+    if face:
         who += f" with {'an' if face[0] in 'aeiou' else 'a'} {face} expression"
-    return f"{who}, {_STYLES[audience_of(band)]}"
+    return f"{who}, {_style(band, face)}"
+
+
+def styled(style: str) -> str:
+    """Return the words for somebody of whom nothing but a way to write is known.
+
+    >>> styled(CALM)
+    'somebody, in short calm sentences'
+    """
+    return f"somebody, {style}"
+
+
+def _style(band: AgeBand | None, face: str | None) -> str:
+    if face in DISTRESSED and band in ADULTS:
+        return CALM
+    return PLAIN if band is None else _STYLES[band]
 
 
 def build_prompt(question: str, *, note: str, person: str) -> list[dict[str, str]]:

@@ -22,9 +22,11 @@ from discreet.data import (
     compose_answer,
     load_questions,
     reader_of,
+    reference_answer,
     split_questions,
 )
 from discreet.model import (
+    CALM,
     LoraSpec,
     Row,
     Vlm,
@@ -35,6 +37,7 @@ from discreet.model import (
     collate,
     load,
     person_line,
+    styled,
     tuning_state,
 )
 from discreet.recipes.stages import (
@@ -50,6 +53,7 @@ from discreet.types import AGE_BANDS, EXPRESSIONS, AgeBand, Expression, Observat
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _AT_ONCE = 8
 _UPSET: tuple[Expression, ...] = ("sad", "angry")
+_ADULTS: tuple[AgeBand | None, ...] = ("young_adult", "middle_aged", None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,17 +76,43 @@ class Asker:
     """Who asks a public question, as far as the gate may let it through."""
 
     question: Question
-    band: AgeBand | None
-    expression: Expression | None
     seed: int
     """Of openings and closings."""
+    band: AgeBand | None = None
+    expression: Expression | None = None
+    wants_calm: bool = False
+    """Nothing is known of them but that they want short calm sentences."""
 
     @property
     def reader(self) -> Reader:
         """Return for whom the answer is written; somebody unknown gets the point first."""
-        if self.band is None:
-            return "young_adult"
-        return reader_of(self.question.domain, self.band, self.expression)
+        if self.wants_calm:
+            return "distressed"
+        return reader_of(self.question.domain, self.band or "young_adult", self.expression)
+
+    @property
+    def person(self) -> str:
+        """Return how the responder is told of them."""
+        values = {"age_band": self.band, "expression": self.expression}
+        told = [
+            Observation(attribute=name, value=value, source="declared", confidence=1)  # type: ignore[arg-type]
+            for name, value in values.items()
+            if value is not None
+        ]
+        return styled(CALM) if self.wants_calm else person_line(told)
+
+    @property
+    def answer(self) -> str:
+        """Return what they are told, without its safety line."""
+        if self.wants_calm:
+            return reference_answer(self.question, "distressed", safety=False)
+        return compose_answer(
+            self.question,
+            self.band or "young_adult",
+            expression=self.expression or "neutral",
+            seed=self.seed,
+            safety=False,
+        )
 
 
 def tune_language(
@@ -149,42 +179,35 @@ def tune_language(
 
 
 def askers(questions: list[Question], epoch: int) -> list[Asker]:
-    """Return who asks each question in an epoch: every band, somebody upset, and somebody."""
+    """Return who asks each question in an epoch: every band, somebody upset, and somebody.
+
+    Short calm sentences are asked for in words, too, and in both domains: nobody's face decides
+    that in tutoring, but how such sentences are made of a note is the same there.
+    """
     found: list[Asker] = []
     for question in questions:
         draw = generator_of(epoch, len(found))
-        seeds = torch.randint(2**20, (6,), generator=draw).tolist()
+        seeds = torch.randint(2**20, (7,), generator=draw).tolist()
         care = question.domain == "healthcare"
         for band, seed in zip(AGE_BANDS, seeds, strict=False):
             face = (None, *EXPRESSIONS)[seed % (1 + len(EXPRESSIONS))] if care else None
             face = None if face == "neutral" else face
             found.append(Asker(question=question, band=band, expression=face, seed=seed))
         if care:
-            band = ("young_adult", "middle_aged")[seeds[4] % 2]
-            upset = _UPSET[seeds[4] // 2 % 2]
-            found.append(Asker(question=question, band=band, expression=upset, seed=seeds[4]))
-        found.append(Asker(question=question, band=None, expression=None, seed=seeds[5]))
+            adult = _ADULTS[seeds[4] % len(_ADULTS)]
+            upset = _UPSET[seeds[4] // len(_ADULTS) % len(_UPSET)]
+            found.append(Asker(question=question, band=adult, expression=upset, seed=seeds[4]))
+        found.append(Asker(question=question, seed=seeds[5]))
+        found.append(Asker(question=question, seed=seeds[6], wants_calm=True))
     return found
 
 
 def row_of(who: Asker) -> Row:
     """Return the prompt of who asks, and what they are told, without its safety line."""
-    values = {"age_band": who.band, "expression": who.expression}
-    told = [
-        Observation(attribute=name, value=value, source="declared", confidence=1)  # type: ignore[arg-type]
-        for name, value in values.items()
-        if value is not None
-    ]
     question = who.question
     return Row(
-        messages=build_prompt(question.question, note=question.note, person=person_line(told)),
-        answer=compose_answer(
-            question,
-            who.band or "young_adult",
-            expression=who.expression or "neutral",
-            seed=who.seed,
-            safety=False,
-        ),
+        messages=build_prompt(question.question, note=question.note, person=who.person),
+        answer=who.answer,
     )
 
 
