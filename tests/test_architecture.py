@@ -17,18 +17,19 @@ MAY_IMPORT = {
     "people": BASE,
     "figures": BASE | {"people"},
     "studio": BASE | {"people", "figures"},
-    "data": BASE | {"people"},
+    "readers": BASE,
+    "data": BASE | {"people", "readers"},
     "sources": BASE | {"data"},
     "model": BASE,
     "perception": BASE | {"model"},
     "privacy": BASE | {"data", "model"},
-    "recipes": BASE | {"data", "model", "perception", "privacy"},
+    "recipes": BASE | {"data", "model", "perception", "privacy", "readers"},
     "federated": BASE | {"data", "model", "privacy", "registry", "sources"},
-    "assistant": BASE | {"model", "perception", "registry"},
+    "assistant": BASE | {"model", "perception", "readers", "registry"},
     "audit": BASE | {"data", "model", "perception", "registry"},
     "bench": BASE
-    | {"people", "data", "model", "perception", "privacy", "recipes", "registry", "federated"}
-    | {"audit", "figures", "studio"},
+    | {"people", "data", "model", "perception", "privacy", "readers", "recipes", "registry"}
+    | {"audit", "federated", "figures", "studio"},
 }
 EVERYTHING = set(MAY_IMPORT)
 FOLDERS = [PACKAGE, ROOT / "clients", ROOT / "server", ROOT / "demos"]

@@ -22,6 +22,7 @@ from discreet.assistant import (
     Reply,
     Turn,
     load_policy,
+    session,
 )
 from discreet.assistant.policy import Rule
 from discreet.assistant.session import OTHER_LANGUAGE
@@ -128,6 +129,7 @@ def build(tiny: Vlm, questions: list[Question]) -> Build:
             notes=replace(Notes.build([*notes, *filler]), least_fit=0.2),
             perceiver=perceiver,
             guidance=1.5,  # so that what an answer is contrasted with is seen, too
+            drafts=1,
         )
 
     return assistant
@@ -309,6 +311,41 @@ def test_where_everything_is_declared_faces_are_not_even_counted(
     turn = Turn(question=ASKED, image=faces[0], declared={"age_band": "child", "expression": "sad"})
     reply = build("healthcare", perceiver).reply(turn, max_new_tokens=2)
     assert (perceiver.asked, reply.left_out) == ([], None)
+
+
+@pytest.mark.parametrize("mode", ["gated", "native"])
+def test_all_drafts_are_asked_for_in_the_same_words_and_one_is_shown(
+    build: Build, tiny: Vlm, wire: Wire, faces: list[Image], mode: Mode
+) -> None:
+    """What `tiny` says keeps to no note, so that all drafts are written."""
+    assistant = replace(build("healthcare", sad_child()), drafts=3, guidance=1.0)
+    pieces: list[str] = []
+    turn = Turn(question=ASKED, image=faces[0])
+    first = assistant.reply(turn, mode=mode, max_new_tokens=6, on_text=pieces.append)
+    assert "".join(pieces) == first.text
+    reads = [call for call in wire.calls if call["input_ids"].shape[1] > 1]
+    prompts = [prompt for call in reads for prompt in wire._read(tiny, call)]
+    heads = {prompt for prompt in prompts if "Answer for" in prompt}
+    assert len(heads) == 1
+    wire.calls.clear()
+    assert replace(assistant).reply(turn, mode=mode, max_new_tokens=6).text == first.text
+
+
+def test_no_further_draft_is_written_where_the_first_does_not_fall_short(
+    build: Build, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    for short in (False, True):
+        monkeypatch.setattr(session, "falls_short", lambda *_, short=short: short)
+        replace(build(), drafts=4).reply(Turn(question=ASKED), max_new_tokens=4)
+        written.append(max(len(call["input_ids"]) for call in wire.calls))
+        wire.calls.clear()
+    assert written == [1, 3], "rows of a pass"
+
+
+def test_less_than_one_draft_is_refused(build: Build) -> None:
+    with pytest.raises(ValueError, match="one draft or more"):
+        replace(build(), drafts=0)
 
 
 @pytest.mark.parametrize("guidance", [0.5, float("nan"), float("inf")])

@@ -10,13 +10,11 @@ from discreet.data import (
     FAULTS,
     LANGUAGES,
     Language,
-    Reader,
     load_questions,
     preference_pairs,
-    reading_ease,
-    reading_grade,
     reference_answer,
 )
+from discreet.readers import Reader, reading_ease, reading_grade
 from discreet.types import AGE_BANDS, DOMAINS, Domain
 
 CARD = (Path(__file__).parents[2] / "docs" / "cards" / "conversations.md").read_text("utf-8")

@@ -8,19 +8,14 @@ import pytest
 
 from discreet.data import (
     LANGUAGES,
-    READING_BANDS,
     Language,
     Question,
-    Reader,
     compose_answer,
-    in_band,
     load_questions,
-    reading_ease,
-    reading_grade,
     reference_answer,
-    smog_grade,
     split_questions,
 )
+from discreet.readers import READING_BANDS, Reader, in_band, reading_ease, reading_grade, smog_grade
 from discreet.types import AGE_BANDS, DISTRESSED, DOMAINS, EXPRESSIONS, Domain
 
 READERS: tuple[Reader, ...] = (*AGE_BANDS, "distressed")

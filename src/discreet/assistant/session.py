@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from PIL.Image import Image
 
+from discreet.assistant.drafts import DRAFTS, best_of, falls_short, reader_told, redrafts
 from discreet.assistant.guard import Guard, Guarded
 from discreet.assistant.notes import Note, Notes, say_no_note
 from discreet.assistant.policy import VALUES, Decision, Policy, gate
@@ -18,16 +19,18 @@ from discreet.errors import PolicyError
 from discreet.model import (
     GUIDANCE,
     IMAGE_TOKEN,
+    Request,
     Vlm,
+    answer_all,
     build_prompt,
     check_guidance,
     check_question,
     encode_images,
     fit_note,
-    generate,
     person_line,
 )
 from discreet.perception import Perceives
+from discreet.readers import Reader
 from discreet.types import Faces, Language, Mode, Observation, Percept
 
 NEAR = 3
@@ -91,10 +94,15 @@ class Assistant:
     """None if pictures are never looked at."""
     guidance: float = GUIDANCE
     """How far an answer leans towards the person, 1 or more; 1 takes the responder as it is."""
+    drafts: int = DRAFTS
+    """Answers written where the first falls short, 1 or more; the best is shown. With 1 an answer
+    is shown while it is written, else when it was chosen."""
 
     def __post_init__(self) -> None:
-        """Refuse a guidance that means nothing."""
+        """Refuse settings that mean nothing."""
         check_guidance(self.guidance)
+        if self.drafts < 1:
+            raise ValueError(f"Expected one draft or more, got {self.drafts}.")
 
     def reply(
         self,
@@ -104,7 +112,7 @@ class Assistant:
         max_new_tokens: int = 96,
         on_text: Callable[[str], None] | None = None,
     ) -> Reply:
-        """Return an answer; `on_text` receives it sentence by sentence, each checked before.
+        """Return an answer; `on_text` receives it, each sentence checked before.
 
         A picture that does not surely show exactly one face is left out, whatever the mode: the
         answer is then that of gated mode without a picture, and the reply says so.
@@ -139,12 +147,12 @@ class Assistant:
             near = self.notes.near(turn.question, self.policy.context, NEAR)
             answer = _fixed(say_no_note(near, language), show)
         else:
-            guard = Guard(note, turn.question, show)
             if note.language == RESPONDER_LANGUAGE:
-                note_cut = self._respond(turn, note, decision, mode, max_new_tokens, guard.take)
-            answer = guard.close()
-            if note.language != RESPONDER_LANGUAGE:
-                answer = replace(answer, replaced=OTHER_LANGUAGE)
+                request, note_cut = self._request(turn, note, decision, mode, max_new_tokens)
+                reader = None if mode == "native" else reader_told(decision.passed)
+                answer = self._respond(note, turn.question, request, reader, show)
+            else:
+                answer = replace(Guard(note, turn.question, show).close(), replaced=OTHER_LANGUAGE)
         return Reply(
             text=answer.text,
             mode=mode,
@@ -192,14 +200,42 @@ class Assistant:
 
     def _respond(
         self,
-        turn: Turn,
         note: Note,
-        decision: Decision,
-        mode: Mode,
-        max_new_tokens: int,
-        on_text: Callable[[str], None],
-    ) -> int:
-        """Let the responder write to `on_text`; return how many sentences of the note were cut."""
+        question: str,
+        request: Request,
+        reader: Reader | None,
+        show: Callable[[str], None],
+    ) -> Guarded:
+        """Let the responder write until an answer does not fall short, and show the best."""
+        if self.drafts == 1:
+            return self._drafts(note, question, [request], show)[0]
+        answers = self._drafts(note, question, [request])
+        if falls_short(answers[0], reader, note.language):
+            answers += self._drafts(note, question, redrafts(request, self.drafts))
+        best = best_of(answers, reader, note.language)
+        show(best.text)
+        return best
+
+    def _drafts(
+        self,
+        note: Note,
+        question: str,
+        requests: list[Request],
+        show: Callable[[str], None] = lambda piece: None,
+    ) -> list[Guarded]:
+        """Return an answer to each request, written in one pass, as a guard lets it through."""
+        guards = [Guard(note, question, show) for _ in requests]
+        heard = [
+            replace(request, on_text=guard.take)
+            for request, guard in zip(requests, guards, strict=True)
+        ]
+        answer_all(self.vlm, heard)
+        return [guard.close() for guard in guards]
+
+    def _request(
+        self, turn: Turn, note: Note, decision: Decision, mode: Mode, max_new_tokens: int
+    ) -> tuple[Request, int]:
+        """Return what the responder is asked, and how many sentences of the note were cut."""
         person, features = person_line(decision.passed), None
         if mode == "native" and turn.image is not None:
             person = f"{IMAGE_TOKEN} {person}" if decision.passed else IMAGE_TOKEN
@@ -212,18 +248,16 @@ class Assistant:
             persons=[person, anybody],
             max_new_tokens=max_new_tokens,
         )
-        generate(
-            self.vlm,
-            build_prompt(turn.question, note=fitted.text, person=person),
+        request = Request(
+            messages=build_prompt(turn.question, note=fitted.text, person=person),
             image_features=features,
             contrast=None
             if person == anybody
             else build_prompt(turn.question, note=fitted.text, person=anybody),
             guidance=self.guidance,
             max_new_tokens=max_new_tokens,
-            on_text=on_text,
         )
-        return fitted.sentences_cut
+        return request, fitted.sentences_cut
 
 
 def _fixed(text: str, show: Callable[[str], None]) -> Guarded:

@@ -1,16 +1,12 @@
 """Benchmarks: what privacy costs, on people and questions that no training saw; and drawing."""
 
 from discreet.bench.adaptation import (
-    FORMS,
-    READERS,
     Adaptation,
     Ask,
     Estimate,
-    Form,
     Judged,
     as_rows,
     ask_all,
-    fits_reader,
     judge,
     measure_adaptation,
 )
@@ -88,11 +84,9 @@ from discreet.bench.workloads import MODELS, Adapter, Setting, Workload, build_w
 
 __all__ = [
     "ATTRIBUTE_OF",
-    "FORMS",
     "GENERATE_WAYS",
     "MIN_PEOPLE",
     "MODELS",
-    "READERS",
     "WAYS",
     "Adaptation",
     "Adapter",
@@ -106,7 +100,6 @@ __all__ = [
     "Epochs",
     "Estimate",
     "Flips",
-    "Form",
     "Generation",
     "Grounding",
     "HeldOut",
@@ -138,7 +131,6 @@ __all__ = [
     "declared",
     "differing_bits",
     "evaluate",
-    "fits_reader",
     "gated_prompt",
     "gradient_norms",
     "hardware",

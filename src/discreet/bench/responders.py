@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from discreet.bench.adaptation import Ask
-from discreet.data import Reader
 from discreet.model import Request, Vlm, answer_all, build_prompt, person_line
+from discreet.readers import Reader
 from discreet.types import Observation
 
 MAX_NEW_TOKENS = 110

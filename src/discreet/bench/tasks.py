@@ -19,7 +19,6 @@ from discreet.data import (
     compose_answer,
     load_portraits,
     load_questions,
-    reading_grade,
     split_questions,
 )
 from discreet.federated import VisualTokens, example_losses
@@ -35,6 +34,7 @@ from discreet.model import (
     generate,
     person_line,
 )
+from discreet.readers import reading_grade
 from discreet.types import AUDIENCES, AgeBand, Audience, Mode, Observation, Split, audience_of
 
 _WORD = re.compile(r"[^\W\d_]{4,}")

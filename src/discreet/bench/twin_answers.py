@@ -14,11 +14,11 @@ import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-from discreet.bench.adaptation import READERS, fits_reader
 from discreet.bench.responders import MAX_NEW_TOKENS
 from discreet.bench.twins import Flips, compare_twins, count_flips
 from discreet.data import Question, TwinPortraits, faults_in
 from discreet.model import Request, Vlm, answer_all, build_prompt, person_line
+from discreet.readers import READERS, fits_reader
 
 Asked = tuple[Question, str]
 """A question and the words for the person who asks it."""

@@ -12,11 +12,9 @@ from discreet.data.conversations import (
     LANGUAGES,
     Part,
     Question,
-    Reader,
     compose_answer,
     load_questions,
     read_questions,
-    reader_of,
     reference_answer,
 )
 from discreet.data.examples import (
@@ -42,20 +40,12 @@ from discreet.data.preferences import (
     partition_pairs,
     preference_pairs,
 )
-from discreet.data.readability import (
-    READING_BANDS,
-    in_band,
-    reading_ease,
-    reading_grade,
-    smog_grade,
-)
 from discreet.data.sheet import contact_sheet, save_contact_sheet
 from discreet.types import KeyFact, Language
 
 __all__ = [
     "FAULTS",
     "LANGUAGES",
-    "READING_BANDS",
     "SHIPPED_DIR",
     "Canary",
     "CanaryManifest",
@@ -68,14 +58,12 @@ __all__ = [
     "PreferencePair",
     "Question",
     "QuestionSplit",
-    "Reader",
     "TwinPortraits",
     "build_examples",
     "compose_answer",
     "contact_sheet",
     "draw_canaries",
     "faults_in",
-    "in_band",
     "load_manifest",
     "load_portraits",
     "load_questions",
@@ -86,12 +74,8 @@ __all__ = [
     "plant",
     "preference_pairs",
     "read_questions",
-    "reader_of",
-    "reading_ease",
-    "reading_grade",
     "reference_answer",
     "save_contact_sheet",
     "save_manifest",
-    "smog_grade",
     "split_questions",
 ]

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from discreet.errors import DataError
+from discreet.readers import Reader, reader_of
 from discreet.types import (
-    ADULTS,
     DISTRESSED,
     DOMAINS,
     AgeBand,
@@ -33,9 +33,6 @@ from discreet.types import (
 Part = Literal["public", "private", "held_out"]
 """What a question serves: the shipped weights learn from `public`, data owners from `private`, and
 nothing ever from `held_out`."""
-
-Reader = AgeBand | Literal["distressed"]
-"""Whom a reference answer is written for."""
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 NOTES_DIR = Path(__file__).parent / "notes"
@@ -218,12 +215,6 @@ def compose_answer(
         opening = calm
     line = question.safety if safety else ""
     return " ".join(part for part in (opening, *body, line, closing) if part)
-
-
-def reader_of(domain: Domain, band: AgeBand, expression: Expression | None = None) -> Reader:
-    """Return for whom an answer is written: adults who look upset, in healthcare, for that."""
-    is_upset = domain == "healthcare" and expression in DISTRESSED
-    return "distressed" if is_upset and band in ADULTS else band
 
 
 def _body(question: Question, reader: Reader) -> tuple[str, ...]:

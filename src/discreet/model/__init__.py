@@ -67,6 +67,7 @@ from discreet.model.prefix import FrozenPrefix
 from discreet.model.prompt import (
     CALM,
     IGNORED,
+    PLAIN,
     Batch,
     EncodedRow,
     Row,
@@ -105,6 +106,7 @@ __all__ = [
     "IMAGE_TOKEN",
     "MAX_QUESTION_TOKENS",
     "PARTS",
+    "PLAIN",
     "PREFERENCES_PATH",
     "PROJECTOR_PATH",
     "ROWS_PER_PAIR",

@@ -18,10 +18,8 @@ from safetensors.torch import save
 from discreet.artifacts import code_commit, write_bytes, write_json
 from discreet.data import (
     Question,
-    Reader,
     compose_answer,
     load_questions,
-    reader_of,
     reference_answer,
     split_questions,
 )
@@ -40,6 +38,7 @@ from discreet.model import (
     styled,
     tuning_state,
 )
+from discreet.readers import Reader, reader_of
 from discreet.recipes.stages import (
     Course,
     OnStep,

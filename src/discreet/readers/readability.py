@@ -11,7 +11,7 @@ Formulas measure form alone: whether a text says what it should is the business 
 import warnings
 from typing import Any
 
-from discreet.data.conversations import Reader
+from discreet.readers.reader import Reader
 from discreet.types import Language
 
 READING_BANDS: dict[Language, dict[Reader, tuple[float, float]]] = {

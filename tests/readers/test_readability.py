@@ -2,7 +2,7 @@
 
 import pytest
 
-from discreet.data import in_band, reading_ease, reading_grade, smog_grade
+from discreet.readers import in_band, reading_ease, reading_grade, smog_grade
 
 
 def test_the_grade_of_a_hand_computed_text() -> None:
