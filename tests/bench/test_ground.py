@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discreet.assistant import LEAST_FIT, Notes
+from discreet.assistant import LEAST_FIT, Find, Notes
 from discreet.bench import (
     Asking,
     Best,
@@ -82,11 +82,12 @@ def test_both_halves_have_questions_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_shipped_threshold_is_the_one_that_is_chosen(language: Language) -> None:
-    notes = Notes.build(shipped_notes(language))
+@pytest.mark.parametrize("find", ["words", pytest.param("meaning", marks=pytest.mark.slow)])
+def test_the_shipped_threshold_is_the_one_that_is_chosen(find: Find, language: Language) -> None:
+    notes = Notes.build(shipped_notes(language), find=find)
     choosing = [one for one in load_asks(language) if one.chooses]
     chosen = choose_least_fit(choosing, best_notes(notes, choosing))
-    assert LEAST_FIT["words"][language] == pytest.approx(chosen, abs=0.005)
+    assert LEAST_FIT[find][language] == pytest.approx(chosen, abs=0.005)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -166,7 +166,8 @@ class Sighted:
 @pytest.mark.parametrize("context", ["healthcare", "education"])
 def test_an_assistant_does_not_look_where_everything_is_declared(tiny: Vlm, context: str) -> None:
     policy = load_policy(context)
-    assistant = Assistant(vlm=tiny, policy=policy, notes=notes_of(policy), perceiver=Sighted())
+    notes = notes_of(policy, "words")
+    assistant = Assistant(vlm=tiny, policy=policy, notes=notes, perceiver=Sighted())
     declared = {"age_band": "child", "expression": "sad"}
     for image in PAIRS[0].images:
         assistant.reply(Turn(question="Why rest?", image=image, declared=declared))

@@ -13,14 +13,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from discreet.assistant import Decision, Reply
+from discreet.assistant import Decision, Reply, load_policy
 from discreet.cli import COMMANDS, bench, chat, main, train
+from discreet.cli.chat import notes_of
 from discreet.data import Language, load_portraits, load_questions
+from discreet.errors import DataError
 from discreet.federated import TrainConfig
+from discreet.model import sentences
 from discreet.privacy import PrivacyLedger
 from tests.cli.conftest import Run
 
 QUESTION = "Why do I sleep badly after coffee?"
+REPHRASED = "is a teaspoon good enough to measure out the cough syrup?"
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +161,44 @@ def test_chat_answers_and_says_why(discreet: Run, trained: Path, tmp_path: Path)
     assert {"attribute": "age_band", "value": "child", "source": "declared", "confidence": 1.0} in (
         reply["used"]
     )
+
+
+def test_chat_finds_notes_by_meaning_unless_told_otherwise(
+    discreet: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ways: list[object] = []
+
+    def build(*args: object, find: str, **kwargs: object) -> None:
+        ways.append(find)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(chat, "build_assistant", build)
+    for more in ([], ["--find", "words"], ["--find", "meaning"]):
+        discreet("chat", "--once", QUESTION, "--runs", tmp_path, *more)
+    assert ways == ["meaning", "words", "meaning"]
+
+
+def test_shipped_notes_are_found_by_meaning_and_kept_in_the_cache(tmp_path: Path) -> None:
+    policy = load_policy("healthcare")
+    first, again = notes_of(policy, cache=tmp_path), notes_of(policy, cache=tmp_path)
+    found, by_words = (n.find(REPHRASED, "healthcare") for n in (first, notes_of(policy, "words")))
+    assert found is not None
+    assert found.id == "healthcare.medication.measuring-liquid"
+    assert by_words is None
+    assert first.rank(REPHRASED, "healthcare") == again.rank(REPHRASED, "healthcare")
+    assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
+
+
+def test_by_words_neither_encoder_nor_cache_is_needed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sentences, "WEIGHTS", ("no_such_encoder", "model.safetensors"))
+    monkeypatch.setattr(sentences, "TOKENIZER", ("no_such_encoder", "tokenizer.json"))
+    policy = load_policy("healthcare")
+    assert notes_of(policy, "words", cache=tmp_path).find(QUESTION, "healthcare") is not None
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(DataError, match="make setup"):
+        notes_of(policy, cache=tmp_path)
 
 
 def test_what_of_a_note_was_cut_is_said() -> None:

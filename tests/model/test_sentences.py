@@ -65,6 +65,17 @@ def test_the_first_layer_agrees_with_the_formula(encoder: SentenceEncoder) -> No
     assert (hidden[1][0].double() - x).abs().max() < 1e-4
 
 
+def test_its_identity_follows_the_pinned_files(
+    encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = encoder.identity
+    assert encoder.identity == before
+    for name in ("WEIGHTS_SHA256", "TOKENIZER_SHA256"):
+        with monkeypatch.context() as other:
+            other.setattr(sentences, name, "0" * 64)
+            assert encoder.identity != before
+
+
 def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sentences, "WEIGHTS_SHA256", "0" * 64)
     with pytest.raises(ArtifactCorrupt, match=r"model\.safetensors"):
@@ -75,6 +86,6 @@ def test_without_the_package_its_name_and_the_way_out_are_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sentences, "TOKENIZER", ("no_such_encoder", "tokenizer.json"))
-    with pytest.raises(DataError, match=r"no-such-encoder.*meaning-packages\.txt") as error:
+    with pytest.raises(DataError, match=r"no-such-encoder.*make setup.*by words") as error:
         load_sentence_encoder()
     assert str(Path.home()) not in str(error.value)

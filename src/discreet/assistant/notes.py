@@ -1,8 +1,8 @@
 """The vetted notes, and which of them answers a question: locally, and only if it fits.
 
 Notes are searched within one context, so that a note of another neither wins nor is named. Ways of
-finding: `words`, `meaning` (an optional sentence encoder), and `both`, for comparison. How well a
-note has to fit was chosen for each on questions that are not reported (`discreet bench ground`).
+finding: `words`, `meaning` (a sentence encoder), and `both`, for comparison. How well a note has to
+fit was chosen for each on questions that are not reported (`discreet bench ground`).
 
     >>> notes = Notes.build([Note(id="tick", question="What helps after a tick bite?",
     ...                           text="Pull it out slowly.", context="healthcare")])
@@ -15,6 +15,7 @@ note has to fit was chosen for each on questions that are not reported (`discree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Literal, get_args
 
 from discreet.assistant.meaning import Meaning
@@ -78,8 +79,16 @@ class Notes:
         return self.notes[0].language
 
     @classmethod
-    def build(cls, notes: Sequence[Note], *, find: Find = "words") -> "Notes":
+    def build(
+        cls, notes: Sequence[Note], *, find: Find = "words", keep_in: Path | None = None
+    ) -> "Notes":
         """Return an index for each context, over questions and texts; notes of one language.
+
+        Args:
+            notes: What is to be found.
+            find: How; `words` is without weights, `meaning` finds more (docs/design.md).
+            keep_in: Folder where vectors of the notes are kept from one start to the next, which
+                takes seconds otherwise; None keeps none. Questions are never kept.
 
         Raises:
             ValueError: if there is no note.
@@ -88,7 +97,7 @@ class Notes:
         if not notes:
             raise ValueError("Expected at least one vetted note, got none.")
         language = notes[0].language
-        index = _indexing(find, language)
+        index = _indexing(find, language, keep_in)
         of = {
             context: [note for note in notes if note.context == context]
             for context in dict.fromkeys(note.context for note in notes)
@@ -107,8 +116,8 @@ class Notes:
     def near(self, question: str, context: str, count: int) -> list[Note]:
         """Return the notes of a context that have most to do with a question, whether they fit.
 
-        None where the question shares nothing with any note. They may be named, as what there are
-        notes for, and say nothing about the question.
+        None where the question says nothing or, by words, shares none with any note. They may be
+        named, as what there are notes for, and say nothing about the question.
         """
         return [found.note for found in self.rank(question, context)[:count]]
 
@@ -132,7 +141,9 @@ def say_no_note(near: Sequence[Note], language: Language = "en") -> str:
     return f"{texts.no_note} {texts.can_tell} {named} {texts.ask_a_person}"
 
 
-def _indexing(find: Find, language: Language) -> Callable[[Sequence[tuple[str, str]]], Finds]:
+def _indexing(
+    find: Find, language: Language, keep_in: Path | None
+) -> Callable[[Sequence[tuple[str, str]]], Finds]:
     """Return what makes an index; an encoder is read once for all of them.
 
     Raises:
@@ -142,12 +153,10 @@ def _indexing(find: Find, language: Language) -> Callable[[Sequence[tuple[str, s
         return partial(Words.build, language=language)
     if find not in FINDS:
         raise ValueError(f"Expected find in {', '.join(FINDS)}, got {find!r}.")
-    encoder = load_sentence_encoder()
+    meaning = partial(Meaning.build, encoder=load_sentence_encoder(), keep_in=keep_in)
     if find == "meaning":
-        return partial(Meaning.build, encoder=encoder)
-    return lambda pairs: Fused(
-        Words.build(pairs, language), Meaning.build(pairs, encoder), len(pairs)
-    )
+        return meaning
+    return lambda pairs: Fused(Words.build(pairs, language), meaning(pairs), len(pairs))
 
 
 def _same(one: str, other: str) -> bool:

@@ -190,7 +190,7 @@ def adapt(
             vlm = load_responder(name, "small", runs=runs, cache=cache)
             answered(f"adapter {name}", partial(write_all, vlm, asks, guidance=guidance))
             if language == "en":  # its notes and its guard are English
-                answered(f"assistant with {name}", partial(_served, vlm, asks, guidance))
+                answered(f"assistant with {name}", partial(_served, vlm, asks, guidance, cache))
     record = {
         "commit": code_commit(),
         "questions": len(chosen),
@@ -202,11 +202,17 @@ def adapt(
 
 
 def _served(
-    vlm: Vlm, asks: list[Ask], guidance: float, on_done: Callable[[int], None]
+    vlm: Vlm,
+    asks: list[Ask],
+    guidance: float,
+    cache: Path | None,
+    on_done: Callable[[int], None],
 ) -> list[str]:
     """Return what people would be shown: notes are found, and a guard reads every sentence."""
     assistants = {
-        domain: Assistant(vlm=vlm, policy=policy, notes=notes_of(policy), guidance=guidance)
+        domain: Assistant(
+            vlm=vlm, policy=policy, notes=notes_of(policy, cache=cache), guidance=guidance
+        )
         for domain, policy in (
             (domain, load_policy(context)) for domain, context in CONTEXT_OF.items()
         )

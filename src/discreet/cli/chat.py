@@ -21,7 +21,15 @@ from discreet.assistant import (
 from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, quiet_logs, show_json, talk
 from discreet.data import load_questions, open_image
 from discreet.errors import DiscreetError
-from discreet.model import GUIDANCE, Vlm, check_guidance, lay_out_weights, load, load_adapter
+from discreet.model import (
+    CACHE_DIR,
+    GUIDANCE,
+    Vlm,
+    check_guidance,
+    lay_out_weights,
+    load,
+    load_adapter,
+)
 from discreet.perception import ESTIMATORS, Estimator, estimator
 from discreet.registry import LATEST, REFERENCE, list_adapters, require_base, resolve
 from discreet.types import Domain, Language, Mode
@@ -58,8 +66,8 @@ def chat(
     ] = "small",
     find: Annotated[
         Literal["words", "meaning"],
-        typer.Option(help="How notes are found; meaning needs the sentence encoder's package."),
-    ] = "words",
+        typer.Option(help="How notes are found; words needs no sentence encoder and finds fewer."),
+    ] = "meaning",
     language: Annotated[
         Language, typer.Option(help="Of the notes; French ones are said as they are.")
     ] = "en",
@@ -116,12 +124,12 @@ def build_assistant(
     runs: Path,
     cache: Path | None,
     perceiver: Estimator = ESTIMATORS["small"],
-    find: Find = "words",
+    find: Find = "meaning",
     language: Language = "en",
 ) -> Assistant:
     """Return the assistant with an adapter of the shelf, behind a policy."""
     chosen = load_policy(policy)
-    notes = notes_of(chosen, find, language=language)
+    notes = notes_of(chosen, find, language=language, cache=cache)
     vlm = load_responder(adapter, base, runs=runs, cache=cache)
     lay_out_weights(vlm)
     return Assistant(
@@ -147,8 +155,17 @@ def load_responder(adapter: str, base: str, *, runs: Path, cache: Path | None) -
     return load_adapter(vlm, found.folder)
 
 
-def notes_of(policy: Policy, find: Find = "words", *, language: Language = "en") -> Notes:
+def notes_of(
+    policy: Policy,
+    find: Find = "meaning",
+    *,
+    language: Language = "en",
+    cache: Path | None = None,
+) -> Notes:
     """Return the vetted notes that ship for a policy.
+
+    By meaning, their vectors are kept in the cache, the user's by default: a first start takes some
+    seconds longer than later ones.
 
     Raises:
         ValueError: if there are none.
@@ -160,7 +177,7 @@ def notes_of(policy: Policy, find: Find = "words", *, language: Language = "en")
             f"Expected a policy for {' or '.join(CONTEXT_OF.values())}, got one for "
             f"{policy.context}: no notes ship for it. Build an Assistant with notes of your own."
         )
-    return Notes.build(notes, find=find)
+    return Notes.build(notes, find=find, keep_in=cache or CACHE_DIR)
 
 
 def shipped_notes(language: Language = "en") -> list[Note]:

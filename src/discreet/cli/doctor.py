@@ -47,7 +47,7 @@ def doctor(
     parts: Parts = "language",
     trials: Trials = 12,
 ) -> None:
-    """Check that the packaged people, notes, model and perceiver load and belong together.
+    """Check that the packaged people, notes, models and perceiver load and belong together.
 
     With --model: that a base does what the rest needs of it, words, pictures, losses, answers and a
     short training, on words and pictures of this check's own. Exit status 1 if a check fails.
@@ -72,6 +72,7 @@ def doctor(
     checks: dict[str, Callable[[], str]] = {
         "people": _people,
         "notes": _notes,
+        "sentence encoder": _sentence_encoder,
         "base model": lambda: _base(cache),
         "perceiver": _perceiver,
     }
@@ -114,6 +115,12 @@ def _notes() -> str:
 
     questions = load_questions()
     return f"{len(questions)} questions with vetted notes"
+
+
+def _sentence_encoder() -> str:
+    from discreet.model import load_sentence_encoder
+
+    return f"all-MiniLM-L6-v2, {load_sentence_encoder().identity[:12]}"
 
 
 def _base(cache: Path | None) -> str:

@@ -24,7 +24,7 @@ Cache = Annotated[
     typer.Option(
         "--cache",
         envvar="DISCREET_CACHE",
-        help="Folder for converted models; the user's cache folder by default.",
+        help="Folder for converted models and vectors of notes; the user's cache by default.",
     ),
 ]
 Guidance = Annotated[

