@@ -322,7 +322,7 @@ def test_all_drafts_are_asked_for_in_the_same_words_and_one_is_shown(
     pieces: list[str] = []
     turn = Turn(question=ASKED, image=faces[0])
     first = assistant.reply(turn, mode=mode, max_new_tokens=6, on_text=pieces.append)
-    assert "".join(pieces) == first.text
+    assert ("".join(pieces), first.drafts) == (first.text, 3)
     reads = [call for call in wire.calls if call["input_ids"].shape[1] > 1]
     prompts = [prompt for call in reads for prompt in wire._read(tiny, call)]
     heads = {prompt for prompt in prompts if "Answer for" in prompt}

@@ -1,5 +1,6 @@
 """The assistant in use: what it may know, what it may say, one turn at a time."""
 
+from discreet.assistant.drafts import DRAFTS
 from discreet.assistant.notes import (
     FINDS,
     LEAST_FIT,
@@ -14,6 +15,7 @@ from discreet.assistant.session import Assistant, Reply, Turn, declare
 from discreet.assistant.texts import EMERGENCY, NO_NOTE
 
 __all__ = [
+    "DRAFTS",
     "EMERGENCY",
     "FINDS",
     "LEAST_FIT",

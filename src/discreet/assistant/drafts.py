@@ -1,9 +1,10 @@
 """Which of several drafts is shown: the one that its checks like best.
 
 A small model's likeliest answer forgets a fact, or misses the form of its reader, more often than
-all of a few answers do. Only rules choose: what the guard found, and `discreet.readers.fits_reader`.
-Drafts of one prompt are the same each time, so that what people are shown follows from their words
-alone. It does not write (`session`), and judges no content beyond what the guard did.
+all of a few answers do. Only rules choose: what the guard found, and
+`discreet.readers.fits_reader`. Drafts of one prompt are the same each time, so that what people are
+shown follows from their words alone. It does not write (`session`), and judges no content beyond
+what the guard did.
 
     >>> from dataclasses import replace
     >>> plain = Guarded(text="Rest now.", replaced=None, added=0, unsaid=0)

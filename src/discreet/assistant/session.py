@@ -81,6 +81,8 @@ class Reply:
     """Sentences of the note that were added for key facts which the responder left unsaid."""
     unsaid: int = 0
     """Sentences of the responder that were not shown because the note does not bear them out."""
+    drafts: int = 0
+    """Answers that the responder wrote, of which this one was chosen; 0 where it was not asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +138,7 @@ class Assistant:
         said = [declare(name, value) for name, value in turn.declared.items()]
         decision = gate([*said, *seen], self.policy)
         show = on_text or (lambda piece: None)
-        note_cut = 0
+        note_cut = drafts = 0
         note = self.notes.find(turn.question, self.policy.context)
         near: list[Note] = []
         language = self.notes.language
@@ -150,7 +152,7 @@ class Assistant:
             if note.language == RESPONDER_LANGUAGE:
                 request, note_cut = self._request(turn, note, decision, mode, max_new_tokens)
                 reader = None if mode == "native" else reader_told(decision.passed)
-                answer = self._respond(note, turn.question, request, reader, show)
+                answer, drafts = self._respond(note, turn.question, request, reader, show)
             else:
                 answer = replace(Guard(note, turn.question, show).close(), replaced=OTHER_LANGUAGE)
         return Reply(
@@ -167,6 +169,7 @@ class Assistant:
             note_cut=note_cut,
             added=answer.added,
             unsaid=answer.unsaid,
+            drafts=drafts,
         )
 
     def _check_mode(self, turn: Turn, mode: Mode) -> None:
@@ -205,16 +208,16 @@ class Assistant:
         request: Request,
         reader: Reader | None,
         show: Callable[[str], None],
-    ) -> Guarded:
-        """Let the responder write until an answer does not fall short, and show the best."""
+    ) -> tuple[Guarded, int]:
+        """Let the responder write, show the best answer, and return it and how many there were."""
         if self.drafts == 1:
-            return self._drafts(note, question, [request], show)[0]
+            return self._drafts(note, question, [request], show)[0], 1
         answers = self._drafts(note, question, [request])
         if falls_short(answers[0], reader, note.language):
             answers += self._drafts(note, question, redrafts(request, self.drafts))
         best = best_of(answers, reader, note.language)
         show(best.text)
-        return best
+        return best, len(answers)
 
     def _drafts(
         self,

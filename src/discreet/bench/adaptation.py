@@ -1,8 +1,8 @@
 """Does an answer fit the person who asked, and is it still right? By rules alone, without a judge.
 
-Form is what `discreet.readers.fits_reader` says; content is the key facts that every right answer says
-and the claims that none makes. Both are read from the text by rules that know nothing of who wrote
-it.
+Form is what `discreet.readers.fits_reader` says; content is the key facts that every right answer
+says and the claims that none makes. Both are read from the text by rules that know nothing of who
+wrote it.
 """
 
 import re
@@ -129,6 +129,21 @@ def measure_adaptation(answers: Sequence[str], asks: Sequence[Ask]) -> Adaptatio
         claims_forbidden=_estimate(judged, [float(j.claims_forbidden) for j in judged]),
         faults={f: _estimate(judged, [float(f in j.faults) for j in judged]) for f in FAULTS},
     )
+
+
+def as_answers(
+    written: Mapping[str, Sequence[str]], asks: Sequence[Ask]
+) -> list[dict[str, str | dict[str, str]]]:
+    """Return every ask with what each answered, as plain values for people to read."""
+    return [
+        {
+            "question": ask.question.question,
+            "reader": ask.reader,
+            "note": ask.question.note,
+            "answers": {who: own[place] for who, own in written.items()},
+        }
+        for place, ask in enumerate(asks)
+    ]
 
 
 def _estimate(judged: Sequence[Judged], values: Sequence[float]) -> Estimate:

@@ -1,51 +1,40 @@
 """`discreet bench`: what privacy costs."""
 
-import random
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from discreet.artifacts import code_commit, read_json, write_json
-from discreet.assistant import Assistant, Turn, load_policy
 from discreet.bench import (
     GENERATE_WAYS,
     MODELS,
     WAYS,
-    Ask,
     Cell,
     Measured,
     Setting,
     as_markdown,
-    as_rows,
     as_speeds,
     as_table,
-    ask_all,
-    asking_prompt,
     compare,
-    declared,
     evaluate,
-    gated_prompt,
     gradient_norms,
     hardware,
     load_held_out,
     measure,
-    measure_adaptation,
     measure_drawing,
     measure_epochs,
     measure_generation,
-    repeat_note,
     summarise,
-    write_all,
     written_for,
 )
+from discreet.cli.bench_adapt import adapt
 from discreet.cli.bench_ground import ground
 from discreet.cli.bench_twins import twins
-from discreet.cli.chat import CONTEXT_OF, load_responder, notes_of
+from discreet.cli.chat import load_responder
 from discreet.cli.options import (
     RUNS,
     Cache,
@@ -56,17 +45,17 @@ from discreet.cli.options import (
     quiet_logs,
     show_json,
     talk,
+    tell,
 )
-from discreet.data import Language, load_questions, split_questions
 from discreet.federated import AssistantTask, TrainConfig
-from discreet.model import GUIDANCE, Vlm, check_guidance, load
-from discreet.registry import REFERENCE
+from discreet.model import GUIDANCE, check_guidance
 from discreet.sources import measure_sharing
 from discreet.types import AUDIENCES, Mode
 
 ANSWERED = 8
 """Questions that `follow` lets a model answer, each to a person of each audience."""
 app = typer.Typer(help="What privacy costs, on held-out people.", no_args_is_help=True)
+app.command("adapt")(adapt)
 app.command("ground")(ground)
 app.command("twins")(twins)
 
@@ -150,80 +139,6 @@ def follow(
                 for mode in modes
             }
     show_json(record)
-
-
-@app.command("adapt")
-def adapt(
-    adapters: Annotated[
-        list[str] | None, typer.Argument(help="Run ids, folders, 'latest' or 'reference'.")
-    ] = None,
-    questions: Annotated[
-        int | None, typer.Option(min=1, help="How many held-out questions; all by default.")
-    ] = None,
-    language: Annotated[Language, typer.Option(help="Of questions and notes.")] = "en",
-    guidance: Guidance = GUIDANCE,
-    out: Annotated[Path | None, typer.Option(help="JSON file with intervals.")] = None,
-    runs: Runs = RUNS,
-    cache: Cache = None,
-    as_json: Json = False,
-) -> None:
-    """Measure whether answers fit each reader and say the facts, against what needs no training."""
-    check_guidance(guidance)
-    held_out = split_questions(load_questions(language=language)).held_out
-    chosen = random.Random(0).sample(held_out, len(held_out))[:questions]
-    asks = ask_all(chosen)
-    measured = {"the note itself": measure_adaptation(repeat_note(asks), asks)}
-    with progress() as bar:
-
-        def answered(who: str, write: Callable[..., list[str]]) -> None:
-            row = bar.add_task(who, total=len(asks))
-            answers = write(on_done=lambda count: bar.update(row, advance=count))
-            measured[who] = measure_adaptation(answers, asks)
-
-        packaged = load("small", cache_dir=cache, projector=None, tuning=None)
-        answered(
-            "the packaged model, asked to adapt", partial(write_all, packaged, asks, asking_prompt)
-        )
-        base = load_responder("none", "small", runs=runs, cache=cache)
-        answered("the base", partial(write_all, base, asks, gated_prompt))
-        for name in adapters or [REFERENCE]:
-            vlm = load_responder(name, "small", runs=runs, cache=cache)
-            answered(f"adapter {name}", partial(write_all, vlm, asks, guidance=guidance))
-            if language == "en":  # its notes and its guard are English
-                answered(f"assistant with {name}", partial(_served, vlm, asks, guidance, cache))
-    record = {
-        "commit": code_commit(),
-        "questions": len(chosen),
-        "language": language,
-        "guidance": guidance,
-        "answered_by": {who: asdict(found) for who, found in measured.items()},
-    }
-    _tell(record, as_rows(measured), out, as_json)
-
-
-def _served(
-    vlm: Vlm,
-    asks: list[Ask],
-    guidance: float,
-    cache: Path | None,
-    on_done: Callable[[int], None],
-) -> list[str]:
-    """Return what people would be shown: notes are found, and a guard reads every sentence."""
-    assistants = {
-        domain: Assistant(
-            vlm=vlm, policy=policy, notes=notes_of(policy, cache=cache), guidance=guidance
-        )
-        for domain, policy in (
-            (domain, load_policy(context)) for domain, context in CONTEXT_OF.items()
-        )
-    }
-    answers = []
-    for ask in asks:
-        said: dict[str, str] = {seen.attribute: seen.value for seen in declared(ask)}
-        turn = Turn(question=ask.question.question, declared=said)
-        answers.append(assistants[ask.question.domain].reply(turn).text)
-        on_done(1)
-    return answers
 
 
 @app.command("norms")
@@ -371,17 +286,7 @@ def _generation(
         "threads": threads,
         **asdict(found),
     }
-    _tell(record, as_speeds(found), out, as_json)
-
-
-def _tell(record: dict[str, Any], table: str, out: Path | None, as_json: bool) -> None:
-    """Write a record if asked to, and print it, or the table for people."""
-    if out is not None:
-        write_json(out, record)
-    if as_json:
-        show_json(record)
-    else:
-        typer.echo(table)
+    tell(record, as_speeds(found), out, as_json)
 
 
 def _measured_before(out: Path, record: dict[str, Any]) -> list[Measured]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from discreet.assistant import (
+    DRAFTS,
     Assistant,
     Find,
     Note,
@@ -18,7 +19,17 @@ from discreet.assistant import (
     declare,
     load_policy,
 )
-from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, quiet_logs, show_json, talk
+from discreet.cli.options import (
+    RUNS,
+    Cache,
+    Drafts,
+    Guidance,
+    Json,
+    Runs,
+    quiet_logs,
+    show_json,
+    talk,
+)
 from discreet.data import load_questions, open_image
 from discreet.errors import DiscreetError
 from discreet.model import (
@@ -72,6 +83,7 @@ def chat(
         Language, typer.Option(help="Of the notes; French ones are said as they are.")
     ] = "en",
     guidance: Guidance = GUIDANCE,
+    drafts: Drafts = DRAFTS,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 96,
     runs: Runs = RUNS,
     cache: Cache = None,
@@ -103,6 +115,7 @@ def chat(
             language=language,
         ),
         guidance=guidance,
+        drafts=drafts,
     )
     if once is None:
         _talk(assistant, turn, chosen, max_new_tokens, as_json)
@@ -228,6 +241,7 @@ def as_record(reply: Reply) -> dict[str, Any]:
         "replaced": reply.replaced,
         "added": reply.added,
         "unsaid": reply.unsaid,
+        "drafts": reply.drafts,
         "picture_left_out": reply.left_out,
         "used": [
             {
@@ -261,6 +275,8 @@ def why(reply: Reply) -> str:
 def changed(reply: Reply) -> str:
     """Return a line for each thing that the guard did to an answer, or nothing."""
     lines = []
+    if reply.drafts > 1:
+        lines.append(f"chosen from {reply.drafts} drafts")
     if reply.replaced:
         lines.append(f"stopped: {reply.replaced}")
     if reply.unsaid:

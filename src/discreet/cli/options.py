@@ -15,6 +15,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 
+from discreet.artifacts import write_json
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Runs = Annotated[
     Path, typer.Option("--runs", envvar="DISCREET_RUNS", help="Folder that holds run folders.")
@@ -25,6 +27,14 @@ Cache = Annotated[
         "--cache",
         envvar="DISCREET_CACHE",
         help="Folder for converted models and vectors of notes; the user's cache by default.",
+    ),
+]
+Drafts = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Answers written where the first falls short; the best is shown. 1 shows an answer "
+        "while it is written.",
     ),
 ]
 Guidance = Annotated[
@@ -115,3 +125,13 @@ def quiet_logs() -> None:
 
     logging.getLogger("flwr").setLevel(logging.WARNING)
     transformers_logging.disable_progress_bar()
+
+
+def tell(record: dict[str, Any], table: str, out: Path | None, as_json: bool) -> None:
+    """Write a record if asked to, and print it, or the table for people."""
+    if out is not None:
+        write_json(out, record)
+    if as_json:
+        show_json(record)
+    else:
+        typer.echo(table)
