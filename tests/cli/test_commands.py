@@ -239,6 +239,8 @@ def test_what_the_guard_did_is_said() -> None:
     record = chat.as_record(reply)
     assert (record["added"], record["unsaid"]) == (1, 2)
     assert chat.changed(replace(reply, added=0, unsaid=0)) == ""
+    assert "chosen from 4 drafts" in chat.why(replace(reply, drafts=4))
+    assert "draft" not in chat.why(replace(reply, drafts=1))
 
 
 def test_chat_in_french_says_the_french_note(discreet: Run, trained: Path) -> None:
