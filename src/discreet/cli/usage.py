@@ -10,6 +10,7 @@ changed: they name no value of a person.
 """
 
 import re
+from typing import Any
 
 import click
 
@@ -44,7 +45,7 @@ def _words(ctx: click.Context | None) -> str:
     return f"Expected a command: {', '.join(ctx.command.list_commands(ctx))}."
 
 
-def _wanted(kind: click.ParamType) -> str:
+def _wanted(kind: click.ParamType[Any]) -> str:
     if isinstance(kind, click.Choice):
         return f"one of {', '.join(map(str, kind.choices))}"
     ends = [
