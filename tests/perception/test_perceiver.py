@@ -335,7 +335,11 @@ def test_the_groups_of_the_shipped_card_are_those_of_the_portraits_and_add_up(na
     labels = {"true_value": name, **{group: group for group in GROUPS if group != name}}
     for group, label in labels.items():
         scores = CARD[name]["test_by_group"][group]
-        of = Counter(getattr(portrait, label) for portrait in portraits)
+        values = [
+            {**p.audit_labels, "age_band": p.age_band, name: getattr(p, name)}[label]
+            for p in portraits
+        ]
+        of = Counter(values)
         assert set(scores) == set(of)
         answered = {value: of[value] * scores[value]["coverage"] for value in of}
         wrong = {value: answered[value] * scores[value]["error_when_answering"] for value in of}
@@ -344,8 +348,8 @@ def test_the_groups_of_the_shipped_card_are_those_of_the_portraits_and_add_up(na
         error = CARD[name]["test"]["error_when_answering"]
         assert sum(wrong.values()) == pytest.approx(total * error)
         for value in of:
-            units = {p.identity_id for p in portraits if getattr(p, label) == value}
-            assert scores[value]["units"] == len(units)
+            inside = {p.identity_id for p, v in zip(portraits, values, strict=True) if v == value}
+            assert scores[value]["units"] == len(inside)
 
 
 @pytest.mark.slow
