@@ -1,6 +1,8 @@
 """The gate denies by default, and no policy file can ask for what is prohibited."""
 
 import math
+from dataclasses import replace
+from itertools import combinations, product
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,7 @@ def test_attributes_that_are_never_inferred_have_no_rule(
         {"context": ["healthcare"]},
         {"purpose": 3},
         {"purpose": ["care"]},
+        {"purpose": " "},
         {"native": "yes"},
         {"native": 1},
         {"attributes": ["age_band"]},
@@ -129,7 +132,11 @@ def test_a_policy_that_lacks_a_key_is_refused(tmp_path: Path, name: str) -> None
         load(tmp_path, {key: value for key, value in raw().items() if key != name})
 
 
-@pytest.mark.parametrize("content", [None, b"context = ", b"\xff\xfe", b""])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"context = ", b"\xff\xfe", b"", b"a = " + b"9" * 5000, b"a = " + b"[" * 5000],
+    ids=["missing", "cut", "no text", "empty", "digits", "brackets"],
+)
 def test_what_is_no_policy_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "policy.toml"
     if content is not None:
@@ -138,13 +145,102 @@ def test_what_is_no_policy_file_is_refused(tmp_path: Path, content: bytes | None
         load_policy(path)
 
 
-@pytest.mark.parametrize("source", ["workplace", "research", "nowhere", "."])
+@pytest.mark.parametrize(
+    "source", ["workplace", "research", "nowhere", ".", "", "a\0b", "\ud800", "a" * 300]
+)
 def test_a_policy_that_does_not_ship_is_refused_with_those_that_do(source: str) -> None:
     with pytest.raises(PolicyError, match="education, healthcare"):
         load_policy(source)
 
 
-confidences = st.floats(0, 1) | st.sampled_from([math.nan, math.inf, -1.0])
+PROHIBITED = {"education", "workplace"}
+"""Where EU AI Act, Art. 5(1)(f) prohibits inferring emotion, written down a second time."""
+SAD = Rule(sources=("declared", "estimated"), min_confidence=0.0, estimated_values=("sad",))
+CHILD = Rule(sources=("declared", "estimated"), min_confidence=0.0, estimated_values=("child",))
+RULES = {"age_band": CHILD, "expression": SAD, "race": CHILD, "emotion": SAD}
+
+
+def test_no_policy_can_be_made_that_is_prohibited() -> None:
+    """Every context, set of attributes and mode; the loader is not asked."""
+    subsets = [names for size in range(len(RULES) + 1) for names in combinations(RULES, size)]
+    made = 0
+    for context, names, native in product([*CONTEXTS, "school"], subsets, (False, True)):
+        lawful = context != "school" and {*names} <= {"age_band", "expression"}
+        lawful = lawful and not (context in PROHIBITED and ("expression" in names or native))
+        try:
+            policy = Policy(
+                context=context,
+                purpose="a test",
+                native=native,
+                attributes={name: RULES[name] for name in names},
+            )
+        except PolicyError:
+            assert not lawful, (context, names, native)
+            continue
+        assert lawful, (context, names, native)
+        assert policy.native == native
+        assert {*policy.attributes} == {*names}
+        made += 1
+    assert made == 2 * 4 * 2 + 2 * 2, "two open contexts, two with an age band at most"
+
+
+def test_a_lawful_policy_does_not_become_another() -> None:
+    rules = {"age_band": CHILD}
+    policy = Policy(context="education", purpose="a test", native=False, attributes=rules)
+    rules["expression"] = SAD
+    assert set(policy.attributes) == {"age_band"}
+    with pytest.raises(TypeError):
+        policy.attributes["expression"] = SAD  # type: ignore[index]
+    with pytest.raises(PolicyError, match=r"Art\. 5\(1\)\(f\)"):
+        replace(policy, native=True)
+    with pytest.raises(PolicyError, match=r"Art\. 5\(1\)\(f\)"):
+        replace(load_policy("healthcare"), context="workplace")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sources": ("guessed",)},
+        {"sources": ["declared"]},
+        {"sources": "declared"},
+        {"sources": ("declared",)},
+        {"min_confidence": math.nan},
+        {"min_confidence": math.inf},
+        {"min_confidence": 1.1},
+        {"min_confidence": -0.1},
+        {"min_confidence": True},
+        {"min_confidence": "0.5"},
+        {"estimated_values": ("ill",)},
+        {"estimated_values": ["child"]},
+        {"estimated_values": "child"},
+    ],
+    ids=str,
+)
+def test_a_rule_that_means_nothing_cannot_be_made(change: dict[str, object]) -> None:
+    with pytest.raises(PolicyError, match="Expected"):
+        replace(CHILD, **change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"context": "Education"},
+        {"context": ["education"]},
+        {"purpose": ""},
+        {"purpose": 3},
+        {"native": 1},
+        {"attributes": [CHILD]},
+        {"attributes": {"age_band": RULE}},
+        {"attributes": {"age_band": SAD}},
+    ],
+    ids=str,
+)
+def test_a_policy_that_means_nothing_cannot_be_made(change: dict[str, object]) -> None:
+    with pytest.raises(PolicyError, match="Expected"):
+        replace(load_policy("healthcare"), **change)
+
+
+confidences = st.floats(0, 1) | st.sampled_from([math.nan, math.inf, -1.0, 1.0001, 2.0])
 values = st.sampled_from([v for known in VALUES.values() for v in known]) | st.text(max_size=8)
 observations = st.builds(
     Observation,
@@ -153,23 +249,33 @@ observations = st.builds(
     source=st.sampled_from(SOURCES),
     confidence=confidences,
 )
-policies = st.builds(
-    Policy,
-    context=st.sampled_from(CONTEXTS),
-    purpose=st.just("a test"),
-    native=st.booleans(),
-    attributes=st.dictionaries(
-        st.sampled_from(list(VALUES)),
-        st.builds(
-            Rule,
-            sources=st.lists(st.sampled_from(SOURCES), unique=True).map(tuple),
-            min_confidence=st.floats(0, 1),
-            estimated_values=st.lists(
-                st.sampled_from([v for known in VALUES.values() for v in known])
-            ).map(tuple),
-        ),
-    ),
-)
+
+
+@st.composite
+def rules(draw: st.DrawFn, name: str) -> Rule:
+    sources = draw(st.lists(st.sampled_from(SOURCES), unique=True))
+    said = draw(st.lists(st.sampled_from(VALUES[name]))) if "estimated" in sources else []
+    return Rule(
+        sources=tuple(sources),
+        min_confidence=draw(st.floats(0, 1)),
+        estimated_values=tuple(said),
+    )
+
+
+@st.composite
+def lawful(draw: st.DrawFn) -> Policy:
+    context = draw(st.sampled_from(CONTEXTS))
+    is_open = context not in PROHIBITED
+    names = draw(st.sets(st.sampled_from(list(VALUES) if is_open else ["age_band"])))
+    return Policy(
+        context=context,
+        purpose="a test",
+        native=is_open and draw(st.booleans()),
+        attributes={name: draw(rules(name)) for name in sorted(names)},
+    )
+
+
+policies = lawful()
 
 
 @given(seen=st.lists(observations, max_size=8), policy=policies)
@@ -181,7 +287,8 @@ def test_nothing_passes_that_the_policy_does_not_name(
         rule = policy.attributes[passed.attribute]
         assert passed.value in VALUES[passed.attribute]
         assert passed.source in rule.sources
-        assert passed.confidence >= rule.min_confidence
+        assert rule.min_confidence <= passed.confidence <= 1
+        assert passed.attribute != "expression" or policy.context not in PROHIBITED
         assert passed.source == "declared" or passed.value in rule.estimated_values
         assert passed in seen
     assert len(decision.passed) + len(decision.withheld) == len(seen), "each has a decision"
@@ -203,7 +310,7 @@ def test_nothing_is_withheld_that_the_policy_allows(
             continue
         if one.source == "estimated" and one.value not in rule.estimated_values:
             continue
-        if one.source in rule.sources and one.confidence >= rule.min_confidence:
+        if one.source in rule.sources and rule.min_confidence <= one.confidence <= 1:
             assert one in gate(seen, policy).passed
 
 
@@ -236,7 +343,11 @@ def test_an_estimate_is_coarser_than_what_a_person_says(context: str, band: str)
 
 
 @pytest.mark.parametrize(
-    ("confidence", "passes"), [(0.49, False), (0.5, True), (0.51, True), (math.nan, False)]
+    ("confidence", "passes"),
+    [
+        *((0.49, False), (0.5, True), (0.51, True), (1, True), (math.nan, False)),
+        *((1.0001, False), (2.0, False), (math.inf, False), (True, False), ("1", False)),
+    ],
 )
 def test_an_estimate_needs_the_minimum_of_confidence(confidence: float, passes: bool) -> None:
     decision = gate([age("child", "estimated", confidence)], load_policy("healthcare"))

@@ -1,6 +1,9 @@
 """Pictures come in upright, plain and of a sane size, or not at all."""
 
 import os
+import struct
+import traceback
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from discreet.data import open_image
-from discreet.data.images import MAX_PIXELS, MIN_SIDE_PX
+from discreet.data.images import MAX_BYTES, MAX_PIXELS, MIN_SIDE_PX
 from discreet.errors import ImageError
 
 ORIENTATION, MAKER, GPS = 274, 271, 34853
@@ -156,6 +159,62 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> Non
     with pytest.raises(ImageError, match="readable picture file") as caught:
         open_image(tmp_path / name)
     assert str(tmp_path) not in str(caught.value), "a file's name may hold a person's"
+
+
+@pytest.mark.parametrize(
+    "name", ["Ada_" + "x" * 300 + ".jpg", "Ada\0.jpg", "Ada\ud800.jpg", "note.txt/Ada.jpg"]
+)
+def test_a_name_that_no_file_can_have_is_refused_and_not_repeated(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "note.txt").touch()
+    with pytest.raises(ImageError, match="readable picture file") as caught:
+        open_image(tmp_path / name)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "Ada" not in shown
+    assert str(tmp_path) not in shown
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
+def test_a_folder_that_may_not_be_looked_into_is_told_without_a_name(tmp_path: Path) -> None:
+    folder = tmp_path / "Ada"
+    folder.mkdir()
+    folder.chmod(0)
+    try:
+        with pytest.raises(ImageError, match="PermissionError") as caught:
+            open_image(folder / "face.jpg")
+    finally:
+        folder.chmod(0o700)
+    assert "Ada" not in str(caught.value)
+
+
+def test_a_file_over_the_limit_is_refused_and_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sparse file: 30 GB that take no place on the disk."""
+    path = tmp_path / "face.jpg"
+    path.write_bytes(encode(CORNERS, "JPEG"))
+    os.truncate(path, MAX_BYTES)
+    assert open_image(path).size == CORNERS.size
+    os.truncate(path, 30 * 2**30)
+    monkeypatch.setattr(Path, "open", lambda *_, **__: pytest.fail("it was opened"))
+    with pytest.raises(ImageError, match="at most 256 MiB"):
+        open_image(path)
+
+
+def test_bytes_over_the_limit_are_refused_too() -> None:
+    with pytest.raises(ImageError, match="at most 256 MiB"):
+        open_image(bytes(MAX_BYTES + 1))
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 64), (64, 0)])
+def test_a_picture_without_pixels_is_refused(size: tuple[int, int]) -> None:
+    """A PNG may say so of itself; Pillow would not write it."""
+    data = bytearray(encode(NOISE))
+    data[16:24] = struct.pack(">II", *size)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    with pytest.raises(ImageError):
+        open_image(bytes(data))
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:

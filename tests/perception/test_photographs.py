@@ -6,7 +6,7 @@ import math
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -17,6 +17,15 @@ from discreet.perception.photographs import AGE_ERROR_YEARS, MIN_CONFIDENCE, lik
 
 PHOTO = Image.new("RGB", (300, 200), "grey")
 FACE = (100, 50, 300, 300)
+
+
+BANDS = {
+    "child": (-math.inf, 13),
+    "young_adult": (18, 40),
+    "middle_aged": (40, 65),
+    "older_adult": (65, math.inf),
+}
+"""Years from and to, as `discreet.types` states them in words."""
 
 
 def ages(years: float, *boxes: tuple[int, int, int, int]) -> PhotographAges:
@@ -38,13 +47,7 @@ def share_within(years: float, start: float, end: float) -> float:
 
 @pytest.mark.parametrize("years", [0, 6, 12.5, 15, 17.5, 29, 39.5, 52, 64.5, 70, 99])
 def test_the_band_is_the_likeliest_under_the_stated_error(years: float) -> None:
-    bands = {
-        "child": (-math.inf, 13),
-        "young_adult": (18, 40),
-        "middle_aged": (40, 65),
-        "older_adult": (65, math.inf),
-    }
-    expected = {name: share_within(years, *ends) for name, ends in bands.items()}
+    expected = {name: share_within(years, *ends) for name, ends in BANDS.items()}
     band, confidence = likeliest_band(years)
     assert band == max(expected, key=lambda name: expected[name])
     assert confidence == pytest.approx(expected[band], abs=1e-4)
@@ -52,10 +55,17 @@ def test_the_band_is_the_likeliest_under_the_stated_error(years: float) -> None:
 
 @given(years=st.floats(0, 100))
 def test_it_speaks_only_where_its_confidence_is_enough(years: float) -> None:
-    percept = ages(years, FACE).perceive(PHOTO)
-    band, confidence = likeliest_band(years)
-    said = [(o.value, o.confidence) for o in percept.observations]
-    assert said == ([(band, confidence)] if confidence > MIN_CONFIDENCE else [])
+    """By the error function, a standard deviation of 10 years and a minimum of 0.6."""
+
+    def below(age: float) -> float:
+        return (1 + math.erf((age - years) / (10 * math.sqrt(2)))) / 2
+
+    shares = {name: below(end) - below(start) for name, (start, end) in BANDS.items()}
+    likeliest = max(shares, key=lambda name: shares[name])
+    assume(abs(shares[likeliest] - 0.6) > 1e-9)
+    seen = ages(years, FACE).perceive(PHOTO).observations
+    assert [one.value for one in seen] == ([likeliest] if shares[likeliest] > 0.6 else [])
+    assert all(abs(one.confidence - shares[likeliest]) < 1e-9 for one in seen)
 
 
 @pytest.mark.parametrize("years", [13, 15.5, 18, 40, 65])

@@ -35,12 +35,26 @@ def test_the_interval_covers_the_true_error_of_dependent_pictures() -> None:
 
 
 def test_groups_are_scored_alone() -> None:
+    """Tone 3 is wrong whenever it is answered; the others by chance, counted in a loop."""
     draw = np.random.default_rng(1)
-    said, wrong = (torch.from_numpy(draw.random(60) < 0.5) for _ in range(2))
-    units, tones = torch.arange(20).repeat_interleave(3), [str(n % 4) for n in range(60)]
-    found = scores_by_group(said, wrong, units, {"skin_tone": tones}, level=0.1)
-    for tone in "0123":
-        inside = torch.tensor([t == tone for t in tones])
-        assert found["skin_tone"][tone] == scores_of(
-            said[inside], wrong[inside], units[inside], level=0.1
-        )
+    said, wrong = (draw.random(60) < 0.5 for _ in range(2))
+    units, tones = [n // 3 for n in range(60)], [str(n % 4) for n in range(60)]
+    wrong |= np.array([tone == "3" for tone in tones])
+    found = scores_by_group(
+        torch.from_numpy(said),
+        torch.from_numpy(wrong),
+        torch.tensor(units),
+        {"skin_tone": tones},
+        level=0.5,
+    )["skin_tone"]
+    assert sorted(found) == ["0", "1", "2", "3"]
+    for tone, scores in found.items():
+        inside = [n for n in range(60) if tones[n] == tone]
+        answered = [n for n in inside if said[n]]
+        errors = [n for n in answered if wrong[n]]
+        assert scores["units"] == len({units[n] for n in inside})
+        assert scores["coverage"] == len(answered) / len(inside)
+        assert np.isclose(scores["error_when_answering"], len(errors) / len(answered))
+        assert scores["above_promise"] == (len(errors) / len(answered) > 0.5)
+        assert scores["error_low"] <= scores["error_when_answering"] <= scores["error_high"]
+    assert (found["3"]["error_low"], found["3"]["error_high"]) == (1, 1)

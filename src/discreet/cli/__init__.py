@@ -12,6 +12,7 @@ import click
 import typer
 
 from discreet.cli.options import quiet_libraries, talk
+from discreet.cli.usage import without_values
 from discreet.errors import DiscreetError
 
 COMMANDS = {
@@ -67,6 +68,9 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         talk().print("Stopped. What was written so far is complete and can be used.")
         sys.exit(130)
+    except click.UsageError as error:
+        without_values(error).show()
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

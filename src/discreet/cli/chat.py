@@ -1,7 +1,9 @@
 """`discreet chat`: ask the assistant once, or talk with it."""
 
 import json
+import sys
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,6 +54,8 @@ _HELP = (
     "Type a question, /image FILE, /profile NAME=VALUE (NAME= takes it back), /mode gated|native, "
     "/why or /quit."
 )
+
+_FAILED = "Expected to do that, got {}. Nothing was kept of it; ask again, or leave with /quit."
 
 
 def chat(
@@ -331,6 +335,8 @@ def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int, as_
         "in memory until the talk ends and is not written down.\n" + _HELP,
         markup=False,
     )
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # bytes that are no text end no talk
     image, declared, reply = turn.image, dict(turn.declared), None
     while True:
         try:
@@ -360,5 +366,9 @@ def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int, as_
                 typer.echo(json.dumps(as_record(reply), ensure_ascii=False) if as_json else "")
                 if not as_json:
                     console.print(vetted(reply), style="dim", markup=False)
+        except BrokenPipeError:
+            raise  # nobody listens
         except (ValueError, DiscreetError) as error:
             console.print(str(error), style="red", markup=False)
+        except (OSError, MemoryError, RuntimeError) as error:  # whose texts may name files
+            console.print(_FAILED.format(type(error).__name__), style="red", markup=False)

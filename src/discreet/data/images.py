@@ -1,5 +1,6 @@
 """Open a picture from a file or bytes, safely: checked size, no metadata kept."""
 
+import stat
 import struct
 import warnings
 from io import BytesIO
@@ -13,6 +14,8 @@ from discreet.errors import ImageError
 MIN_SIDE_PX = 32
 MAX_PIXELS = 40_000_000
 """A 40-megapixel photo; larger files are refused before they are decoded."""
+MAX_BYTES = 2**28
+"""256 MiB; 40 megapixels of 16-bit colour without compression are 240 MB."""
 MAX_ASPECT = 20
 """Long side over short side; a processor scales the short side up before it crops."""
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -57,17 +60,33 @@ def open_image(source: Path | bytes) -> Image.Image:
 
 
 def _read(source: Path | bytes) -> BytesIO:
-    if isinstance(source, bytes):
-        return BytesIO(source)
-    if source.exists() and not source.is_file():
-        raise ImageError("Expected a readable picture file, got a folder or a device.")
     try:
-        return BytesIO(source.read_bytes())
-    except OSError as error:
+        data = source if isinstance(source, bytes) else _content(source)
+    except (OSError, ValueError, MemoryError) as error:
         raise ImageError(
             f"Expected a readable picture file, got {type(error).__name__}. Check the path given "
             "with --image."
         ) from None  # the cause names the file
+    _check_bytes(len(data))
+    return BytesIO(data)
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file; one that is too large is not read."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise ImageError("Expected a readable picture file, got a folder or a device.")
+    _check_bytes(about.st_size)
+    with path.open("rb") as stream:
+        return stream.read(MAX_BYTES + 1)  # a file may grow meanwhile
+
+
+def _check_bytes(size: int) -> None:
+    if size > MAX_BYTES:
+        raise ImageError(
+            f"Expected at most {MAX_BYTES // 2**20} MiB, got a larger file. Save the picture as "
+            "JPEG first."
+        )
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
