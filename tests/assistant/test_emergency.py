@@ -1,4 +1,4 @@
-"""Danger to life is heard however it is written, measured on phrases that no pattern was tuned on."""
+"""Danger to life is heard however it is written, measured on phrases that nothing was tuned on."""
 
 import re
 import tomllib
@@ -97,7 +97,7 @@ def test_shipped_questions_are_no_emergencies_but_those_that_are(language: Langu
         ("What is a heart attack?", "What do I do, is it a heart attack?"),
         ("I do not have chest pain", "I do not have insurance and I have chest pain"),
         ("I had a seizure ten years ago", "I had a seizure ten minutes ago"),
-        ("What is a stroke?", "What is a stroke? I think my dad has one, he can't speak."),
+        ("What is a stroke?", "What is a stroke? My dad's mouth droops."),
         ("Comment éviter un AVC ?", "Comment savoir si elle fait un AVC ?"),
         ("Je n'ai pas de douleur dans la poitrine", "Je n'en peux plus, j'ai envie de mourir"),
     ],

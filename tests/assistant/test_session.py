@@ -7,6 +7,7 @@ import logging
 import tempfile
 import traceback
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -680,11 +681,11 @@ SECRET = "zebrafinch"
 
 
 @pytest.mark.parametrize(
-    ("question", "declared"),
+    ("question", "declared", "refused"),
     [
-        (f"{ASKED} {SECRET}", {"age_band": "older_adult"}),
-        (f"I have chest pain {SECRET}", {"age_band": SECRET}),
-        (ASKED, {"age_band": SECRET}),
+        (f"{ASKED} {SECRET}", {"age_band": "older_adult"}, False),
+        (f"I have chest pain {SECRET}", {"age_band": SECRET}, False),
+        (ASKED, {"age_band": SECRET}, True),
     ],
 )
 def test_a_reply_writes_no_file_and_logs_nothing(
@@ -696,6 +697,7 @@ def test_a_reply_writes_no_file_and_logs_nothing(
     capfd: pytest.CaptureFixture[str],
     question: str,
     declared: dict[str, str],
+    refused: bool,
 ) -> None:
     """Of any library: all loggers, both streams, the working and the temporary folder."""
     here, temporary = tmp_path / "here", tmp_path / "temporary"
@@ -710,10 +712,9 @@ def test_a_reply_writes_no_file_and_logs_nothing(
     assistant = build("healthcare", sad_child())
     capfd.readouterr()
     turn = Turn(question=question, image=faces[0], declared=declared)
-    try:
+    with pytest.raises(ValueError, match="Expected") if refused else nullcontext() as caught:
         assistant.reply(turn, max_new_tokens=2)
-    except ValueError as error:
-        assert SECRET not in "".join(traceback.format_exception(error))
+    assert caught is None or SECRET not in "".join(traceback.format_exception(caught.value))
     private = [SECRET, "coffee", "chest", "older_adult"]
     logged = "".join(f"{record.msg}{record.args}{record.exc_text}" for record in caplog.records)
     assert not [word for word in private if word in logged]
