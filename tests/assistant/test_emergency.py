@@ -1,4 +1,4 @@
-"""Danger to life is heard however it is written, measured on phrases that nothing was tuned on."""
+"""Danger to life is heard however it is written, measured on phrases older than the patterns."""
 
 import re
 import tomllib
@@ -46,7 +46,10 @@ def test_no_phrase_is_in_both_halves_and_there_are_enough() -> None:
 
 
 def test_few_dangers_are_missed_and_few_harmless_phrases_taken_on_the_held_out_half() -> None:
-    """Measured: 2 of 93 missed (2.2 %), 6 of 91 taken (6.6 %). The bound is what was measured."""
+    """Measured: 2 of 93 missed (2.2 %), 6 of 91 taken (6.6 %). The bound is what was measured.
+
+    The author of the patterns knew the phrases: real rates are higher.
+    """
     danger, harmless = phrases("held_out", "danger"), phrases("held_out", "harmless")
     missed = [phrase for phrase in danger if not is_emergency(phrase)]
     taken = [phrase for phrase in harmless if is_emergency(phrase)]
