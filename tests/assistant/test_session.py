@@ -3,7 +3,11 @@
 The model is a real `tiny`; a PyTorch hook on it records everything that its forward pass is given.
 """
 
+import logging
+import tempfile
+import traceback
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +29,11 @@ from discreet.assistant import (
     session,
 )
 from discreet.assistant.policy import Rule
-from discreet.assistant.session import OTHER_LANGUAGE
+from discreet.assistant.session import NOT_FOR_DANGER, OTHER_LANGUAGE
 from discreet.assistant.texts import TEXTS
 from discreet.data import Question
 from discreet.errors import PolicyError
-from discreet.model import IMAGE_TOKEN, TooManyTokens, Vlm, build_prompt, encode_images
+from discreet.model import IMAGE_TOKEN, Request, TooManyTokens, Vlm, build_prompt, encode_images
 from discreet.model.prompt import encode_prompt
 from discreet.types import FACES, FaceCount, Faces, KeyFact, Mode, Observation, Percept
 
@@ -444,6 +448,53 @@ def test_danger_to_life_is_answered_before_the_model_is_asked(
     assert reply.text.startswith(EMERGENCY) != generated
 
 
+class BrokenPerceiver:
+    """Fails whatever it is shown."""
+
+    def perceive(self, image: Image, attributes: Collection[str]) -> Percept:
+        raise RuntimeError("The picture was looked at.")
+
+
+@pytest.mark.parametrize("policy", ["healthcare", "education"])
+@pytest.mark.parametrize("mode", ["gated", "native"])
+@pytest.mark.parametrize("pictured", [True, False])
+@pytest.mark.parametrize("declared", [{}, {"race": "x"}, {"age_band": "child"}])
+def test_nothing_silences_an_emergency(
+    build: Build,
+    wire: Wire,
+    faces: list[Image],
+    policy: str,
+    mode: Mode,
+    pictured: bool,
+    declared: dict[str, str],
+) -> None:
+    """Neither the context, a mode that is refused, a wrong declaration nor a failing perceiver."""
+    assistant = replace(build(policy), perceiver=BrokenPerceiver())
+    image = faces[0] if pictured else None
+    turn = Turn(question="I want to kill myself", image=image, declared=declared)
+    pieces: list[str] = []
+    reply = assistant.reply(turn, mode=mode, on_text=pieces.append)
+    assert pieces[0] == EMERGENCY
+    assert "".join(pieces) == reply.text
+    assert (reply.mode, reply.left_out) == ("gated", NOT_FOR_DANGER if pictured else None)
+    assert (reply.decision.passed, reply.decision.withheld) == ((), ())
+    assert wire.calls == []
+
+
+def test_an_emergency_is_shown_before_notes_are_searched(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[str] = []
+
+    def find(*_: object) -> None:
+        raise OSError("The notes cannot be read.")
+
+    monkeypatch.setattr(Notes, "find", find)
+    with pytest.raises(OSError, match="notes"):
+        build().reply(Turn(question="I have chest pain"), on_text=pieces.append)
+    assert pieces == [EMERGENCY]
+
+
 def test_what_a_note_forbids_is_replaced_by_the_note(
     build: Build, questions: list[Question]
 ) -> None:
@@ -505,18 +556,26 @@ def test_fixed_texts_are_in_the_language_of_the_notes(
     assert wire.calls == []
 
 
-def test_a_reply_says_how_many_sentences_were_added_and_not_shown(build: Build) -> None:
-    """Whatever `tiny` writes, it does not say that fact."""
+def test_a_reply_says_how_many_sentences_were_added_and_not_shown(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the responder's words written down, so that the right counts are known."""
     assistant = build()
-    fact = KeyFact(name="caffeine", pattern="(?i)caffeine|coffee|about")
-    notes = [replace(note, facts=(fact,)) for note in assistant.notes.notes]
-    reply = replace(assistant, notes=Notes.build(notes)).reply(
-        Turn(question=ASKED, declared={"age_band": "child"}), max_new_tokens=8
-    )
-    own, _, added = reply.text.partition(TEXTS["en"].note_also_says)
-    assert (reply.added > 0) == bool(added)
-    assert reply.note_text is not None
-    assert added or reply.note_text in own
+    text = "Coffee keeps people awake. A short walk is good. Tea is milder."
+    fact = KeyFact(name="tea", pattern="(?i)milder")
+    notes = [replace(note, text=text, facts=(fact,)) for note in assistant.notes.notes]
+    written = "Coffee keeps people awake. Volcanoes erupt lava beneath oceans. "
+
+    def answer(vlm: Vlm, requests: list[Request]) -> None:
+        for request in requests:
+            assert request.on_text is not None
+            request.on_text(written)
+
+    monkeypatch.setattr(session, "answer_all", answer)
+    reply = replace(assistant, notes=Notes.build(notes)).reply(Turn(question=ASKED))
+    also = TEXTS["en"].note_also_says
+    assert reply.text == f"Coffee keeps people awake. {also} Tea is milder."
+    assert (reply.added, reply.unsaid) == (1, 1)
 
 
 def test_streamed_pieces_join_to_the_answer(build: Build) -> None:
@@ -618,21 +677,49 @@ def test_turns_leave_nothing_behind(build: Build, tiny: Vlm, wire: Wire) -> None
     assert wire.prompt(tiny) == alone
 
 
+SECRET = "zebrafinch"
+
+
+@pytest.mark.parametrize(
+    ("question", "declared", "refused"),
+    [
+        (f"{ASKED} {SECRET}", {"age_band": "older_adult"}, False),
+        (f"I have chest pain {SECRET}", {"age_band": SECRET}, False),
+        (ASKED, {"age_band": SECRET}, True),
+    ],
+)
 def test_a_reply_writes_no_file_and_logs_nothing(
     build: Build,
     faces: list[Image],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
+    question: str,
+    declared: dict[str, str],
+    refused: bool,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    caplog.set_level("DEBUG", logger="discreet")
-    turn = Turn(question=ASKED, image=faces[0])
-    build("healthcare", sad_child()).reply(turn, max_new_tokens=2)
-    assert list(tmp_path.iterdir()) == []
-    assert not [record for record in caplog.records if "coffee" in record.getMessage()]
-    assert capsys.readouterr().out == ""
+    """Of any library: all loggers, both streams, the working and the temporary folder."""
+    here, temporary = tmp_path / "here", tmp_path / "temporary"
+    for folder in (here, temporary):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    caplog.set_level(logging.DEBUG)
+    for name in logging.root.manager.loggerDict:
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+    assistant = build("healthcare", sad_child())
+    capfd.readouterr()
+    turn = Turn(question=question, image=faces[0], declared=declared)
+    with pytest.raises(ValueError, match="Expected") if refused else nullcontext() as caught:
+        assistant.reply(turn, max_new_tokens=2)
+    assert caught is None or SECRET not in "".join(traceback.format_exception(caught.value))
+    private = [SECRET, "coffee", "chest", "older_adult"]
+    logged = "".join(f"{record.msg}{record.args}{record.exc_text}" for record in caplog.records)
+    assert not [word for word in private if word in logged]
+    assert capfd.readouterr() == ("", "")
+    assert [*here.iterdir(), *temporary.iterdir()] == []
 
 
 def test_turns_and_replies_say_nothing_personal_in_their_repr(

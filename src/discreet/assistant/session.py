@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from PIL.Image import Image
 
 from discreet.assistant.drafts import DRAFTS, best_of, falls_short, reader_told, redrafts
+from discreet.assistant.emergency import is_emergency
 from discreet.assistant.guard import Guard, Guarded
 from discreet.assistant.notes import Note, Notes, say_no_note
 from discreet.assistant.policy import VALUES, Decision, Policy, gate
-from discreet.assistant.texts import TEXTS, is_emergency
+from discreet.assistant.texts import TEXTS
 from discreet.errors import PolicyError
 from discreet.model import (
     GUIDANCE,
@@ -38,6 +39,7 @@ NEAR = 3
 RESPONDER_LANGUAGE: Language = "en"
 """What the base writes and the guard reads; a note in another language is said as it is."""
 OTHER_LANGUAGE = "the responder does not write the note's language"
+NOT_FOR_DANGER = "danger to life is answered without it"
 _SEEN: dict[Faces, str] = {
     "none": "no face is seen",
     "two": "two faces are seen",
@@ -119,17 +121,21 @@ class Assistant:
         A picture that does not surely show exactly one face is left out, whatever the mode: the
         answer is then that of gated mode without a picture, and the reply says so.
 
+        Guarantee: words of danger to life are answered before anything of this can fail. Neither
+        mode, picture nor declared values are looked at then, in no context.
+
         Raises:
             PolicyError: if `native` is asked for where the policy does not allow it.
             ValueError: if `native` is asked for without a picture, or a declared value is unknown.
-            TooManyTokens: if the question is too long; danger to life is answered all the same.
+            TooManyTokens: if the question is too long.
         """
         started = time.perf_counter()
         turn = replace(turn, question=turn.question.encode("utf-8", "replace").decode())
+        show = on_text or (lambda piece: None)
+        if is_emergency(turn.question):
+            return self._reply_to_danger(turn, show, started)
         self._check_mode(turn, mode)
-        urgent = self.policy.context == "healthcare" and is_emergency(turn.question)
-        if not urgent:
-            check_question(self.vlm, turn.question)
+        check_question(self.vlm, turn.question)
         percept = self._perceive(turn, mode)
         left_out = why_left_out(percept)
         if left_out is not None:
@@ -137,17 +143,12 @@ class Assistant:
         seen = [] if percept is None else list(percept.observations)
         said = [declare(name, value) for name, value in turn.declared.items()]
         decision = gate([*said, *seen], self.policy)
-        show = on_text or (lambda piece: None)
         note_cut = drafts = 0
         note = self.notes.find(turn.question, self.policy.context)
         near: list[Note] = []
-        language = self.notes.language
-        if urgent:
-            facts = [] if note is None else [note.text]
-            answer = _fixed(" ".join([TEXTS[language].emergency, *facts]), show)
-        elif note is None:
+        if note is None:
             near = self.notes.near(turn.question, self.policy.context, NEAR)
-            answer = _fixed(say_no_note(near, language), show)
+            answer = _fixed(say_no_note(near, self.notes.language), show)
         else:
             if note.language == RESPONDER_LANGUAGE:
                 request, note_cut = self._request(turn, note, decision, mode, max_new_tokens)
@@ -170,6 +171,26 @@ class Assistant:
             added=answer.added,
             unsaid=answer.unsaid,
             drafts=drafts,
+        )
+
+    def _reply_to_danger(self, turn: Turn, show: Callable[[str], None], started: float) -> Reply:
+        """Show the fixed text, and only then what a note of this context says."""
+        text = TEXTS[self.notes.language].emergency
+        show(text)
+        note = self.notes.find(turn.question, self.policy.context)
+        if note is not None:
+            show(f" {note.text}")
+            text = f"{text} {note.text}"
+        return Reply(
+            text=text,
+            mode="gated",
+            note_id=None if note is None else note.id,
+            note_question=None if note is None else note.question,
+            note_text=None if note is None else note.text,
+            replaced=None,
+            left_out=None if turn.image is None else NOT_FOR_DANGER,
+            decision=Decision(passed=(), withheld=()),
+            seconds=time.perf_counter() - started,
         )
 
     def _check_mode(self, turn: Turn, mode: Mode) -> None:

@@ -1,16 +1,11 @@
-"""What the assistant says in fixed words, in each language, and the words of danger to life.
+"""What the assistant says in fixed words, in each language. No model writes any of this.
 
-No model writes any of this. Danger is heard in every language, whatever the notes are written in,
-and with or without accents.
+When the emergency text is due, `emergency` says.
 
-    >>> is_emergency("I have chest pain"), is_emergency("il n'arrive plus a respirer")
-    (True, True)
-    >>> is_emergency("Why is salt bad?")
-    False
+    >>> TEXTS["fr"].note_says
+    'La note dit :'
 """
 
-import re
-import unicodedata
 from dataclasses import dataclass
 
 from discreet.types import Language
@@ -71,31 +66,3 @@ TEXTS: dict[Language, Texts] = {
 }
 EMERGENCY = TEXTS["en"].emergency
 NO_NOTE = TEXTS["en"].no_note
-
-_DANGER = re.compile(
-    r"chest (?:pain|hurts)|heart attack|(?:can ?no|can['’]?)t breathe|not breathing"
-    r"|(?:trouble|hard|difficulty) (?:to )?breath|chok(?:e|ing)\b|suicid|kill (?:my|him|her)self"
-    r"|(?:want|wish) to die|harm(?:ing)? myself|overdos|too many (?:pills|tablets)|swallowed"
-    r"|poisoned|unconscious|fainted|passed out|lot of blood|bleeding (?:a lot|badly|heavily)"
-    r"|having a stroke",
-    re.IGNORECASE,
-)
-_DANGER_FR = re.compile(
-    r"(?:mal|douleur\w*|serre\w*) (?:\w+ ){0,3}(?:a |dans |de )?(?:la |ma |sa )?poitrine"
-    r"|poitrine (?:qui )?(?:me |lui )?(?:fait mal|serre)|crise cardiaque|infarctus"
-    r"|(?:arrive|peu[xt]|parvien[st]) (?:plus|pas) (?:a |bien )*respirer|respire (?:plus|pas)\b"
-    r"|(?:mal|peine|difficultes?) a respirer|etouff|suicid|me tuer|se tuer|finir avec la vie"
-    r"|(?:veux|voudrais|envie de) (?:plus vivre|mourir)|(?:me|se) faire du mal|overdose|surdos"
-    r"|trop de (?:comprimes|cachets|pilules|medicaments)|\b(?:ai|a|avait) avale(?:e?s?)\b"
-    r"|empoisonn|intoxique"
-    r"|inconscient|evanoui|perdu connaissance|(?:beaucoup|plein) de sang"
-    r"|saign\w+ (?:beaucoup|abondamment|fort)|(?:fait|faire) un avc",
-    re.IGNORECASE,
-)
-
-
-def is_emergency(question: str) -> bool:
-    """Return whether a question speaks of danger to life, by its words alone."""
-    letters = unicodedata.normalize("NFKD", question.replace("’", "'"))
-    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return bool(_DANGER.search(question) or _DANGER_FR.search(plain))
