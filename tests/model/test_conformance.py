@@ -174,19 +174,17 @@ def test_a_broken_folder_fails_by_name(
         assert bool(check.way_out) or check.state != "failed"
 
 
-@pytest.mark.parametrize(
-    ("harm", "named"),
-    [
-        (an_empty_projector, "the picture matters"),
-        (weights_that_are_no_numbers, "text alone"),
-        (weights_that_are_no_numbers, "learns"),
-    ],
-)
-def test_broken_weights_fail_by_name(
-    harm: Callable[[Path], None], named: str, folder: Path
-) -> None:
-    harm(folder)
-    assert named in failed(check_conformance(str(folder)))
+def test_an_empty_projector_fails_by_name(folder: Path) -> None:
+    an_empty_projector(folder)
+    assert "the picture matters" in failed(check_conformance(str(folder)))
+
+
+def test_weights_that_are_no_numbers_fail_on_disk_and_in_memory(folder: Path) -> None:
+    vlm = load(str(folder))
+    weights_that_are_no_numbers(folder)
+    assert failed(check_conformance(str(folder))) == {"weights"}
+    vlm.model.model.language_model.layers[1].mlp.up_proj.weight.fill_(float("nan"))
+    assert {"text alone", "learns"} <= failed(check_vlm(vlm))
 
 
 def test_what_cannot_be_tried_is_skipped_and_says_why(folder: Path) -> None:
@@ -288,3 +286,32 @@ def test_a_rule_that_stops_with_an_error_has_failed() -> None:
 
     (found,) = apply_rules({"stop": Rule(find=stop, expected="x", way_out="y")}, None)
     assert (found.state, found.got, found.way_out) == ("failed", "RuntimeError: out of", "y")
+
+
+def a_template_that_divides(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text(TEMPLATE + "{{ 1 / 0 }}")
+
+
+def a_template_that_divides_where_a_system_speaks(folder: Path) -> None:
+    late = "{% if messages[0]['role'] == 'system' %}{{ 1 / 0 }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(TEMPLATE + late)
+
+
+def a_template_that_counts_too_far(folder: Path) -> None:
+    late = "{% if messages[0]['role'] == 'system' %}{{ range(10**9) }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(TEMPLATE + late)
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (a_template_that_divides, "tokenizer and chat template"),
+        (a_template_that_divides_where_a_system_speaks, "placeholders"),
+        (a_template_that_counts_too_far, "placeholders"),
+    ],
+)
+def test_a_template_that_stops_fails_and_does_not_stop_the_check(
+    harm: Callable[[Path], None], named: str, folder: Path
+) -> None:
+    harm(folder)
+    assert named in failed(check_conformance(str(folder), passes=False))

@@ -26,12 +26,12 @@ from discreet.model.checkpoint import (
     Placement,
     Quantization,
     check_family,
-    hash_weights,
     read_config,
     read_image_processor,
     read_model,
     read_tokenizer,
 )
+from discreet.model.folder import hash_base
 from discreet.model.shapes import Shape, picture_words, shape_of, token_id, visual_tokens
 
 EMBEDDED = ("small", "tiny")
@@ -51,7 +51,8 @@ class Vlm:
     tokenizer: Any
     image_processor: Any
     base_hash: str
-    """SHA-256 of the frozen weights; an adapter fits exactly one."""
+    """SHA-256 of the frozen weights, and of a folder's configuration, tokenizer and chat template;
+    an adapter fits exactly one."""
     image_tokens: int
     """Visual tokens of one picture."""
     projectors: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict, repr=False)
@@ -105,7 +106,8 @@ def load(
         DataError: if the packages that carry `small` are not installed or not the pinned ones, or
             if a folder lacks a part or holds a model of another kind.
         ExtraMissing: if bitsandbytes is not installed and `quantize` needs it.
-        UnsafeFile: if a folder holds pickled weights, or no others.
+        UnsafeFile: if a folder holds pickled weights, or no others, or if a link, the index or a
+            key of the configuration leads to files that are not checked.
         ValueError: if `tiny` is to be quantised or placed, or another base both.
     """
     vision.register()
@@ -125,7 +127,7 @@ def load(
         return _vlm("tiny", parts, small.state_hash(parts.model.state_dict()))
     if base == "small":
         folder = _converted(cache_dir or CACHE_DIR, projector, tuning)
-        return _from_folder("small", folder, quantize, placement)
+        return _from_folder("small", folder, quantize, placement, is_ours=True)
     return _from_folder(Path(base).name, Path(base), quantize, placement)
 
 
@@ -142,24 +144,32 @@ def _vlm(name: str, parts: small.Parts, base_hash: str) -> Vlm:
 
 
 def _from_folder(
-    name: str, folder: Path, quantize: Quantization | None, placement: Placement | None
+    name: str,
+    folder: Path,
+    quantize: Quantization | None,
+    placement: Placement | None,
+    *,
+    is_ours: bool = False,
 ) -> Vlm:
-    """Read a checkpoint folder and hash its weights."""
+    """Read a checkpoint folder and hash what it is; of one that is converted here, its weights."""
     config = read_config(folder)
     check_family(folder, config)
-    digest = hash_weights(folder)
+    digest = hash_base(folder, quantize=quantize, reading=not is_ours)
     manifest = folder / "manifest.json"
-    if manifest.is_file() and read_json(manifest) != {"sha256": digest}:
-        raise ArtifactCorrupt(
-            f"Expected the weights of '{name}' to match their recorded SHA-256; they were changed "
-            f"or damaged. Delete the folder {folder.name} in the cache to convert them again."
-        )
+    if manifest.is_file():
+        is_same = is_ours and quantize is None
+        weights = digest if is_same else hash_base(folder, reading=False)
+        if read_json(manifest) != {"sha256": weights}:
+            raise ArtifactCorrupt(
+                f"Expected the weights of '{name}' to match their recorded SHA-256; they were "
+                f"changed or damaged. Delete the folder {folder.name} in the cache to convert them "
+                "again."
+            )
     parts = small.Parts(
         model=read_model(folder, config, quantize=quantize, placement=placement),
         tokenizer=read_tokenizer(folder, config),
         image_processor=read_image_processor(folder),
     )
-    digest = digest if quantize is None else hash_weights(folder, quantize=quantize)
     return _vlm(name, parts, digest)
 
 
@@ -182,7 +192,9 @@ def _convert(folder: Path, parts: small.Parts) -> None:
     parts.model.half().save_pretrained(scratch)
     parts.tokenizer.save_pretrained(scratch)
     parts.image_processor.save_pretrained(scratch)
-    (scratch / "manifest.json").write_text(json.dumps({"sha256": hash_weights(scratch)}))
+    (scratch / "manifest.json").write_text(
+        json.dumps({"sha256": hash_base(scratch, reading=False)})
+    )
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
 

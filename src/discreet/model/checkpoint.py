@@ -8,26 +8,52 @@ Nothing is downloaded and nothing is written but what `Placement` puts on disk.
     True
 """
 
-import hashlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import transformers as hf
+from huggingface_hub.errors import StrictDataclassError
 from jinja2 import TemplateError
 from safetensors import SafetensorError
 
-from discreet.artifacts import read_json, refuse_unsafe_files
-from discreet.errors import ArtifactCorrupt, DataError, ExtraMissing, UnsafeFile
+from discreet.artifacts import read_json
+from discreet.errors import ArtifactCorrupt, DataError, ExtraMissing
+from discreet.model.folder import check_folder, check_numbers
 from discreet.model.shapes import SHAPES, Shape, token_id
 
 Quantization = Literal["nf4"]
 """4-bit normal floats (Dettmers et al. 2023, QLoRA, arXiv:2305.14314, section 3)."""
+_LOGGER = logging.getLogger(__name__)
 BLOCK = 64
 """Numbers that share a scale in 4 bits."""
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
+_NOT_READ = (
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
+"""What transformers raises at settings and weights that it cannot use."""
+_TEMPLATE_STOPS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TemplateError,
+    TypeError,
+    ValueError,
+)
+"""What a chat template raises: it is a program, and Jinja's sandbox hands its errors on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,25 +71,29 @@ def read_config(folder: Path) -> Any:
     """Return the configuration of a folder that holds safetensors and nothing that runs code.
 
     Raises:
-        ArtifactCorrupt: if the configuration is damaged.
-        DataError: if there is none, or transformers does not know its type.
-        UnsafeFile: if there are pickled files, or no safetensors.
+        ArtifactCorrupt: if the configuration or the index of weights is damaged.
+        DataError: if there is none, if transformers does not know its type or cannot read it, or if
+            the weights are rounded already.
+        UnsafeFile: if there are pickled files, or no safetensors, or if a link or a key leads to
+            files that are not checked.
     """
-    if not (folder / "config.json").is_file():
+    check_folder(folder)
+    raw = read_json(folder / "config.json")
+    if not isinstance(raw, dict):
+        raise ArtifactCorrupt(
+            f"Expected an object in config.json of '{folder.name}', got another form. Copy the "
+            "whole checkpoint again."
+        )
+    parts = [raw, *(part for part in raw.values() if isinstance(part, dict))]
+    if any(part.get("quantization_config") is not None for part in parts):
         raise DataError(
-            f"Expected 'small', 'tiny' or a folder with config.json and safetensors, got "
-            f"base='{folder}'. Save a model there with save_pretrained()."
+            f"Expected weights in '{folder.name}' that were not rounded, got quantization_config "
+            "in config.json. Save the model in float16 or float32, and round it here, with "
+            "quantize='nf4'."
         )
-    refuse_unsafe_files(folder)
-    if not list(folder.glob("*.safetensors")):
-        raise UnsafeFile(
-            f"Expected safetensors weights in '{folder.name}', found none. Save them with "
-            "save_pretrained()."
-        )
-    read_json(folder / "config.json")
     try:
         return hf.AutoConfig.from_pretrained(folder, **_LOCAL)
-    except (KeyError, TypeError, ValueError) as error:
+    except _NOT_READ as error:
         raise _not_loadable(folder, error) from error
 
 
@@ -107,10 +137,10 @@ def read_tokenizer(folder: Path, config: Any) -> Any:
     _check_tokens(folder, config, tokenizer)
     try:
         ends = turn_ends(tokenizer)
-    except TemplateError as error:
+    except _TEMPLATE_STOPS as error:
         raise DataError(
             f"Expected a chat template in '{folder.name}' that takes a question and an answer, "
-            "could not use it. Put the one that the model was trained with into "
+            f"could not use it ({type(error).__name__}). Put the one that the model was trained with into "
             "chat_template.jinja."
         ) from error
     if ends is not None and ends in end_ids(folder, config, tokenizer):
@@ -192,7 +222,7 @@ def read_model(
     """Return the model of a folder in float32; a weight that is not there is an error.
 
     Raises:
-        ArtifactCorrupt: if weights are damaged or missing.
+        ArtifactCorrupt: if weights are damaged or missing, no numbers, or of other shapes.
         DataError: if transformers cannot load the model without code of its own, or if layers have
             sizes that `quantize` does not take.
         ExtraMissing: if `quantize` asks for a package that is not installed.
@@ -206,29 +236,60 @@ def read_model(
     if placement is not None:
         options["device_map"] = _device_map(kind, config, placement)
         options["offload_folder"] = placement.offload_folder
+    check_numbers(folder)
     try:
-        model, report = kind.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-            **options,
-            **_LOCAL,
-        )
+        with _without_report():
+            model, report = kind.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are in the report, and an error below
+                **options,
+                **_LOCAL,
+            )
     except SafetensorError as error:
         raise ArtifactCorrupt(
             f"Expected safetensors weights in '{folder.name}', got a damaged file. Copy it again."
         ) from error
-    except (KeyError, OSError, ValueError) as error:
+    except _NOT_READ as error:
         raise _not_loadable(folder, error) from error
+    _check_report(folder, report)
+    if quantize is not None:
+        _check_rounded(model)
+    return model
+
+
+@contextmanager
+def _without_report() -> Iterator[None]:
+    """Keep transformers from logging a report, which names the folder with its whole path."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "LOAD REPORT" not in str(record.msg)
+
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
+
+
+def _check_report(folder: Path, report: Mapping[str, Any]) -> None:
+    """Refuse weights that are missing or of another shape: others were drawn at random."""
     if missing := sorted(report["missing_keys"]):
         raise ArtifactCorrupt(
             f"Expected every weight of the model in '{folder.name}', {len(missing)} are missing, "
             f"the first '{missing[0]}'. Copy the whole checkpoint again."
         )
-    if quantize is not None:
-        _check_rounded(model)
-    return model
+    if other := sorted(str(entry[0]) for entry in report["mismatched_keys"]):
+        raise ArtifactCorrupt(
+            f"Expected weights of the shapes that config.json of '{folder.name}' says, got "
+            f"{len(other)} of others, the first '{other[0]}'. Copy config.json and weights of one "
+            "model."
+        )
+    if unknown := len(report["unexpected_keys"]):
+        _LOGGER.info("%d tensors of '%s' belong to no part of the model.", unknown, folder.name)
 
 
 def _check_rounded(model: Any) -> None:
@@ -292,21 +353,6 @@ def _device_map(kind: Any, config: Any, placement: Placement) -> dict[str, Any]:
         if place == "disk" and (name.startswith(kept) or f"{kept}.".startswith(f"{name}.")):
             places[name] = main
     return places
-
-
-def hash_weights(folder: Path, *, quantize: Quantization | None = None) -> str:
-    """Return a SHA-256 over a folder's weights, and over how they are rounded.
-
-    An adapter corrects what its base says, errors of rounding included: it belongs to the weights
-    as they were when it learnt.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    if quantize is not None:
-        digest.update(quantize.encode())
-    return digest.hexdigest()
 
 
 def _not_loadable(folder: Path, error: Exception) -> DataError:

@@ -15,16 +15,19 @@ from discreet.errors import DiscreetError
 
 State = Literal["passed", "failed", "skipped"]
 CRASHES = (
-    AttributeError,
+    ArithmeticError,
     AssertionError,
+    AttributeError,
+    ImportError,
     LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     TemplateError,
     TypeError,
     ValueError,
 )
-"""What a model or tokenizer of another kind raises where it does not fit."""
+"""What a model, tokenizer or chat template of another kind raises where it does not fit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
