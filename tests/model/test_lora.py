@@ -276,12 +276,40 @@ def test_settings_that_make_no_adapter_are_corrupt(
         load_adapter(load("tiny"), tmp_path)
 
 
-def test_numbers_that_are_none_are_corrupt(tiny: Vlm, tmp_path: Path) -> None:
-    spec = LoraSpec(r=2)
-    save_adapter(attach_lora(tiny, spec), spec, tmp_path)
-    path = tmp_path / "adapter_model.safetensors"
-    tensors = load_file(path)
-    next(iter(tensors.values()))[0, 0] = float("nan")
-    save_file(tensors, path)
-    with pytest.raises(ArtifactCorrupt, match="finite"):
-        load_adapter(load("tiny"), tmp_path)
+@pytest.mark.parametrize("name", [ADAPTER_FILE, PROJECTOR_FILE])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_none_are_corrupt_in_each_tensor_of_each_file(
+    saved: Path, name: str, number: float
+) -> None:
+    whole = load_file(saved / name)
+    vlm = load("tiny")
+    before = {key: value.clone() for key, value in vlm.model.state_dict().items()}
+    for spoilt in whole:
+        tensors = {key: value.clone() for key, value in whole.items()}
+        tensors[spoilt].view(-1)[-1] = number
+        save_file(tensors, saved / name)
+        with pytest.raises(ArtifactCorrupt, match="finite"):
+            load_adapter(vlm, saved)
+    assert same(vlm.model.state_dict(), before), "the base is as it was"
+    save_file(whole, saved / name)
+    load_adapter(vlm, saved)
+
+
+@pytest.mark.parametrize("targets", [["nowhere"], [], ["self_attn"], ["v_proj", "act_fn"]])
+def test_target_modules_that_the_base_lacks_are_corrupt_and_change_nothing(
+    saved: Path, targets: list[str]
+) -> None:
+    raw = json.loads((saved / SPEC_FILE).read_text())
+    whole = (saved / SPEC_FILE).read_text()
+    (saved / SPEC_FILE).write_text(json.dumps({**raw, "target_modules": targets}))
+    vlm = load("tiny")
+    before = {key: value.clone() for key, value in vlm.model.state_dict().items()}
+    with pytest.raises(ArtifactCorrupt, match="another base, or"):
+        load_adapter(vlm, saved)
+    assert same(vlm.model.state_dict(), before)
+    (saved / SPEC_FILE).write_text(whole)
+    first = load_adapter(vlm, saved, name="one")
+    (saved / SPEC_FILE).write_text(json.dumps({**raw, "target_modules": targets}))
+    with pytest.raises(ArtifactCorrupt, match="another base, or"):
+        load_adapter(first, saved, name="two")
+    assert [*first.model.peft_config] == ["one"]

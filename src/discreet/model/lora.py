@@ -251,6 +251,7 @@ def load_adapter(vlm: Vlm, folder: Path, *, name: str = _NAME) -> Vlm:
     refuse_unsafe_files(folder)
     spec, tensors = _read(folder)
     _check_company(vlm, spec)
+    _check_targets(vlm, spec)
     if not isinstance(vlm.model, PeftModel):
         before = {k: v.clone() for k, v in projector_state(vlm.model).items()}
         vlm = replace(vlm, projectors={BASE_ADAPTER: before})
@@ -348,6 +349,20 @@ def _check_company(vlm: Vlm, spec: LoraSpec) -> None:
         raise IncompatibleBase(
             f"Expected an adapter of rank {ranks.pop()} as those that are loaded, got rank "
             f"{spec.r}. Load it on a base of its own."
+        )
+
+
+def _check_targets(vlm: Vlm, spec: LoraSpec) -> None:
+    """Refuse an adapter on layers that the base lacks, before PEFT changes it in place."""
+    targets = re.compile(_config(vlm, spec).target_modules)
+    kinds = (torch.nn.Linear, LoraLayer)
+    named = base_of(vlm).named_modules()
+    found = [isinstance(module, kinds) for name, module in named if targets.fullmatch(name)]
+    if not found or not all(found):
+        raise ArtifactCorrupt(
+            f"Expected an adapter on linear layers of '{vlm.name}', got target modules that it "
+            "lacks or that are of another kind. The adapter belongs to another base, or "
+            f"{SPEC_FILE} is damaged."
         )
 
 

@@ -25,6 +25,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from discreet.errors import ArtifactCorrupt, DataError
 from discreet.model import vision
+from discreet.model.folder import is_finite
 from discreet.model.shapes import shape_of
 
 IMAGE_TOKEN = "<image>"
@@ -196,8 +197,8 @@ def read_tensors(
         command: What makes such a file, for the error.
 
     Raises:
-        ArtifactCorrupt: if the file is missing or damaged, lacks a tensor, has one too many, or one
-            of another shape.
+        ArtifactCorrupt: if the file is missing or damaged, lacks a tensor, has one too many, one of
+            another shape, or numbers that are infinite or none.
     """
     try:
         found = load_file(path)
@@ -212,6 +213,11 @@ def read_tensors(
             f"Expected the tensors {sorted(wanted)} in '{path.name}', got {sorted(found)} or "
             "other shapes. It belongs to another base, or the file is damaged: copy the folder "
             f"again, or make it with: discreet {command}"
+        )
+    if not all(value.is_floating_point() and is_finite(value) for value in found.values()):
+        raise ArtifactCorrupt(
+            f"Expected finite numbers in '{path.name}', got others. The file is damaged: copy the "
+            f"folder again, or make it with: discreet {command}"
         )
     return {name: value.float() for name, value in found.items()}
 
