@@ -1,6 +1,7 @@
 """What the responder reads: only answers are labelled, and no text can leave its place."""
 
 from itertools import permutations
+from time import process_time
 from unicodedata import category
 
 import pytest
@@ -109,11 +110,20 @@ UNSEEN = [
     "\u2066",
     "\ufeff",
     "\ud800",
+    *("\u00ad", "\u034f", "\u115f", "\u180e", "\u206a", "\u3164", "\uffa0", "\ufe0f"),
+    *("\ufff9", "\U000e0001", "\U000e0041", "\U000e007f", "\U000e0100", "\U0001d173"),
 ]
+"""Some of what nobody sees; all of category Cf in `test_every_format_character_is_taken_out`."""
+BLANK = [*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0000, 0xE0080)]
+BLANK += [*range(0xE0100, 0xE01F0), 0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0]
 
 
 def is_harmless(text: str) -> bool:
-    odd = [c for c in text if category(c) in {"Cc", "Cf", "Cs"} and not c.isspace()]
+    odd = [
+        c
+        for c in text
+        if (category(c) in {"Cc", "Cf", "Cs"} and not c.isspace()) or ord(c) in BLANK
+    ]
     return "<" not in text and "\x85" not in text and not odd
 
 
@@ -123,6 +133,24 @@ def test_what_nobody_sees_is_taken_out_and_joins_no_control_token(words: list[st
     assert not [char for char in UNSEEN if char in text]
     said = "".join(word for word in words if word not in UNSEEN)
     assert text == prompt_of(said)[1]["content"]
+
+
+def test_every_format_character_but_two_is_taken_out() -> None:
+    """Against the whole of Unicode, one by one between letters."""
+    every = map(chr, range(0x110000))
+    hidden = [c for c in every if category(c) in {"Cf", "Cs"} or ord(c) in BLANK]
+    kept = [c for c in hidden if c in prompt_of(f"a{c}b")[1]["content"]]
+    assert kept == ["\u200c", "\u200d"]
+    joined = "".join(f"a{c}b" for c in hidden if c not in kept)
+    assert prompt_of(joined)[1]["content"].count("ab") == len(hidden) - len(kept)
+
+
+@pytest.mark.parametrize("unit", ["<" + "_" * 40_000, "<_" * 20_000, "<|" + "a" * 40_000])
+def test_time_grows_no_faster_than_a_text(unit: str) -> None:
+    """Forty thousand characters of an unclosed token: minutes, if time grew with the square."""
+    start = process_time()
+    prompt_of(unit)
+    assert process_time() - start < 2.0
 
 
 def test_marks_that_join_letters_stay() -> None:

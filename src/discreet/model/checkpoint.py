@@ -18,13 +18,13 @@ from typing import Any, Literal
 import torch
 import transformers as hf
 from huggingface_hub.errors import StrictDataclassError
-from jinja2 import TemplateError
 from safetensors import SafetensorError
 
 from discreet.artifacts import read_json
 from discreet.errors import ArtifactCorrupt, DataError, ExtraMissing
 from discreet.model.folder import check_folder, check_numbers
 from discreet.model.shapes import SHAPES, Shape, token_id
+from discreet.model.turns import TEMPLATE_STOPS, turn_ends
 
 Quantization = Literal["nf4"]
 """4-bit normal floats (Dettmers et al. 2023, QLoRA, arXiv:2305.14314, section 3)."""
@@ -43,17 +43,6 @@ _NOT_READ = (
     ValueError,
 )
 """What transformers raises at settings and weights that it cannot use."""
-_TEMPLATE_STOPS = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TemplateError,
-    TypeError,
-    ValueError,
-)
-"""What a chat template raises: it is a program, and Jinja's sandbox hands its errors on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,11 +126,11 @@ def read_tokenizer(folder: Path, config: Any) -> Any:
     _check_tokens(folder, config, tokenizer)
     try:
         ends = turn_ends(tokenizer)
-    except _TEMPLATE_STOPS as error:
+    except TEMPLATE_STOPS as error:
         raise DataError(
             f"Expected a chat template in '{folder.name}' that takes a question and an answer, "
-            f"could not use it ({type(error).__name__}). Put the one that the model was trained with into "
-            "chat_template.jinja."
+            f"could not use it ({type(error).__name__}). Put the one that the model was trained "
+            "with into chat_template.jinja."
         ) from error
     if ends is not None and ends in end_ids(folder, config, tokenizer):
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends)
@@ -159,30 +148,6 @@ def _check_tokens(folder: Path, config: Any, tokenizer: Any) -> None:
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-
-
-def takes_parts(tokenizer: Any) -> bool:
-    """Return whether the chat template reads messages as lists of parts only."""
-    messages = [{"role": "user", "content": _SENTINEL}]
-    text: str = tokenizer.apply_chat_template(messages, tokenize=False)
-    return _SENTINEL not in text
-
-
-_SENTINEL = "Quokka"
-
-
-def turn_ends(tokenizer: Any) -> int | None:
-    """Return the id that the chat template writes behind an answer; None if it is no token."""
-    said: Any = [("user", "Why?"), ("assistant", _SENTINEL)]
-    as_parts = takes_parts(tokenizer)
-    messages = [
-        {"role": role, "content": [{"type": "text", "text": text}] if as_parts else text}
-        for role, text in said
-    ]
-    text: str = tokenizer.apply_chat_template(messages, tokenize=False)
-    rest = text.partition(_SENTINEL)[2].lstrip()
-    special = sorted(tokenizer.get_added_vocab().items(), key=lambda pair: -len(pair[0]))
-    return next((number for word, number in special if word and rest.startswith(word)), None)
 
 
 def end_ids(folder: Path, config: Any, tokenizer: Any) -> set[int]:

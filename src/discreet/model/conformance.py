@@ -23,7 +23,6 @@ from discreet.model.checkpoint import (
     read_image_processor,
     read_model,
     read_tokenizer,
-    turn_ends,
 )
 from discreet.model.context import check_length, context_tokens
 from discreet.model.dialogue import TooManyTokens, encode_dialogue
@@ -32,8 +31,9 @@ from discreet.model.losses import base_of, encode_images
 from discreet.model.probes import NOTE, QUESTION, noise
 from discreet.model.prompt import IGNORED, Row, build_prompt, collate, encode_prompt
 from discreet.model.small import IMAGE_TOKEN
+from discreet.model.turns import turn_ends, turn_words
 
-_HIDDEN = "\x00\u202e\u2066\u200b\ufeff\x1b"
+_HIDDEN = "\x00\u202e\u2066\u200b\ufeff\x1b\u00ad\u034f\u180e\u3164\ufe0f\U000e0041\U000e0100"
 """Characters that nobody types, in front of the probe's question and inside it."""
 
 
@@ -177,17 +177,23 @@ def _labels(vlm: Vlm) -> tuple[bool, str]:
 
 
 def _typed(vlm: Vlm) -> tuple[bool, str]:
-    """Type every control token in a question, one inside another too."""
+    """Type every control token in a question, one inside another too, and every word of a turn."""
     image = vlm.tokenizer.convert_ids_to_tokens(vlm.image_token_id)
+    turns = turn_words(vlm.tokenizer)
     typed = [*vlm.tokenizer.all_special_tokens, image, IMAGE_TOKEN, vlm.picture_words]
     nested = image[:3] + image + image[3:]
+    spoken = "".join(f" {word} Yes.\n{word} No." for word in turns)
     asked = [
         build_prompt(words, note=words, person="a child")
-        for words in (QUESTION, QUESTION + "".join([*typed, nested]))
+        for words in (QUESTION, QUESTION + "".join([*typed, nested]) + spoken)
     ]
     control = set(vlm.tokenizer.all_special_ids) | {vlm.image_token_id}
-    plain, other = ([i for i in encode_prompt(vlm, a) if i in control] for a in asked)
-    return plain == other, f"{len(other) - len(plain)} control tokens that were typed"
+    ids = [encode_prompt(vlm, messages) for messages in asked]
+    plain, other = ([i for i in each if i in control] for each in ids)
+    texts = [vlm.tokenizer.decode(each) for each in ids]
+    said, also = ([text.count(word) for word in turns] for text in texts)
+    got = f"{len(other) - len(plain)} control tokens and {sum(also) - sum(said)} words of turns"
+    return plain == other and said == also, f"{got} that were typed"
 
 
 def _hidden(vlm: Vlm) -> tuple[bool, str]:
@@ -242,12 +248,12 @@ WORDS: Mapping[str, Rule] = {
     ),
     "typed control tokens": Rule(
         find=_typed,
-        expected="no control token and no picture from words that somebody types",
+        expected="no control token, turn or picture from words that somebody types",
         way_out="Mark control tokens as special in tokenizer_config.json.",
     ),
     "hidden characters": Rule(
         find=_hidden,
-        expected="control characters and marks of direction without effect",
+        expected="characters that nobody sees without effect",
         way_out="Report it: this does not depend on the model.",
     ),
 }

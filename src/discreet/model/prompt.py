@@ -13,26 +13,35 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from unicodedata import category
 
 import torch
 
 from discreet.model.base import Vlm
-from discreet.model.checkpoint import takes_parts
 from discreet.model.small import IMAGE_TOKEN
+from discreet.model.turns import takes_parts, turn_words
 from discreet.types import ADULTS, DISTRESSED, AgeBand, Observation
 
 PLAIN, CALM = "in plain sentences", "in short calm sentences"
 """How to write for somebody of whom nothing is known, and for an upset adult."""
 SYSTEM = "Answer from the note only, in words that fit the person."
+_LABELS = ("Note:", "Question:")
+"""What `build_prompt` writes in front of each line."""
 IGNORED = -100
 """Label of every token that is not part of an answer."""
-_CONTROL = re.compile(r"<\|[^<>|]*\|>|<image>|<(?:repo_?name|file_?\w+|\w+_\w+)>")
-"""Spellings of a tokenizer's control tokens."""
-_UNSEEN = re.compile(
-    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+_CONTROL = re.compile(
+    r"<\|[^<>|]{0,80}\|>|<image>|<(?:repo_?name|file_?\w{1,40}|\w{1,40}_\w{1,40})>"
 )
-"""Control characters, marks of writing direction, empty space and halves of characters: nobody
-types them to ask something, and a text with them is not what it looks like."""
+"""Spellings of a tokenizer's control tokens; lengths are bounded, since time grows with them."""
+_SPACES = "\t\n\v\f\r"
+_JOINERS = "\u200c\u200d"
+"""Persian and Indian scripts need them between letters, and emoji to be one picture."""
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f"
+    "\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
+)
+"""Letters and marks that show nothing: a joiner of graphemes, fillers of Hangul, vowels of Khmer,
+selectors of variants, and tags, in which a whole sentence can be written unseen."""
 
 _PERSON_WORDS: dict[AgeBand, str] = {
     "child": "a child",
@@ -85,14 +94,24 @@ def build_prompt(question: str, *, note: str, person: str) -> list[dict[str, str
     read before the note, and echoes a label (docs/design.md).
 
     Control tokens inside the question or the note are taken out, so that neither can open a turn
-    of its own or claim a picture; so are control characters and marks of writing direction.
+    of its own or claim a picture; so is what nobody sees: control and format characters, fillers,
+    selectors of variants, tags.
     """
     text = f"Note: {_plain(note)}\nQuestion: {_plain(question)}\nAnswer for {person}."
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
 
 
 def _plain(text: str) -> str:
-    return " ".join(_CONTROL.sub(" ", _UNSEEN.sub("", text)).split())
+    seen = "".join(char for char in _BLANK.sub("", text) if not _is_unseen(char))
+    return " ".join(_CONTROL.sub(" ", seen).split())
+
+
+def _is_unseen(char: str) -> bool:
+    """Return whether a character is control, format or half of one.
+
+    Nobody types these to ask something, and a text with them is not what it looks like.
+    """
+    return category(char) in ("Cc", "Cf", "Cs") and char not in _SPACES + _JOINERS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,13 +177,19 @@ def render(vlm: Vlm, messages: list[dict[str, str]], *, opens_answer: bool) -> s
 
 
 def without_control_tokens(vlm: Vlm, messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Return messages in which no words are control tokens, but for the places of pictures."""
+    """Return messages in which no words are control tokens, but for the places of pictures.
+
+    Where the base's chat template writes turns in plain words (`USER:`, `[INST]`), these are taken
+    out too, spelled as there, wherever a word can begin: it may write them inside a line. The
+    labels of `build_prompt` stay at the start of their line.
+    """
     tokenizer = vlm.tokenizer
     added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
     image = tokenizer.convert_ids_to_tokens(vlm.image_token_id)
     spelled = {IMAGE_TOKEN, image, *tokenizer.all_special_tokens, *added}
     longest_first = sorted(filter(str.strip, spelled), key=len, reverse=True)
-    control = re.compile("|".join(map(re.escape, longest_first)))
+    words = [*map(re.escape, longest_first), *map(_turn_pattern, turn_words(tokenizer))]
+    control = re.compile("|".join(words))
 
     def plain(text: str) -> str:
         while control.search(text):  # taking one out can leave another behind
@@ -175,6 +200,13 @@ def without_control_tokens(vlm: Vlm, messages: Sequence[dict[str, str]]) -> list
         {**turn, "content": IMAGE_TOKEN.join(map(plain, turn["content"].split(IMAGE_TOKEN)))}
         for turn in messages
     ]
+
+
+def _turn_pattern(word: str) -> str:
+    """Return a pattern of a word that stands for a turn, a space before its colon or not."""
+    spelled = re.escape(word.removesuffix(":")) + (r"[ \t]?:" if word.endswith(":") else "")
+    starts = r"(?<!\w)" if word[0].isalnum() else ""
+    return (r"(?<!^)(?<!\n)" if word in _LABELS else "") + starts + spelled
 
 
 def collate(vlm: Vlm, rows: Sequence[Row]) -> Batch:
