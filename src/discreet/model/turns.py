@@ -30,7 +30,7 @@ _SENTINEL = "Quokka"
 _WORD = re.compile(
     r"\[/?[\w ]{1,20}\]|<{1,2}/?[\w ]{1,20}>{1,2}|(?:#{1,4} ?)?\w{1,20}:(?!\S)|(?:#{2,4} ?)\w{1,20}"
 )
-"""Forms in which templates write a turn in plain words: `[INST]`, `<<SYS>>`, `USER:`, `### Human`."""
+"""Forms of a turn in plain words: `[INST]`, `<<SYS>>`, `USER:`, `### Human`."""
 _AT_THE_END = re.compile(rf"(?:(?:{_WORD.pattern})\s*)+\Z")
 
 
