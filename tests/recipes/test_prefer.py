@@ -158,6 +158,22 @@ def test_scores_do_not_depend_on_how_many_are_scored_at_a_time(tiny: Vlm) -> Non
     torch.testing.assert_close(log_probs_of(pairs, pairs.log_probs), together, atol=1e-2, rtol=1e-5)
 
 
-def test_settings_name_their_base() -> None:
-    assert PreferSettings().base == "small"
-    assert replace(PreferSettings(), base="tiny") != PreferSettings()
+def test_the_base_that_settings_name_is_the_one_that_learns(
+    taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = json.loads(taught.with_suffix(".json").read_text())
+    assert card["base_sha256"] == load("tiny").base_hash
+    asked: list[str] = []
+
+    class Asked(Exception):
+        pass
+
+    def ask(base: str, **settings: object) -> Vlm:
+        asked.append(base)
+        raise Asked
+
+    monkeypatch.setattr("discreet.recipes.prefer.load", ask)
+    for settings in (PreferSettings(), replace(PreferSettings(), base="tiny"), None):
+        with pytest.raises(Asked):
+            teach_preferences(tmp_path / "x.safetensors", settings=settings)
+    assert asked == ["small", "tiny", "small"]

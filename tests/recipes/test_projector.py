@@ -1,5 +1,7 @@
 """The projector learns to say what the gate would say, and nothing else in the model moves."""
 
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import mean
 
@@ -14,6 +16,7 @@ from discreet.model import (
     Row,
     Vlm,
     answer_logits,
+    answer_losses,
     as_tokens,
     build_prompt,
     collate,
@@ -124,11 +127,26 @@ def test_some_bits_are_turned_and_follow_from_the_seed(
 def test_the_score_counts_the_likeliest_of_all_descriptions(
     learner: Vlm, bits: torch.Tensor, portraits: list[Portrait]
 ) -> None:
-    score = _score(learner, as_tokens(bits[:6]), portraits[:6])
-    assert score["portraits"] == 6
-    assert (score["age_band_chance"], score["expression_chance"]) == (0.25, 0.2)
-    assert 0 <= score["age_band_accuracy"] <= 1
-    assert score["description_loss"] > 0
+    """Against one description at a time, and one person at a time."""
+    tokens, people = as_tokens(bits[:6]), portraits[:6]
+    hits, total = {"age_band": 0, "expression": 0}, 0.0
+    for portrait, token in zip(people, tokens, strict=True):
+        feature = learner.model.model.multi_modal_projector(token[None])
+        losses = {}
+        for age, face in product(AGE_BANDS, EXPRESSIONS):
+            words = describe(replace(portrait, age_band=age, expression=face))
+            batch = collate(learner, [_row(words)])
+            with torch.no_grad():
+                losses[age, face] = float(answer_losses(learner, batch, feature)[0])
+        likeliest = min(losses, key=losses.__getitem__)
+        hits["age_band"] += likeliest[0] == portrait.age_band
+        hits["expression"] += likeliest[1] == portrait.expression
+        total += losses[portrait.age_band, portrait.expression]
+    score = _score(learner, tokens, people)
+    for name, count in hits.items():
+        assert score[f"{name}_accuracy"] == pytest.approx(count / 6)
+    assert score["description_loss"] == pytest.approx(total / 6, rel=1e-4)
+    assert (score["portraits"], score["age_band_chance"]) == (6, 1 / len(AGE_BANDS))
 
 
 def test_a_projector_is_written_as_the_base_reads_it(learner: Vlm, tmp_path: Path) -> None:
