@@ -321,8 +321,11 @@ def test_where_everything_is_declared_faces_are_not_even_counted(
 def test_all_drafts_are_asked_for_in_the_same_words_and_one_is_shown(
     build: Build, tiny: Vlm, wire: Wire, faces: list[Image], mode: Mode
 ) -> None:
-    """What `tiny` says keeps to no note, so that all drafts are written."""
-    assistant = replace(build("healthcare", sad_child()), drafts=3, guidance=1.0)
+    """A fact that nobody says has to be added, so that all drafts are written."""
+    unsaid = (KeyFact(name="unsaid", pattern="nobody says this"),)
+    built = replace(build("healthcare", sad_child()), drafts=3, guidance=1.0)
+    notes = Notes.build([replace(note, facts=unsaid) for note in built.notes.notes])
+    assistant = replace(built, notes=notes)
     pieces: list[str] = []
     turn = Turn(question=ASKED, image=faces[0])
     first = assistant.reply(turn, mode=mode, max_new_tokens=6, on_text=pieces.append)
