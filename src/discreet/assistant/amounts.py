@@ -31,6 +31,10 @@ _VALUES = {
     **{word: Fraction(10 * value) for value, word in enumerate(_TENS.split(), 2)},
     **_OTHER,
 }
+_OWN_UNIT = {
+    **dict.fromkeys(("twice", "thrice"), "time"),
+    **dict.fromkeys(("double", "triple", "treble", "quadruple"), "fold"),
+}
 _TIMES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _DOSE_FORMS = (
@@ -55,8 +59,8 @@ UNITS = {
     for form in forms.split()
 }
 """Ways to write a unit, and its name: `minutes` is a `minute`."""
-DOSES = frozenset(forms.split()[0] for forms in _DOSE_FORMS.split("|"))
-"""What can be taken: a number without a unit never stands for it."""
+DOSES = frozenset({"fold", *(forms.split()[0] for forms in _DOSE_FORMS.split("|"))})
+"""What can be taken, and how many times of it: a number without a unit never stands for it."""
 
 _UNIT = "|".join(sorted(map(re.escape, UNITS), key=len, reverse=True))
 _TIME = "|".join(_TIMES)
@@ -114,7 +118,11 @@ def are_borne_out(said: frozenset[Amount], known: frozenset[Amount]) -> bool:
     return all(
         any(
             one.value == other.value
-            and (one.unit in {None, other.unit} or (other.unit is None and one.unit not in DOSES))
+            and (
+                one.unit == other.unit
+                or (one.unit is None and other.unit != "fold")
+                or (other.unit is None and one.unit not in DOSES)
+            )
             for other in known
         )
         for one in said
@@ -147,7 +155,7 @@ def _read(match: re.Match[str]) -> Amount:
         times = re.findall(_TIME, match["times"], re.IGNORECASE)
         value *= prod(_TIMES[word.lower()] for word in times) * (1, -1)[match["sign"] in {*"-−–"}]
     unit = UNITS[match["unit"].lower()] if match["unit"] else None
-    return Amount(value, "time" if (match["word"] or "").lower() in {"twice", "thrice"} else unit)
+    return Amount(value, _OWN_UNIT.get((match["word"] or "").lower(), unit))
 
 
 def _of_digits(digits: str) -> Fraction:

@@ -69,7 +69,11 @@ _TURNING = frozenset(
     "except contrari opposit deni disobey worthless silli stupid harmless".split()
 )
 """Stems that discredit, or turn round what stands beside them."""
-_LIES = re.compile(r"\b(?:lie[sd]?|lying)\b(?! (?:down|flat|still|on|back|in|with|awake|there|between|far|equally|when))", re.I)
+_INSTEAD_OF = re.compile(r"\binstead of\b", re.IGNORECASE)
+_LIES = re.compile(
+    r"\b(?:lie[sd]?|lying)\b(?! (?:down|flat|still|on|back|in|with|awake|there|between|far|equally|when))",
+    re.I,
+)
 _STEP = re.compile(r"^\s*\d+[.)](?!\d)\s*")
 _OPENING = re.compile(
     r"^\s*(?:(?:yes|no|please|then|now|first|next|just|also|always|and|so|you|can|should|may|must"
@@ -77,14 +81,12 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 """What may stand before the verb of an order."""
-_TAKE_IN = frozenset(
-    "drink eat swallow inject inhale smoke chew sniff".split()
-)
+_TAKE_IN = frozenset("drink eat swallow inject inhale smoke chew sniff".split())
 """Verbs of what goes into a body."""
 _BARE_REPLY = re.compile(r"^\s*(?:yes|no|never|not at all|not really|of course)[.!]*\s*$", re.I)
 _REPLY_FIRST = re.compile(r"^\s*(?:yes|no)\b", re.I)
 _SAYS_YOU = re.compile(
-    r"(?P<before>[^.,;:!?]*?)\byou(?:['’]re| (?:are|look|seem|sound|appear|must be))\b"
+    r"(?P<before>[^.,;:!?]*?)\byou(?:['’]re| (?:are|look|seem|sound|appear|must be))\b(?! (?:is|means)\b)"
     r"(?P<what>[^.,;:!?]*)",
     re.IGNORECASE,
 )
@@ -164,16 +166,16 @@ def form_words() -> frozenset[str]:
 
 
 def scripts(text: str) -> frozenset[str]:
-    """Return the scripts that a text is written in; pictures such as emoji are one.
+    """Return the scripts that a text is written in; pictures and unseen signs are one.
 
     >>> sorted(scripts("Take 2 δ 💊"))
-    ['GREEK', 'LATIN', 'PICTURE']
+    ['GREEK', 'LATIN', 'SIGN']
     """
     kinds = ((sign, unicodedata.category(sign)) for sign in unicodedata.normalize("NFKC", text))
     return frozenset(
-        unicodedata.name(sign, "UNKNOWN").split()[0] if kind[0] == "L" else "PICTURE"
+        unicodedata.name(sign, "UNKNOWN").split()[0] if kind[0] == "L" else "SIGN"
         for sign, kind in kinds
-        if kind[0] == "L" or kind == "So"
+        if kind[0] == "L" or kind in {"So", "Cf"}
     )
 
 
@@ -257,7 +259,8 @@ class Wording:
         """Return whether words are negated here and nowhere in the note, or the other way."""
         if _BARE_REPLY.match(sentence) and " ".join(sentence.lower().split()) not in self._text:
             return True
-        if (_all_stems(sentence) & _TURNING) - self._all or _negates_twice(sentence):
+        turning = (_all_stems(_INSTEAD_OF.sub("", sentence)) & _TURNING) - self._all
+        if (turning and not stems(sentence) & self._warned) or _negates_twice(sentence):
             return True
         if any(found.group().lower() not in self._text for found in _LIES.finditer(sentence)):
             return True
@@ -275,7 +278,9 @@ class Wording:
 
 
 def _all_stems(text: str) -> frozenset[str]:
-    return frozenset(_STEMMER.stemWord(word.lower().replace("’", "'")) for word in _WORD.findall(text))
+    return frozenset(
+        _STEMMER.stemWord(word.lower().replace("’", "'")) for word in _WORD.findall(text)
+    )
 
 
 def _same_words(one: str, other: str) -> bool:
