@@ -62,12 +62,13 @@ _NOT_NEGATED = {
     *("our", "you", "your", "he", "him", "his", "she", "her", "its", "them", "those"),
 }
 """Words of which it says nothing that they stand behind a negation."""
-_TURNING = frozenset(
+_TURNING_STEMS = (
     "wrong ignor refus forget hardli nobodi instead rather unless fals throw untru bare scarc "
     "seldom rare against despit doubt distrust mistrust disregard overrid dismiss reject "
     "discard neglect nonsens useless pointless needless unnecessari mistaken myth fake hoax joke "
-    "except contrari opposit deni disobey worthless silli stupid harmless".split()
+    "except contrari opposit deni disobey worthless silli stupid harmless"
 )
+_TURNING = frozenset(_TURNING_STEMS.split())
 """Stems that discredit, or turn round what stands beside them."""
 _INSTEAD_OF = re.compile(r"\binstead of\b", re.IGNORECASE)
 _LIES = re.compile(
@@ -81,7 +82,8 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 """What may stand before the verb of an order."""
-_TAKE_IN = frozenset("drink eat swallow inject inhale smoke chew sniff".split())
+_SWALLOWING = "drink eat swallow inject inhale smoke chew sniff"
+_TAKE_IN = frozenset(_SWALLOWING.split())
 """Verbs of what goes into a body."""
 _BARE_REPLY = re.compile(r"^\s*(?:yes|no|never|not at all|not really|of course)[.!]*\s*$", re.I)
 _REPLY_FIRST = re.compile(r"^\s*(?:yes|no)\b", re.I)
@@ -102,13 +104,15 @@ _ADDRESS = re.compile(
     r" (?:is|are|looks?|seems?|shows?|says?|tells?|gives?|means?)\b",
     re.IGNORECASE,
 )
-_GROUPS = frozenset(
+_GROUP_STEMS = (
     "woman women man men girl boy ladi gentleman gentlemen muslim christian jew jewish hindu "
     "buddhist cathol protest african asian european arab latino hispan indian chines turkish "
-    "caucasian gay lesbian transgend".split()
+    "caucasian gay lesbian transgend"
 )
+_GROUPS = frozenset(_GROUP_STEMS.split())
 """Stems that tell people apart by gender, religion, origin or race."""
-_COMFORT = frozenset("alon welcom safe readi sure right fine less like sick get".split())
+_COMFORTING = "alon welcom sure"
+_COMFORT = frozenset(_COMFORTING.split())
 """Stems that may stand behind "you are", as in "you are not alone"."""
 _STOP = frozenset(STOPWORDS_EN)
 _STEMMER = Stemmer.Stemmer("english")
@@ -265,9 +269,9 @@ class Wording:
         if any(found.group().lower() not in self._text for found in _LIES.finditer(sentence)):
             return True
         said = polarity(sentence)
-        if len(_WORD.findall(sentence)) <= SHORT_ORDER and _is_order(sentence):
-            if any(said[stem] == {False} for stem in said.keys() & self._warned):
-                return True
+        is_short_order = len(_WORD.findall(sentence)) <= SHORT_ORDER and _is_order(sentence)
+        if is_short_order and any(said[stem] == {False} for stem in said.keys() & self._warned):
+            return True
         shared = max((said.keys() & own.keys() for own in self.sentences), key=len)
         if not said or len(shared) < MIN_SHARED * len(said):
             return False
