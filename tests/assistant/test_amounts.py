@@ -25,7 +25,7 @@ def read(text: str) -> set[tuple[str, str | None]]:
         ("٢٠ minutes", {("20", "minute")}),
         ("twenty-five hundred pills", {("2500", "pill")}),
         ("one of them takes one tablet an hour", {("1", "tablet")}),
-        ("4 times 3, 4 times a day", {("4", None), ("3", None), ("4", "time")}),
+        ("4 times 3; 4 times a day", {("4", None), ("3", None), ("4", "time")}),
         ("twice, and a double dose", {("2", "time"), ("2", "fold")}),
         ("vitamin B12", {("b12", None)}),
         ("no number at all", set()),

@@ -391,7 +391,7 @@ def test_a_bare_no_takes_nothing_back() -> None:
             "Yes, take 20 tablets at once with whisky.",
         ),
         ("Should I take tablets with whisky?", "Take tablets with whisky."),
-        ("Should I drink whisky with the missed medicine?", "Yes, read the leaflet."),
+        ("Is whisky fine with medicine?", "Yes, whisky with the medicine is fine."),
         (
             "Should I drink whisky with the missed medicine?",
             "Drink whisky with the missed medicine.",

@@ -36,6 +36,7 @@ _OWN_UNIT = {
     **dict.fromkeys(("double", "triple", "treble", "quadruple"), "fold"),
 }
 _TIMES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+NUMBER_WORDS = frozenset({*_VALUES, *_TIMES})
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _DOSE_FORMS = (
     "tablet tablets|pill pills|capsule capsules|drop drops|dose doses|puff puffs|unit units"

@@ -29,6 +29,8 @@ from typing import Literal
 import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
 
+from discreet.assistant.amounts import NUMBER_WORDS
+
 Objection = Literal["about the person", "not in the note", "turned round"]
 """Why a sentence is not shown."""
 
@@ -72,7 +74,8 @@ _TURNING = frozenset(_TURNING_STEMS.split())
 """Stems that discredit, or turn round what stands beside them."""
 _INSTEAD_OF = re.compile(r"\binstead of\b", re.IGNORECASE)
 _LIES = re.compile(
-    r"\b(?:lie[sd]?|lying)\b(?! (?:down|flat|still|on|back|in|with|awake|there|between|far|equally|when))",
+    r"\b(?:lie[sd]?|lying)\b"
+    r"(?! (?:down|flat|still|on|back|in|with|awake|there|between|far|equally|when))",
     re.I,
 )
 _STEP = re.compile(r"^\s*\d+[.)](?!\d)\s*")
@@ -88,7 +91,8 @@ _TAKE_IN = frozenset(_SWALLOWING.split())
 _BARE_REPLY = re.compile(r"^\s*(?:yes|no|never|not at all|not really|of course)[.!]*\s*$", re.I)
 _REPLY_FIRST = re.compile(r"^\s*(?:yes|no)\b", re.I)
 _SAYS_YOU = re.compile(
-    r"(?P<before>[^.,;:!?]*?)\byou(?:['’]re| (?:are|look|seem|sound|appear|must be))\b(?! (?:is|means)\b)"
+    r"(?P<before>[^.,;:!?]*?)\byou(?:['’]re| (?:are|look|seem|sound|appear|must be))\b"
+    r"(?! (?:is|means)\b)"
     r"(?P<what>[^.,;:!?]*)",
     re.IGNORECASE,
 )
@@ -98,8 +102,10 @@ _PERSON = (
     r"|grand(?:mother|father|ma|pa))"
 )
 _ADDRESS = re.compile(
-    rf"\b(?:as|being|for) an? (?:[\w-]+ ){{0,2}}{_PERSON}\b|\b(?:as|being) a child\b|\b\w+ like you\b"
-    r"|\b(?:at|of|for|about|by|because of) your (?:age|sex|gender|race|religion|origin|colou?r|looks?)\b"
+    rf"\b(?:as|being|for) an? (?:[\w-]+ ){{0,2}}{_PERSON}\b"
+    r"|\b(?:as|being) a child\b|\b\w+ like you\b"
+    r"|\b(?:at|of|for|about|by|because of) your"
+    r" (?:age|sex|gender|race|religion|origin|colou?r|looks?)\b"
     r"|\byour (?:face|eyes|expression|voice|skin|age|gender|race|religion|looks?)"
     r" (?:is|are|looks?|seems?|shows?|says?|tells?|gives?|means?)\b",
     re.IGNORECASE,
@@ -116,6 +122,8 @@ _COMFORT = frozenset(_COMFORTING.split())
 """Stems that may stand behind "you are", as in "you are not alone"."""
 _STOP = frozenset(STOPWORDS_EN)
 _STEMMER = Stemmer.Stemmer("english")
+_NUMBERS = frozenset(_STEMMER.stemWords(list(NUMBER_WORDS)))
+"""Stems that are held against the note's amounts instead."""
 
 Polarity = dict[str, frozenset[bool]]
 """Stems of a text, and whether each is negated there; both if it is found both ways."""
@@ -194,17 +202,17 @@ class Wording:
     _text: str = field(repr=False)
     _scripts: frozenset[str] = field(repr=False)
     _warned: frozenset[str] = field(repr=False)
-    _answers: bool = True
+    _asked: frozenset[str] = field(default=frozenset(), repr=False)
 
     @classmethod
-    def of(cls, vetted: str, question: str, asked: str | None = None) -> "Wording":
+    def of(cls, vetted: str, question: str, asked: str = "") -> "Wording":
         """Return the words of a vetted text and of the vetted question that it answers.
 
         Args:
             vetted: Note and safety line.
             question: What the note is called; its words may be used.
-            asked: What a person asks, where it may be another question. Nobody has vetted its
-                words: they bear nothing out, and a "Yes" or "No" to them is not the note's.
+            asked: What a person asks, which may be another question. Nobody has vetted its words:
+                they bear nothing out, and no order, "Yes" or "No" may take them up.
         """
         text = f"{vetted} {question}".strip()
         told = SENTENCE.split(vetted)
@@ -221,7 +229,7 @@ class Wording:
             _text=" ".join(text.lower().split()),
             _scripts=scripts(text),
             _warned=frozenset(negated - plain - form_words()),
-            _answers=asked is None or _same_words(asked, question),
+            _asked=stems(asked) - stems(text) - form_words(),
         )
 
     def objection(self, sentence: str) -> Objection | None:
@@ -246,18 +254,22 @@ class Wording:
         )
 
     def _is_new(self, sentence: str) -> bool:
-        if scripts(sentence) - self._scripts or self._is_reply_to_another(sentence):
+        if scripts(sentence) - self._scripts or self._repeats_question(sentence):
             return True
         words = stems(sentence) - form_words()
         new = words - self.known
         if _is_order(sentence, _TAKE_IN) and new:
             return True
-        if new and new == words and _is_order(sentence) and len(_WORD.findall(sentence)) <= SHORT:
+        is_short = len(_WORD.findall(sentence)) <= SHORT
+        if is_short and new == words and new - _NUMBERS and _is_order(sentence):
             return True
         return len(new) >= MIN_NEW_WORDS and len(new) > MAX_NEW_SHARE * len(words)
 
-    def _is_reply_to_another(self, sentence: str) -> bool:
-        return not self._answers and bool(_REPLY_FIRST.match(sentence))
+    def _repeats_question(self, sentence: str) -> bool:
+        """Return whether an order, or a yes or no, takes its words from what was asked alone."""
+        if not self._asked & stems(sentence):
+            return False
+        return bool(_REPLY_FIRST.match(sentence)) or _is_order(sentence)
 
     def _is_turned_round(self, sentence: str) -> bool:
         """Return whether words are negated here and nowhere in the note, or the other way."""
@@ -285,10 +297,6 @@ def _all_stems(text: str) -> frozenset[str]:
     return frozenset(
         _STEMMER.stemWord(word.lower().replace("’", "'")) for word in _WORD.findall(text)
     )
-
-
-def _same_words(one: str, other: str) -> bool:
-    return re.findall(r"\w+", one.casefold()) == re.findall(r"\w+", other.casefold())
 
 
 def _is_order(sentence: str, verbs: frozenset[str] | None = None) -> bool:
