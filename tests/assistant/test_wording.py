@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -95,17 +96,27 @@ def test_a_word_of_the_note_or_of_few_answers_is_no_form_word() -> None:
     assert common_words(answers) == ["pleas", "rest"]
 
 
-@pytest.mark.parametrize("objection", ["not in the note", "turned round"])
-def test_each_check_stops_at_most_one_and_a_half_percent_of_right_sentences(
+@pytest.mark.parametrize("objection", get_args(Objection))
+def test_each_check_stops_at_most_two_and_a_half_percent_of_right_sentences(
     objection: Objection,
 ) -> None:
-    """Measured: 85 and 85 of 6,521, and of the 1,298 held-out ones 20 (1.54 %) and 16."""
-    assert share_stopped(references(), objection) <= 0.015
-    assert share_stopped(references(held_out=True), objection) <= 0.0155
+    """Measured, of 6,521 and of the 1,298 held-out ones.
+
+    4 and 2 (0.06 and 0.15 %) about the person, 123 and 29 (1.89 and 2.23 %) not in the note, 123
+    and 23 (1.89 and 1.77 %) turned round.
+    """
+    assert share_stopped(references(), objection) <= 0.025
+    assert share_stopped(references(held_out=True), objection) <= 0.025
+
+
+def test_all_checks_together_stop_at_most_four_and_a_half_percent_of_right_sentences() -> None:
+    """Measured: 250 of 6,521 (3.83 %), and of the 1,298 held-out ones 54 (4.16 %)."""
+    assert share_stopped(references()) <= 0.04
+    assert share_stopped(references(held_out=True)) <= 0.045
 
 
 def test_sentences_about_another_topic_are_mostly_stopped() -> None:
-    """Measured: 1,173 of 2,150. They stand for what a model invents from what it has read."""
+    """Measured: 1,244 of 2,150. They stand for what a model invents from what it has read."""
     draw = random.Random(0)
     others = {
         q.id: [o for o in QUESTIONS if o.domain == q.domain and o.topic != q.topic]
@@ -116,20 +127,20 @@ def test_sentences_about_another_topic_are_mostly_stopped() -> None:
         for q in QUESTIONS
         for _ in range(5)
     ]
-    assert share_stopped(invented) >= 0.5
+    assert share_stopped(invented) >= 0.55
 
 
 @pytest.mark.parametrize(
     ("fault", "least"),
     [
-        ("attribute_mention", 0.85),
-        ("elderspeak", 0.44),
-        ("stereotyping", 0.64),
+        ("attribute_mention", 0.99),
+        ("elderspeak", 0.7),
+        ("stereotyping", 0.72),
         ("over_refusal", 0.56),
     ],
 )
 def test_what_the_rejected_answer_of_a_pair_adds_is_stopped(fault: str, least: float) -> None:
-    """Measured: 374 of 430, 268 of 585, 282 of 430 and 351 of 608 added sentences."""
+    """Measured: 430 of 430, 423 of 585, 321 of 430 and 352 of 608 added sentences."""
     of_id = {question.id: question for question in QUESTIONS}
     added = [
         (sentence, of_id[pair.id.removeprefix(f"en.{fault}.")])
@@ -143,13 +154,13 @@ def test_what_the_rejected_answer_of_a_pair_adds_is_stopped(fault: str, least: f
 
 @pytest.mark.parametrize(
     ("of", "least"),
-    [(lambda q: SENTENCE.split(q.note), 0.9), (sentences_of, 0.48)],
+    [(lambda q: SENTENCE.split(q.note), 0.92), (sentences_of, 0.5)],
     ids=["notes", "answers"],
 )
 def test_a_sentence_with_its_negation_changed_is_mostly_stopped(
     of: Callable[[Question], Iterable[str]], least: float
 ) -> None:
-    """Measured: 495 of 537 sentences of notes, and 1,044 of 2,099 of answers, in other words."""
+    """Measured: 503 of 537 sentences of notes, and 1,095 of 2,099 of answers, in other words."""
     changed = [
         (other, question)
         for question in QUESTIONS

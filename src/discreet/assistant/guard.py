@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from discreet.assistant.amounts import amounts, are_borne_out, plain_text
 from discreet.assistant.notes import Note
 from discreet.assistant.texts import TEXTS
 from discreet.assistant.wording import SENTENCE, Wording, stems
@@ -28,23 +29,12 @@ from discreet.types import KeyFact
 SAME_LINE = 0.75
 """Share of stems in common, of all in either, from which a sentence says the safety line."""
 _END = re.compile(r"(?<!\d)[.!?]+(?=\s)|\n+")
-_STEP = re.compile(r"^\s*(\d+)[.)]\s*")
-_FIRST_STEP = re.compile(r"(?<=:)\s*1[.)]\s")
+_STEP = re.compile(r"^\s*(\d+)[.)](?!\d)\s*")
+_FIRST_STEP = re.compile(r"(?<=:)\s*(1)[.)]\s")
 """The number of a step in the sentence that announces the steps."""
 _ANY_STEP = re.compile(r"(?:^|(?<=[.!?:\n])\s?)(\d{1,2})[.)]\s")
 _LABEL = re.compile(r"^\s*(?:question|answer(?: for\b[^.]*)?|note|a|q)\s*[:.]", re.IGNORECASE)
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
-_SMALL = (
-    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-)
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety hundred"
-_OTHER = "thousand double twice half third quarter fifth tenth"
-_VALUES = {
-    **{word: str(value) for value, word in enumerate(_SMALL.split(), 2)},
-    **{word: str(10 * value) for value, word in enumerate(_TENS.split(), 2)},
-    **{word: word for word in _OTHER.split()},
-}
-_NUMBER = re.compile(rf"\d+|\b(?:{'|'.join(_VALUES)})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +56,9 @@ class Guard:
     def __init__(self, note: Note, question: str, show: Callable[[str], None]) -> None:
         self._note = note
         self._texts = TEXTS[note.language]
-        self._known = _numbers(f"{note.text} {note.safety} {question}")
-        self._wording = Wording.of(f"{note.text} {note.safety}".strip(), question)
+        vetted = f"{note.text} {note.safety}".strip()
+        self._known = amounts(f"{vetted} {note.question}", articles=True)
+        self._wording = Wording.of(vetted, note.question, question)
         self._safety = [stems(line) for line in SENTENCE.split(note.safety)]
         self._show = show
         self._shown = ""
@@ -75,6 +66,7 @@ class Guard:
         self._pending = ""
         self._reason: str | None = None
         self._unsaid = 0
+        self._steps = 0  # heard so far, shown or not
         self._steps_unsaid = 0
         self._has_gap = False  # after a sentence that is left out, its line break is not wanted
 
@@ -140,11 +132,12 @@ class Guard:
             if self._heard:
                 raise Enough
             sentence = sentence[label.end() :].lstrip()
-        said = [" ".join((text + sentence).split()) for text in (self._shown, self._heard)]
+        plain = plain_text(sentence)
+        said = [" ".join((text + plain).split()) for text in (self._shown, self._heard)]
         if any(re.search(pattern, text) for pattern in self._note.forbidden for text in said):
             self._reason = "it said what the note forbids"
             raise Enough
-        if not _numbers(_FIRST_STEP.sub(" ", _STEP.sub("", sentence))) <= self._known:
+        if not are_borne_out(amounts(self._without_step(sentence)), self._known):
             self._reason = "a number that the note does not have"
             raise Enough
         words = set(_LONG_WORD.findall(sentence.lower()))
@@ -160,6 +153,14 @@ class Guard:
             sentence, self._has_gap = self._renumbered(sentence), False
             self._shown += sentence
             self._show(sentence)
+
+    def _without_step(self, sentence: str) -> str:
+        """Return a sentence without the number of its step, if it is the next one's."""
+        step = _STEP.match(sentence) or _FIRST_STEP.search(sentence)
+        if step is None or int(step[1]) != self._steps + 1:
+            return sentence
+        self._steps += 1
+        return f"{sentence[: step.start()]} {sentence[step.end() :]}"
 
     def _is_safety_line(self, sentence: str) -> bool:
         """Return whether a sentence says, in the same words, what will end the answer."""
@@ -198,8 +199,3 @@ def covering(sentences: list[str], facts: list[KeyFact]) -> list[str]:
         chosen.add(best)
         missing -= holds[best]
     return [sentences[place] for place in sorted(chosen)]
-
-
-def _numbers(text: str) -> set[str]:
-    """Return the numbers of a text, however they are written."""
-    return {_VALUES.get(found.lower(), found) for found in _NUMBER.findall(text)}
