@@ -97,6 +97,7 @@ class Guard:
             self._say(f"{self._texts.note_says} {self._note.text}")
         elif not self._shown.strip():
             self._say(self._note.text)
+            self._reason = "nothing of it was finished"
         elif missing := self._missing():
             self._add(missing)
             added = len(missing)
