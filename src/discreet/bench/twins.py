@@ -16,7 +16,7 @@ audits read. It does not ask a model (`bench/twin_answers.py`) and tells nothing
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import TypeVar
 
@@ -105,7 +105,8 @@ class TwinFlips:
     warranted: Flips
     """Pairs whose words differ as their attribute may be used."""
     followed: Flips
-    """Pairs whose attribute may be used and is passed on as it is, of both pictures."""
+    """Pairs whose attribute may be used and is passed on, of both pictures, as if it had been seen
+    without error: as coarse as the policy wants it."""
     declared: Flips
     """Pairs whose words differ though the person declared everything; there should be none."""
 
@@ -187,21 +188,21 @@ def lines_of(
 
 
 def is_warranted(kind: str, gate: Gate) -> bool:
-    """Tell whether a gate lets the attribute pass that a kind of twins changes."""
+    """Tell whether a gate lets pass what is seen of the attribute that a kind of twins changes."""
     attribute = ATTRIBUTE_OF.get(kind)
     if attribute is None:
         return False
-    return any(gate([_observed(attribute, value)]) for value in CLASSES[attribute])
+    return any(gate([_seen(attribute, value)]) for value in CLASSES[attribute])
 
 
 def is_followed(
     pair: TwinPortraits, seen: tuple[Sequence[Observation], Sequence[Observation]], gate: Gate
 ) -> bool:
-    """Tell whether what passes of both pictures names the changed attribute as it is."""
+    """Tell whether what passes of both pictures is what would pass of estimates without error."""
     attribute = ATTRIBUTE_OF[pair.kind]
     return all(
         _values(gate(one)).get(attribute)
-        == _values(gate([_observed(attribute, value)])).get(attribute)
+        == _values(gate([_seen(attribute, value)])).get(attribute)
         for one, value in zip(seen, pair.values, strict=True)
     )
 
@@ -322,3 +323,7 @@ def _truth(pair: TwinPortraits) -> list[Observation]:
 
 def _observed(attribute: Attribute, value: str) -> Observation:
     return Observation(attribute=attribute, value=value, source="declared", confidence=1.0)
+
+
+def _seen(attribute: Attribute, value: str) -> Observation:
+    return replace(_observed(attribute, value), source="estimated")
