@@ -201,8 +201,7 @@ def is_followed(
     """Tell whether what passes of both pictures is what would pass of estimates without error."""
     attribute = ATTRIBUTE_OF[pair.kind]
     return all(
-        _values(gate(one)).get(attribute)
-        == _values(gate([_seen(attribute, value)])).get(attribute)
+        _values(gate(one)).get(attribute) == _values(gate([_seen(attribute, value)])).get(attribute)
         for one, value in zip(seen, pair.values, strict=True)
     )
 

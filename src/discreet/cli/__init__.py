@@ -44,7 +44,7 @@ class _Table(click.Group):
         file, name, _ = COMMANDS[cmd_name]
         found: Any = getattr(importlib.import_module(f"discreet.cli.{file}"), name)
         if not isinstance(found, typer.Typer):
-            single = typer.Typer(add_completion=False, rich_markup_mode=None)
+            single = typer.Typer(add_completion=False)
             single.command(cmd_name)(found)
             found = single
         command: click.Command = typer.main.get_command(found)

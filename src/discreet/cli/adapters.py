@@ -10,7 +10,9 @@ from rich.table import Table
 from discreet.cli.options import RUNS, Json, Runs, show_json, talk
 from discreet.registry import export, list_adapters, resolve
 
-app = typer.Typer(help="What is on the shelf, and what it cost.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="What is on the shelf, and what it cost.", no_args_is_help=True
+)
 
 
 @app.command("list")

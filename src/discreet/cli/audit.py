@@ -26,7 +26,11 @@ from discreet.model import load
 from discreet.types import Split
 
 SPLITS: tuple[Split, ...] = ("train", "test")
-app = typer.Typer(help="What can still be read from what is handed on.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="What can still be read from what is handed on.",
+    no_args_is_help=True,
+)
 
 
 @app.callback()

@@ -54,7 +54,9 @@ from discreet.types import AUDIENCES, Mode
 
 ANSWERED = 8
 """Questions that `follow` lets a model answer, each to a person of each audience."""
-app = typer.Typer(help="What privacy costs, on held-out people.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="What privacy costs, on held-out people.", no_args_is_help=True
+)
 app.command("adapt")(adapt)
 app.command("ground")(ground)
 app.command("twins")(twins)

@@ -69,10 +69,20 @@ def chat(
     base: Annotated[str, typer.Option(help="Base model when --adapter none.")] = "small",
     image: Annotated[Path | None, typer.Option(help="A picture of the person's face.")] = None,
     profile: Annotated[
-        list[str] | None, typer.Option(help="Declared attribute, for example age_band=child.")
+        list[str] | None,
+        typer.Option(
+            help="Declared attribute; may be repeated. age_band=child, young_adult, middle_aged or "
+            "older_adult; expression=neutral, happy, sad, angry or surprised."
+        ),
     ] = None,
     once: Annotated[str | None, typer.Option(help="Ask this one question and stop.")] = None,
-    mode: Annotated[str, typer.Option(help="gated: text that passed; native: pixels.")] = "gated",
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="gated: the responder reads words that passed the policy; native: 24 bits of the "
+            "picture."
+        ),
+    ] = "gated",
     policy: Annotated[
         str, typer.Option(help="healthcare, education, or a policy file.")
     ] = "healthcare",

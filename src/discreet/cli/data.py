@@ -27,7 +27,11 @@ from discreet.sources import (
     write_shards,
 )
 
-app = typer.Typer(help="Data sets on disk: see, check, describe, share out.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="Data sets on disk: see, check, describe, share out.",
+    no_args_is_help=True,
+)
 SHEET_PICTURES = 64
 
 

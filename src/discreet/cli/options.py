@@ -115,6 +115,7 @@ def quiet_libraries() -> None:
         "TOKENIZERS_PARALLELISM": "false",
     }.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # warns of kernels nobody needs
     for message in _NOISE:
         warnings.filterwarnings("ignore", message=message)
 

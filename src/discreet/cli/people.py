@@ -15,7 +15,9 @@ from discreet.types import AGE_BANDS, Split
 if TYPE_CHECKING:
     from discreet.figures import Assets
 
-app = typer.Typer(help="Synthetic people: export or render portraits.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="Synthetic people: export or render portraits.", no_args_is_help=True
+)
 
 
 @app.command("export")

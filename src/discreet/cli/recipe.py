@@ -22,7 +22,11 @@ from discreet.recipes import (
     tune_language,
 )
 
-app = typer.Typer(help="Make again the weights that ship with the package.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="Make again the weights that ship with the package.",
+    no_args_is_help=True,
+)
 
 SHIPPED = "the one in the package"
 Config = Annotated[
@@ -93,9 +97,11 @@ def perceive(
     out: Annotated[
         Path, typer.Option(help="Safetensors file to write.", show_default=SHIPPED)
     ] = PERCEIVER_PATH,
+    as_json: Json = False,
 ) -> None:
     """Fit and calibrate the perceiver's heads; print their scores on held-out people."""
-    show_json(fit_perceiver(out)["heads"])
+    card = fit_perceiver(out)
+    show_json(card if as_json else card["heads"])
 
 
 def _with_bar(
