@@ -40,11 +40,14 @@ def test_each_reader_is_shown_what_was_written_for_them(reader: Reader) -> None:
 
 
 def test_what_is_worse_is_worse_whatever_else_is_said() -> None:
-    """The note alone, then another form, then added facts, then sentences left out."""
+    """The note alone, another form, words of its own, added facts, sentences left out."""
     fits, steps = GOOD["child"], GOOD["older_adult"]
     from_bad_to_good = [
         answer(fits, replaced="a reason"),
         answer(steps, added=0),
+        answer(fits, new_words=3),
+        answer(fits, new_words=1, added=2),
+        answer(fits, new_words=1),
         answer(fits, added=2),
         answer(fits, added=1, unsaid=9),
         answer(fits, added=1, unsaid=1),
@@ -56,7 +59,7 @@ def test_what_is_worse_is_worse_whatever_else_is_said() -> None:
             assert best_of([worse, better], "child", "en") is better
             assert best_of([better, worse], "child", "en") is better
     short = [falls_short(one, "child", "en") for one in from_bad_to_good]
-    assert short == [True] * 5 + [False] * 2
+    assert short == [True, True, False, True, False, True, True, True, False, False]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 3)), min_size=1))

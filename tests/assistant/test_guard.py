@@ -430,3 +430,12 @@ def test_comfort_and_steps_are_shown(text: str) -> None:
 )
 def test_amounts_of_the_note_may_be_written_otherwise(text: str) -> None:
     assert _is_shown_whole(BURN, text, BURN.question)
+
+
+def test_words_that_the_note_does_not_have_are_counted_once_each_where_they_are_shown() -> None:
+    note = Note(id="n", question="?", text="Rest in a dark room for a day.", context="healthcare")
+    guard = Guard(note, "What helps?", lambda text: None)
+    guard.take("Rest for a day. Rest in a dark room with curtains. Rest near the curtains too. ")
+    answer = guard.close()
+    assert "curtains" in answer.text
+    assert answer.new_words == 1

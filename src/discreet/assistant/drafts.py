@@ -50,7 +50,7 @@ def redrafts(request: Request, drafts: int) -> list[Request]:
 
 def falls_short(answer: Guarded, reader: Reader | None, language: Language) -> bool:
     """Tell whether another draft could be better: a form missed, or facts that the note adds."""
-    return any(_shortcomings(answer, reader, language)[:3])
+    return any(_shortcomings(answer, reader, language)[:2]) or answer.added > 0
 
 
 def best_of(answers: Sequence[Guarded], reader: Reader | None, language: Language) -> Guarded:
@@ -66,7 +66,11 @@ def best_of(answers: Sequence[Guarded], reader: Reader | None, language: Languag
 
 def _shortcomings(
     answer: Guarded, reader: Reader | None, language: Language
-) -> tuple[bool, bool, int, int]:
-    """Return, worst first: the note spoke alone, the form is another, facts added, words taken."""
+) -> tuple[bool, bool, int, int, int]:
+    """Return, worst first: the note spoke alone, another form, new words, facts added, words taken.
+
+    New words come before added facts: what the note adds is right, what a draft adds need not be.
+    """
     misfits = reader is not None and not fits_reader(answer.text, reader, language)
-    return answer.replaced is not None, misfits, answer.added, answer.unsaid
+    found = answer.new_words, answer.added, answer.unsaid
+    return answer.replaced is not None, misfits, *found

@@ -48,6 +48,8 @@ class Guarded:
     """Sentences of the note that were added for key facts which the responder left unsaid."""
     unsaid: int
     """Sentences of the responder that were not shown because the note does not bear them out."""
+    new_words: int = 0
+    """Different words of the responder that were shown and that the note does not have."""
 
 
 class Guard:
@@ -66,6 +68,7 @@ class Guard:
         self._pending = ""
         self._reason: str | None = None
         self._unsaid = 0
+        self._new_words: frozenset[str] = frozenset()
         self._steps = 0  # heard so far, shown or not
         self._steps_unsaid = 0
         self._has_gap = False  # after a sentence that is left out, its line break is not wanted
@@ -104,7 +107,11 @@ class Guard:
         if self._note.safety and self._note.safety not in self._shown:
             self._say(self._note.safety)
         return Guarded(
-            text=self._shown.strip(), replaced=self._reason, added=added, unsaid=self._unsaid
+            text=self._shown.strip(),
+            replaced=self._reason,
+            added=added,
+            unsaid=self._unsaid,
+            new_words=len(self._new_words),
         )
 
     def _missing(self) -> list[str]:
@@ -151,6 +158,7 @@ class Guard:
             self._steps_unsaid += bool(_STEP.match(sentence))
             self._has_gap = True
         elif sentence.strip() or (sentence and not self._has_gap):
+            self._new_words |= self._wording.new_words(sentence)
             sentence, self._has_gap = self._renumbered(sentence), False
             self._shown += sentence
             self._show(sentence)

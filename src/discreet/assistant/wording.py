@@ -241,6 +241,10 @@ class Wording:
             return "not in the note"
         return "turned round" if self._is_turned_round(plain) else None
 
+    def new_words(self, sentence: str) -> frozenset[str]:
+        """Return the stems that neither the note nor the form of answers in general has."""
+        return stems(_STEP.sub("", sentence)) - self.known
+
     def _is_of_the_person(self, sentence: str) -> bool:
         """Return whether a sentence says of whoever asks what the note does not say to them."""
         if (_all_stems(sentence) & _GROUPS) - self._all:
