@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 
 SHIPPED = "the one in the package"
+_Settings = TypeVar("_Settings")
 Config = Annotated[
     Path | None, typer.Option("--config", help="TOML with settings that differ from the defaults.")
 ]
@@ -43,7 +44,7 @@ def erase(
     as_json: Json = False,
 ) -> None:
     """Teach the tower which bits of a picture to hand on; goes on where it was stopped."""
-    settings = EraserSettings() if config is None else read_settings(EraserSettings, config)
+    settings = _settings(EraserSettings, config)
     card = _with_bar("erasing", lambda tell: teach_eraser(out, settings=settings, on_step=tell))
     show_json(card if as_json else card["held_out"])
 
@@ -57,7 +58,7 @@ def instruct(
     as_json: Json = False,
 ) -> None:
     """Tune the language model of `small` on the public questions; goes on where it was stopped."""
-    settings = InstructSettings() if config is None else read_settings(InstructSettings, config)
+    settings = _settings(InstructSettings, config)
     card = _with_bar("tuning", lambda tell: tune_language(out, settings=settings, on_step=tell))
     show_json(card if as_json else card["held_out_loss"])
 
@@ -71,7 +72,7 @@ def prefer(
     as_json: Json = False,
 ) -> None:
     """Teach the tuned model which answers respect the reader; goes on where it was stopped."""
-    settings = PreferSettings() if config is None else read_settings(PreferSettings, config)
+    settings = _settings(PreferSettings, config)
     card = _with_bar(
         "preferring", lambda tell: teach_preferences(out, settings=settings, on_step=tell)
     )
@@ -87,7 +88,7 @@ def align(
     as_json: Json = False,
 ) -> None:
     """Train the projector of `small` on the train people; goes on where it was stopped."""
-    settings = AlignSettings() if config is None else read_settings(AlignSettings, config)
+    settings = _settings(AlignSettings, config)
     card = _with_bar("aligning", lambda tell: align_projector(out, settings=settings, on_step=tell))
     show_json(card if as_json else card["held_out"])
 
@@ -102,6 +103,11 @@ def perceive(
     """Fit and calibrate the perceiver's heads; print their scores on held-out people."""
     card = fit_perceiver(out)
     show_json(card if as_json else card["heads"])
+
+
+def _settings(kind: type[_Settings], config: Path | None) -> _Settings:
+    """Return the defaults of a stage, or what a file changes of them."""
+    return kind() if config is None else read_settings(kind, config)
 
 
 def _with_bar(

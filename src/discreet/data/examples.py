@@ -145,11 +145,14 @@ def partition_by_owner(
     """
     group_of = {portrait.identity_id: portrait.age_band for portrait in portraits}
     home = share_people(group_of, num_owners, alpha=alpha, seed=seed)
+    return indices_by_owner([home[p.identity_id] for p in portraits], num_owners)
+
+
+def indices_by_owner(owners: Sequence[int], num_owners: int) -> dict[OwnerId, list[int]]:
+    """Return the places at which each owner's number stands, for all owners."""
     return {
-        OwnerId(f"owner-{owner}"): [
-            index for index, p in enumerate(portraits) if home[p.identity_id] == owner
-        ]
-        for owner in range(num_owners)
+        OwnerId(f"owner-{number}"): [place for place, own in enumerate(owners) if own == number]
+        for number in range(num_owners)
     }
 
 

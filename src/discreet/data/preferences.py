@@ -25,7 +25,7 @@ from discreet.data.conversations import (
     load_questions,
     reference_answer,
 )
-from discreet.data.examples import share_people
+from discreet.data.examples import indices_by_owner, share_people
 from discreet.types import AGE_BANDS, AgeBand, Language, OwnerId
 
 Fault = Literal[
@@ -134,12 +134,7 @@ def partition_pairs(
     """
     topic_of = {pair.question: pair.topic for pair in pairs}
     home = share_people(topic_of, num_owners, alpha=alpha, seed=seed)
-    return {
-        OwnerId(f"owner-{owner}"): [
-            index for index, pair in enumerate(pairs) if home[pair.question] == owner
-        ]
-        for owner in range(num_owners)
-    }
+    return indices_by_owner([home[pair.question] for pair in pairs], num_owners)
 
 
 def _around(
