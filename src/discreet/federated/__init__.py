@@ -11,6 +11,15 @@ from discreet.federated.client import (
 )
 from discreet.federated.config import PREFERENCES, TrainConfig, describe_fields
 from discreet.federated.conversations import REASONS, ConversationLessons, most_tokens
+from discreet.federated.events import (
+    Event,
+    OnEvent,
+    OwnerDropped,
+    OwnerReplied,
+    RoundDone,
+    RoundStarted,
+    StepTaken,
+)
 from discreet.federated.lessons import Lessons, VisualTokens
 from discreet.federated.local import LocalGrid
 from discreet.federated.messages import State
@@ -35,18 +44,25 @@ __all__ = [
     "AssistantTask",
     "Checkpoint",
     "ConversationLessons",
+    "Event",
     "Generators",
     "Lessons",
     "LocalGrid",
     "LocalResult",
     "LocalTask",
+    "OnEvent",
     "OnRound",
     "Outcome",
+    "OwnerDropped",
+    "OwnerReplied",
     "PortraitLessons",
     "PreferenceLessons",
+    "RoundDone",
     "RoundReport",
+    "RoundStarted",
     "RunningMean",
     "State",
+    "StepTaken",
     "TrainConfig",
     "VisualTokens",
     "Watch",
