@@ -12,15 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import platformdirs
-from flwr.app import Context, Message
+import torch
+from flwr.app import ArrayRecord, Context, Message
 from flwr.clientapp import ClientApp
 
-from discreet.errors import IncompatibleBase, PolicyError
+from discreet.aggregation import State
+from discreet.errors import IncompatibleBase
 from discreet.federated import messages
-from discreet.federated.config import CHOICES, TrainConfig
-from discreet.federated.messages import State
-from discreet.model import EMBEDDED
+from discreet.federated.codec import make_codec
+from discreet.federated.config import TrainConfig
+from discreet.federated.local_sgd import control_after
+from discreet.federated.memory import OwnerMemory
+from discreet.federated.ranks import cut
+from discreet.federated.site import OwnerSite
+from discreet.federated.terms import CONTROL, LEFT, Terms, of_prefix, with_prefix
 from discreet.privacy import CounterGenerator, PrivacyLedger, StepRecord
 from discreet.types import OwnerId, PrivacyStatement
 
@@ -28,10 +33,25 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """What a round asks of an owner, besides the adapter itself."""
+
+    server_round: int
+    """Counted from 1."""
+    learns: frozenset[str]
+    """Names of the tensors that learn; all others stay as they are."""
+    rank: int
+    """Of this owner's adapter; what is beyond it is zero and stays so."""
+    correction: State | None = field(default=None, repr=False)
+    """Added to each gradient once it is noisy, by name (SCAFFOLD)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LocalResult:
     """What one owner's training gave; `losses` never leaves the device."""
 
-    statement: PrivacyStatement
+    statement: PrivacyStatement | None
+    """What the owner has spent; None where noise is not in the gradients but added to updates."""
     steps: int
     state: State = field(repr=False)
     losses: tuple[float, ...] = field(default=(), repr=False)
@@ -52,7 +72,7 @@ class LocalTask(Protocol):
         state: State,
         *,
         owner: OwnerId,
-        server_round: int,
+        assignment: Assignment,
         ledger: PrivacyLedger,
         on_step: Callable[[StepRecord], None] | None,
     ) -> LocalResult:
@@ -77,156 +97,52 @@ class Watch:
     """Called with the error, of which the server learns the class name only."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OwnerSite:
-    """Where an owner keeps things, and what the owner accepts from a server."""
-
-    owner: OwnerId
-    """Pseudonym of the owner in the ledger."""
-    ledger: Path
-    """The owner's ledger; it must outlive the process, the run and the machine's restarts."""
-    data: Path | None = None
-    """The owner's own data; `None`: a simulated owner with packaged people."""
-    root: Path | None = None
-    """Folder of the data set that `data` is a shard of, if it lies elsewhere now."""
-    max_epsilon: float = 8.0
-    """Largest `target_epsilon` the owner accepts."""
-    max_delta: float = 1e-5
-    """Largest `delta` the owner accepts."""
-    unit: str = "example"
-    """`user`: only plans that hide persons are accepted."""
-    base: str | None = None
-    """A folder with a base that the owner accepts besides the embedded ones."""
-
-    def __post_init__(self) -> None:
-        """Refuse limits that limit nothing."""
-        if self.unit not in CHOICES["unit"]:
-            raise ValueError(
-                f"Expected unit as one of {', '.join(CHOICES['unit'])}, got another. Correct it in "
-                "--node-config."
-            )
-        for name in ("max_epsilon", "max_delta"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(
-                    f"Expected a finite {name} > 0, got {getattr(self, name)}. Correct it in "
-                    "--node-config."
-                )
-
-    @classmethod
-    def of_node(cls, context: Context, ledger: Path | None = None) -> "OwnerSite":
-        """Return the site that a SuperNode's `--node-config` describes.
-
-        Args:
-            context: With the keys `owner`, `ledger`, `data`, `root`, `max_epsilon`,
-                `max_delta`, `unit` and `base`, or with Flower's own `partition-id` for a simulated
-                owner.
-            ledger: Where simulated owners keep their accounts; default: one file for each run.
-
-        Raises:
-            ValueError: if a node with data of its own names no owner or no ledger.
-        """
-        node = context.node_config
-        if "data" not in node:
-            folder = Path(platformdirs.user_data_dir("discreet")) / "simulated"
-            return cls(
-                owner=OwnerId(str(node.get("owner", f"owner-{node.get('partition-id', 0)}"))),
-                ledger=ledger or folder / f"{context.run_id}.jsonl",
-            )
-        if missing := sorted({"owner", "ledger"} - set(node)):
-            raise ValueError(
-                f"Expected owner and ledger beside data, got no {' and no '.join(missing)}. Start "
-                'the SuperNode with --node-config \'owner="…" ledger="…" data="…"\'.'
-            )
-        limits = {k: float(node[k]) for k in ("max_epsilon", "max_delta") if k in node}
-        owner, path, data = (str(node[key]) for key in ("owner", "ledger", "data"))
-        return cls(
-            owner=OwnerId(owner),
-            ledger=Path(path),
-            data=Path(data),
-            root=Path(str(node["root"])) if "root" in node else None,
-            unit=str(node.get("unit", "example")),
-            base=str(node["base"]) if "base" in node else None,
-            **limits,
-        )
-
-    def check(self, config: TrainConfig) -> None:
-        """Refuse a plan that a server sent and that protects the owner's data too little.
-
-        Raises:
-            PolicyError: if the budget is above the owner's limits, or the noise is reproducible.
-        """
-        if self.data is None:
-            return
-        if config.base not in (*EMBEDDED, self.base):
-            raise PolicyError(
-                f"Expected {' or '.join(EMBEDDED)} as the base, got another: a server may not name "
-                "folders of a node. Accept one with base in --node-config."
-            )
-        if config.reproducible:
-            raise PolicyError(
-                "Expected reproducible = false for real data, got true: the server could remove "
-                "the noise. Only packaged people may be used with it."
-            )
-        if self.unit == "user" and config.unit != "user":
-            raise PolicyError(
-                f"Expected a plan that hides users, got one for an {config.unit}: whoever has "
-                "several examples would be hidden less. Ask for a plan with unit = 'user'."
-            )
-        if not (config.target_epsilon <= self.max_epsilon and config.delta <= self.max_delta):
-            raise PolicyError(
-                f"Expected target_epsilon <= {self.max_epsilon:g} and delta <= {self.max_delta:g}, "
-                f"got {config.target_epsilon:g} and {config.delta:g}. Ask for another plan, or "
-                "raise max_epsilon or max_delta in --node-config."
-            )
-
-
 @dataclass(frozen=True, slots=True)
 class Generators:
     """Sources of chance for one owner and one round; kept apart and never recorded."""
 
     sampling: CounterGenerator
     noise: CounterGenerator
+    wire: CounterGenerator
+    """Rounds what is sent."""
 
 
 def draw_generators(config: TrainConfig, *, owner: OwnerId, server_round: int) -> Generators:
-    """Return generators for sampling and for noise: from the operating system, or from the seed.
+    """Return generators for each use of chance: from the operating system, or from the seed.
 
     With `reproducible`, each owner, round and use has its own stream, so that the order in which
     owners are visited does not matter.
     """
+    uses = ("sampling", "noise", "wire")
     if not config.reproducible:
-        return Generators(CounterGenerator.from_os(), CounterGenerator.from_os())
+        return Generators(*(CounterGenerator.from_os() for _ in uses))
     text = f"{config.seed}/{server_round}/{owner}"
-    return Generators(
-        CounterGenerator.seeded(f"sampling/{text}"), CounterGenerator.seeded(f"noise/{text}")
-    )
+    return Generators(*(CounterGenerator.seeded(f"{use}/{text}") for use in uses))
 
 
 def local_update(
-    message: Message, *, task: LocalTask, site: OwnerSite, watch: Watch | None = None
+    message: Message,
+    *,
+    task: LocalTask,
+    config: TrainConfig,
+    site: OwnerSite,
+    watch: Watch | None = None,
 ) -> Message:
-    """Return the reply to one training request: an adapter, or the name of what went wrong."""
+    """Return the reply to one training request: an update, or the name of what went wrong."""
     watch = watch or Watch()
     try:
-        request = messages.read_request(message)
+        terms = Terms.of(config, task.initial_state())
+        request = messages.read_request(message, terms.shapes, terms.down)
         _require_same_frozen(request, task)
-        result = task.train(
-            request.state,
-            owner=site.owner,
-            server_round=request.server_round,
-            ledger=PrivacyLedger.open(
-                site.ledger,
-                run=str(message.metadata.run_id) if site.data else site.ledger.parent.name,
-                keeps_plans=site.data is not None,
-            ),
-            on_step=watch.on_step
-            and functools.partial(watch.on_step, site.owner, request.server_round),
-        )
-        if watch.on_result:
-            watch.on_result(site.owner, request.server_round, result)
-        return messages.answer(
-            message, state=result.state, steps=result.steps, statement=result.statement
-        )
+        memory = OwnerMemory(site.memory_path) if terms.has_memory else None
+        before = memory.recall(request.server_round) if memory else {}
+        visit = _Visit(terms=terms, request=request, site=site, before=before)
+        result = visit.train(task, watch, run=str(message.metadata.run_id))
+        arrays, after = visit.arrays_of(result)
+        if memory:
+            memory.keep(request.server_round, before, after)
+        steps, statement = result.steps, result.statement
+        return messages.answer(message, arrays, request=request, steps=steps, statement=statement)
     except Exception as error:  # The boundary of the device: Flower would send the error's text.
         return _refuse(message, site.owner, watch, error)
 
@@ -258,9 +174,95 @@ def client_app(
             task = make_task(plan, site.data, site.root)
         except Exception as error:  # See `local_update`.
             return _refuse(message, OwnerId(f"node {context.node_id}"), watch or Watch(), error)
-        return local_update(message, task=task, site=site, watch=watch)
+        return local_update(message, task=task, config=plan, site=site, watch=watch)
 
     return app
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Visit:
+    """One owner in one round: from the request to the arrays of the reply."""
+
+    terms: Terms
+    request: messages.Request
+    site: OwnerSite
+    before: State = field(repr=False)
+    """What the owner kept from earlier rounds."""
+
+    @property
+    def state(self) -> State:
+        """The adapter that training starts from."""
+        return self.terms.adapter_of(self.request.state)
+
+    @property
+    def learns(self) -> list[str]:
+        """Names of the adapter's tensors that learn in this round."""
+        return self.terms.learns(self.request.server_round)
+
+    def train(self, task: LocalTask, watch: Watch, *, run: str) -> LocalResult:
+        """Return what the owner's training gives."""
+        site, number = self.site, self.request.server_round
+        control, own = self._controls()
+        result = task.train(
+            self.state,
+            owner=site.owner,
+            assignment=Assignment(
+                server_round=number,
+                learns=frozenset(self.learns),
+                rank=site.rank_in(self.terms.config),
+                correction={n: control[n] - own[n] for n in control} or None,
+            ),
+            ledger=PrivacyLedger.open(
+                site.ledger,
+                run=run if site.data else site.ledger.parent.name,
+                keeps_plans=site.data is not None,
+            ),
+            on_step=watch.on_step and functools.partial(watch.on_step, site.owner, number),
+        )
+        if messages.shapes_of(result.state) != messages.shapes_of(self.state):
+            raise ValueError(
+                f"Expected the {len(self.state)} tensors of the request, got {len(result.state)} "
+                "that differ in name or shape. A task returns the adapter and nothing else."
+            )
+        if watch.on_result:
+            watch.on_result(site.owner, number, result)
+        return result
+
+    def arrays_of(self, result: LocalResult) -> tuple[ArrayRecord, State]:
+        """Return the update as it travels, and what the owner keeps for later rounds."""
+        config, terms = self.terms.config, self.terms
+        update, kept = self._update_of(result)
+        left = of_prefix(LEFT, self.before)
+        wanted = {n: v + left[n] if n in left else v for n, v in update.items()}
+        number = self.request.server_round
+        wire = draw_generators(config, owner=self.site.owner, server_round=number).wire
+        arrays = messages.pack(wanted, terms.up, wire)
+        if config.wire == "topk":
+            sent = messages.unpack(arrays, messages.shapes_of(wanted), terms.up)
+            kept |= with_prefix(LEFT, left | {n: wanted[n] - sent[n] for n in wanted})
+        return arrays, kept
+
+    def _update_of(self, result: LocalResult) -> tuple[State, State]:
+        """Return what changed in what learns, and the owner's new control variates."""
+        config, state = self.terms.config, self.state
+        update = {name: result.state[name] - state[name] for name in self.learns}
+        control, own = self._controls()
+        kept: State = {}
+        if control:
+            start, end = ({n: s[n] for n in control} for s in (state, result.state))
+            rate, steps = config.learning_rate, result.steps
+            fresh = control_after(own, control, start, end, steps=steps, learning_rate=rate)
+            share = config.asked_per_round / config.num_owners
+            update |= with_prefix(CONTROL, {n: (fresh[n] - own[n]) * share for n in fresh})
+            kept = with_prefix(CONTROL, of_prefix(CONTROL, self.before) | fresh)
+        return cut(update, self.site.rank_in(config)), kept
+
+    def _controls(self) -> tuple[State, State]:
+        """Return the server's and the owner's control variates of what learns, or nothing."""
+        control = of_prefix(CONTROL, self.request.state)
+        control = {name: control[name] for name in self.learns if name in control}
+        own = of_prefix(CONTROL, self.before)
+        return control, {n: own.get(n, torch.zeros_like(v)) for n, v in control.items()}
 
 
 def _require_same_frozen(request: messages.Request, task: LocalTask) -> None:

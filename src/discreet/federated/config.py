@@ -14,7 +14,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from discreet.aggregation import COMBINES, RULES, SERVER_OPTIMIZERS
 from discreet.artifacts import read_toml, write_toml
+from discreet.federated.codec import CODECS
+from discreet.federated.compatibility import refuse_incompatible
 from discreet.privacy import Engine, Sampled, Sampler, Unit
 
 MOST = 1_000_000
@@ -27,6 +30,12 @@ CHOICES = {
     "sampler": get_args(Sampler),
     "optimizer": ("sgd", "adam"),
     "engine": get_args(Engine),
+    "aggregation": tuple(RULES),
+    "combine": tuple(COMBINES),
+    "server_optimizer": tuple(SERVER_OPTIMIZERS),
+    "local_rule": ("sgd", "prox", "scaffold"),
+    "wire": tuple(CODECS),
+    "wire_down": tuple(name for name in CODECS if name != "topk"),
 }
 """Words that a field may hold. What may stand together is `PrivacyPlan`'s to say."""
 PREFERENCES: Mapping[str, Any] = {
@@ -70,7 +79,47 @@ class TrainConfig:
     """Private steps of each owner in a round, 1 or more; few large steps pay
     best under a fixed budget."""
     min_replies: int = 2
-    """Usable replies a round needs, from 1 to `num_owners`; with fewer the run stops."""
+    """Usable replies a round needs, from 1 to the owners asked; with fewer the run stops."""
+    owners_per_round: int | None = None
+    """Owners asked in a round, 1 to `num_owners`; left out: all. Whoever took part least is asked
+    first. Where the unit is `owner` and the server adds the noise, the number asked on average:
+    everyone is asked on a secret coin."""
+    aggregation: str = "ffa"
+    """Rule that makes one adapter of many: `ffa`, `fedit`, `rolora`, `fedsb`, `flexlora`, `fedex` or
+    `flora`; each says what it goes together with."""
+    lora_ranks: str = ""
+    """Ranks of owners in turn, separated by commas, none above `lora_r`; empty: all have `lora_r`."""
+    combine: str = "mean"
+    """How updates become one: `mean`, or against hostile owners `median`, `trimmed_mean` or
+    `multi_krum`, which hold all updates of a round in memory."""
+    hostile_owners: int = 0
+    """Owners of a round who may send anything, 0 or more; what `trimmed_mean` and `multi_krum` bear.
+    With `secure_aggregation` they may also tell the server their part of the noise."""
+    server_optimizer: str = "none"
+    """What the server does with the combined update: `none` (FedAvg), `momentum` (FedAvgM) or `adam`
+    (FedAdam)."""
+    server_learning_rate: float = 1.0
+    """Of `momentum` and `adam`, above 0."""
+    server_momentum: float = 0.9
+    """Of `momentum` and `adam`, from 0 to below 1."""
+    local_rule: str = "sgd"
+    """What owners do against drifting apart: nothing (`sgd`), a pull to where they began (`prox`,
+    FedProx) or control variates (`scaffold`)."""
+    proximal_mu: float = 0.0
+    """Strength of `prox`, above 0 with it and 0 without."""
+    secure_aggregation: bool = False
+    """Whether the server sees the sum of all updates only, and never one owner's."""
+    secagg_neighbours: int | None = None
+    """Owners with whom each shares keys, 2 or more; left out: all."""
+    max_update_norm: float | None = None
+    """Longest update of an owner. Where the unit is `owner`: what it is clipped to. Else a longer one
+    is dropped; left out: four times what the plan lets one expect."""
+    wire: str = "float32"
+    """Form in which updates travel to the server: `float32`, `bfloat16`, `float16`, `int8` or `topk`."""
+    wire_down: str = "float32"
+    """Form in which the adapter travels to owners; any of these but `topk`."""
+    topk_share: float = 0.1
+    """Share of numbers that `topk` sends, above 0 and at most 1; the rest waits for later rounds."""
     round_timeout_seconds: float = 3600.0
     """Longest wait for the replies of a round, in seconds; Flower's own default."""
     node_wait_seconds: float = 60.0
@@ -87,9 +136,11 @@ class TrainConfig:
     expected_batch_size: int = 30
     """Divisor of the noisy sum, 1 or more; about `sample_rate` times the examples of an owner."""
     unit: str = "example"
-    """What is hidden: `example`, or `user`, all examples of one person."""
+    """What is hidden: `example`; `user`, all examples of one person; or `owner`, all that an owner
+    has, by noise on updates instead of on gradients."""
     sampled: str = "example"
-    """What is drawn into a step: `example`, or `user`, whose examples then have one voice."""
+    """What is drawn into a step: `example`, or `user`, whose examples then have one voice. `owner`
+    where that is the unit."""
     examples_per_user: int | None = None
     """Most examples of one person, 1 or more; needed where users are hidden. Of somebody with more,
     some are left out."""
@@ -155,12 +206,7 @@ class TrainConfig:
             "Use expected_batch_size / examples per owner.",
         )
         self._require("delta", 0 < self.delta < 1, "0 < delta < 1", "Use 1e-5 or less.")
-        self._require(
-            "min_replies",
-            1 <= self.min_replies <= self.num_owners,
-            f"1 <= min_replies <= num_owners ({self.num_owners})",
-            "Lower min_replies, or raise num_owners.",
-        )
+        self._require_owners()
         alpha = self.dirichlet_alpha
         self._require(
             "dirichlet_alpha",
@@ -179,6 +225,7 @@ class TrainConfig:
         self._require("activations_mib", 0 <= room <= MOST, f"activations_mib from 0 to {MOST}")
         length = self.max_tokens
         self._require("max_tokens", 1 <= length <= MOST, f"max_tokens from 1 to {MOST}")
+        self._require_exchange()
         self._require("bands", 1 <= self.bands <= MOST, f"bands >= 1 and at most {MOST}")
         self._require("seed", 0 <= self.seed < 2**63, "seed >= 0 and below 2**63")
         self._require("base", bool(self.base), "a base model", "Use base = 'small'.")
@@ -187,6 +234,52 @@ class TrainConfig:
             all(name.isidentifier() for name in self.target_modules),
             "names of weights, separated by commas",
             "Use lora_modules = 'q_proj,v_proj', for example.",
+        )
+        refuse_incompatible(self)
+
+    def _require_owners(self) -> None:
+        """Refuse numbers of owners that contradict each other."""
+        asked = self.owners_per_round
+        self._require(
+            "owners_per_round",
+            asked is None or 1 <= asked <= self.num_owners,
+            f"owners_per_round from 1 to num_owners ({self.num_owners})",
+            "Leave it out to ask all.",
+        )
+        self._require(
+            "min_replies",
+            1 <= self.min_replies <= self.asked_per_round,
+            f"1 <= min_replies <= the {self.asked_per_round} owners asked in a round",
+            "Lower min_replies, or ask more owners.",
+        )
+        few = f"hostile_owners from 0 to below half of {self.asked_per_round}"
+        is_few = 0 <= 2 * self.hostile_owners < self.asked_per_round
+        self._require("hostile_owners", is_few, few)
+
+    def _require_exchange(self) -> None:
+        """Refuse settings of updates out of range."""
+        for name in ("server_learning_rate", "topk_share"):
+            value = getattr(self, name)
+            self._require(name, 0 < value < float("inf"), f"a finite {name} > 0")
+        self._require("topk_share", self.topk_share <= 1, "topk_share at most 1")
+        momentum = self.server_momentum
+        self._require("server_momentum", 0 <= momentum < 1, "server_momentum from 0 to below 1")
+        mu = self.proximal_mu
+        self._require(
+            "proximal_mu",
+            0 < mu < float("inf") if self.local_rule == "prox" else mu == 0,
+            "proximal_mu > 0 with local_rule = 'prox', and 0 without",
+        )
+        norm = self.max_update_norm
+        is_norm = norm is None or 0 < norm < float("inf")
+        self._require("max_update_norm", is_norm, "a finite max_update_norm > 0")
+        around = self.secagg_neighbours
+        is_number = around is None or 2 <= around < self.num_owners
+        self._require("secagg_neighbours", is_number, "secagg_neighbours from 2 to below num_owners")
+        self._require(
+            "lora_ranks",
+            all(rank.isdecimal() and 1 <= int(rank) <= self.lora_r for rank in self._ranks),
+            f"whole ranks from 1 to lora_r ({self.lora_r}), separated by commas",
         )
 
     def _require_choices(self) -> None:
@@ -208,9 +301,28 @@ class TrainConfig:
             raise ValueError(message.rstrip())
 
     @property
+    def asked_per_round(self) -> int:
+        """Owners asked in a round, or on average."""
+        return self.owners_per_round or self.num_owners
+
+    @property
+    def rounds_per_owner(self) -> int:
+        """Rounds in which one owner is asked at most; nobody is asked twice before all were once."""
+        return -(-self.num_rounds * self.asked_per_round // self.num_owners)
+
+    @property
     def steps_total(self) -> int:
-        """Private steps of one owner over the whole run; noise is calibrated for this many."""
-        return self.num_rounds * self.local_steps
+        """Steps of one owner over the whole run; noise is calibrated for this many."""
+        return self.rounds_per_owner * self.local_steps
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Ranks that owners may have, in turn."""
+        return tuple(int(rank) for rank in self._ranks) or (self.lora_r,)
+
+    @property
+    def _ranks(self) -> list[str]:
+        return [rank.strip() for rank in self.lora_ranks.split(",")] if self.lora_ranks else []
 
     @property
     def target_modules(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """A Flower grid in one process: calls the client app directly, so one resident model serves all.
 
 Any Flower strategy runs on it unchanged. There is no network, no Ray and no parallelism; owners are
-visited one after the other, and the `timeout` of a round has no effect.
+visited one after the other, each when its reply is asked for, so that one reply is in memory at a
+time; the `timeout` of a round has no effect.
 
     grid = LocalGrid(app, [{"partition-id": 0}, {"partition-id": 1}])
     with grid.activated():
@@ -38,7 +39,7 @@ class LocalGrid(Grid):
         """Make one node for each configuration."""
         self._client_app = client_app
         self._run = Run.create_empty(_RUN_ID)
-        self._replies: dict[str, Message] = {}
+        self._waiting: dict[str, Message] = {}
         self._pushed = 0
         self._contexts = {
             node_id: Context(
@@ -94,24 +95,26 @@ class LocalGrid(Grid):
         return list(self._contexts)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Let each node work on its message; the replies wait to be pulled."""
+        """Keep messages until their replies are pulled."""
         ids = []
         for message in messages:
             self._pushed += 1
             ids.append(f"message-{self._pushed}")
             message.metadata.__dict__["_message_id"] = ids[-1]
-            self._replies[ids[-1]] = self.call_node(message)
+            self._waiting[ids[-1]] = message
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Return the replies to these messages, each once."""
-        return [self._replies.pop(name) for name in message_ids if name in self._replies]
+        """Let the first node that has not replied work; return its reply, each once."""
+        name = next((name for name in message_ids if name in self._waiting), None)
+        return [] if name is None else [self.call_node(self._waiting.pop(name))]
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
         """Return the replies of the nodes, in the order of the messages."""
-        return self.pull_messages(self.push_messages(messages))
+        ids = self.push_messages(messages)
+        return [reply for name in ids for reply in self.pull_messages([name])]
 
     def call_node(self, message: Message) -> Message:
         """Return the reply of one node; an exception becomes an error reply, as in Flower."""

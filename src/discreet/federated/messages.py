@@ -1,7 +1,7 @@
 """What crosses the network: the only file that builds, or takes apart, a Flower message.
 
-Guarantee: a message of a client holds the arrays it was asked for, by name, in float32, and the
-three numbers of `RELEASED_METRICS`. No loss, no count of examples, nothing of an owner's data, and
+Guarantee: a message of a client holds the update it was asked for, by name, in the plan's form, and
+the numbers of `RELEASED_METRICS`. No loss, no count of examples, nothing of an owner's data, and
 of an error the name of its class only: Flower itself would send the text of the exception.
 
 What it does not hide: that a node took part, and how long it took.
@@ -9,7 +9,7 @@ What it does not hide: that a node took part, and how long it took.
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,24 +18,19 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.app.message_type import MessageType
 from flwr.common.constant import ErrorCode
 
+from discreet.aggregation import Shapes, State
+from discreet.federated.bad_message import BadMessage
+from discreet.federated.codec import Codec
+from discreet.privacy import CounterGenerator
 from discreet.types import PrivacyStatement
 
-State = dict[str, torch.Tensor]
-"""Adapter tensors by name, float32 on the CPU."""
-
-Shapes = Mapping[str, tuple[int, ...]]
-"""The names and shapes an adapter has."""
-
-RELEASED_METRICS = ("delta", "epsilon", "steps")
-"""The numbers a client sends with its arrays; all three follow from the public plan."""
+RELEASED_METRICS = ("delta", "epsilon", "round", "steps")
+"""The numbers a client sends with its arrays; all of them follow from the public plan. Of a plan
+that hides owners by the server's own noise, a client states no epsilon: it does not know it."""
 
 _ARRAYS, _CONFIG, _METRICS = "arrays", "config", "metrics"
 _ROUND, _FROZEN, _UNIT = "server-round", "frozen-sha256", "unit"
 _NEIGHBOURS = "add_or_remove_one"
-
-
-class BadMessage(ValueError):
-    """A message does not hold what it should; the text names no value of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,9 +49,13 @@ class Request:
 class Reply:
     """What a client hands back."""
 
+    server_round: int
     steps: int
-    statement: PrivacyStatement
-    state: State = field(repr=False)
+    statement: PrivacyStatement | None
+    """What it has spent; None where the server adds the noise."""
+    update: State = field(repr=False)
+    size_bytes: int
+    """Of its arrays."""
 
 
 def shapes_of(state: State) -> dict[str, tuple[int, ...]]:
@@ -64,24 +63,32 @@ def shapes_of(state: State) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def pack(state: State) -> ArrayRecord:
-    """Return the tensors as a record of float32 arrays, by name."""
-    plain = {name: state[name].detach().to("cpu", torch.float32).contiguous() for name in state}
-    return ArrayRecord({name: Array(plain[name].numpy()) for name in sorted(plain)})
+def pack(state: State, codec: Codec, generator: CounterGenerator) -> ArrayRecord:
+    """Return tensors as a record of arrays in the codec's form."""
+    plain = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in state.items()}
+    encoded = codec.encode(plain, generator)
+    return ArrayRecord({name: Array(encoded[name]) for name in sorted(encoded)})
 
 
-def unpack(record: ArrayRecord, shapes: Shapes) -> State:
-    """Return the tensors of a record.
+def unpack(record: ArrayRecord, shapes: Shapes, codec: Codec) -> State:
+    """Return the tensors of a record, whose headers are compared before memory is set aside.
 
     Raises:
         BadMessage: if a name, shape or data type differs, or a value is NaN or infinite.
     """
-    if (got := set(record)) != (wanted := set(shapes)):
+    specs = codec.specs(shapes)
+    if (got := set(record)) != (wanted := set(specs)):
         raise BadMessage(
             f"Expected {len(wanted)} arrays, got {len(got)}: {len(wanted - got)} are missing, "
             f"{len(got - wanted)} are not known. All owners need the same adapter settings."
         )
-    return {name: _read_array(name, record[name], shapes[name]) for name in shapes}
+    arrays = {name: _read_array(name, record[name], *specs[name]) for name in specs}
+    return codec.decode(arrays, shapes)
+
+
+def size_bytes_of(record: ArrayRecord) -> int:
+    """Return how many bytes the arrays of a record take on the wire."""
+    return sum(len(array.data) for array in record.values())
 
 
 def ask(
@@ -90,21 +97,22 @@ def ask(
     server_round: int,
     frozen_hash: str,
     node_id: int,
-    unit: str = "example",
+    unit: str,
+    ttl: float | None = None,
 ) -> Message:
-    """Return the server's request to train for one round."""
+    """Return the server's request to train for one round; after `ttl` seconds it is void."""
     config = ConfigRecord({_ROUND: server_round, _FROZEN: frozen_hash, _UNIT: unit})
     content = RecordDict({_ARRAYS: arrays, _CONFIG: config})
-    return instruction(content, message_type=MessageType.TRAIN, node_id=node_id)
+    return instruction(content, message_type=MessageType.TRAIN, node_id=node_id, ttl=ttl)
 
 
-def read_request(message: Message) -> Request:
+def read_request(message: Message, shapes: Shapes, codec: Codec) -> Request:
     """Return what the server asks.
 
     Raises:
-        BadMessage: if the message holds no arrays, round or hash, or a value is NaN or infinite.
+        BadMessage: if the message holds no round or hash, other arrays than the node's own adapter
+            has, or a value is NaN or infinite.
     """
-    record = _array_record(message)
     config = message.content.config_records.get(_CONFIG)
     server_round = config.get(_ROUND) if config else None
     if not isinstance(server_round, int):
@@ -115,33 +123,35 @@ def read_request(message: Message) -> Request:
     unit = config.get(_UNIT) if config else None
     if not isinstance(unit, str):
         raise BadMessage("Expected text as unit. Update the server.")
-    shapes = {name: tuple(array.shape) for name, array in record.items()}
-    state = unpack(record, shapes)
+    state = unpack(_array_record(message), shapes, codec)
     return Request(server_round=server_round, frozen_hash=frozen_hash, unit=unit, state=state)
 
 
-def answer(message: Message, *, state: State, steps: int, statement: PrivacyStatement) -> Message:
-    """Return a client's reply: the arrays that were asked for, and `RELEASED_METRICS`.
+def answer(
+    message: Message,
+    arrays: ArrayRecord,
+    *,
+    request: Request,
+    steps: int,
+    statement: PrivacyStatement | None,
+) -> Message:
+    """Return a client's reply: an update, and those of `RELEASED_METRICS` that it knows.
 
     Raises:
-        ValueError: if `state` has other names or shapes than the request, or the statement is of
-            another unit or neighbouring relation than the server takes replies to be.
+        ValueError: if the statement is of another unit or neighbouring relation than the server
+            takes replies to be.
     """
-    wanted = {name: tuple(array.shape) for name, array in _array_record(message).items()}
-    if shapes_of(state) != wanted:
-        raise ValueError(
-            f"Expected the {len(wanted)} tensors of the request, got {len(state)} that differ in "
-            "name or shape. A task returns the adapter and nothing else."
-        )
-    unit = read_request(message).unit
-    if (statement.unit, statement.neighbouring_relation) != (unit, _NEIGHBOURS):
-        raise ValueError(
-            f"Expected unit={unit}, neighbouring_relation={_NEIGHBOURS}, got {statement.unit}, "
-            f"{statement.neighbouring_relation}. Other statements cannot be sent."
-        )
-    released = {"delta": statement.delta, "epsilon": statement.epsilon, "steps": steps}
-    metrics = MetricRecord({name: released[name] for name in RELEASED_METRICS})
-    return Message(RecordDict({_ARRAYS: pack(state), _METRICS: metrics}), reply_to=message)
+    metrics: dict[str, float] = {"round": request.server_round, "steps": steps}
+    if statement is not None:
+        if (statement.unit, statement.neighbouring_relation) != (request.unit, _NEIGHBOURS):
+            raise ValueError(
+                f"Expected unit={request.unit}, neighbouring_relation={_NEIGHBOURS}, got "
+                f"{statement.unit}, {statement.neighbouring_relation}. Other statements cannot be "
+                "sent."
+            )
+        metrics |= {"delta": statement.delta, "epsilon": statement.epsilon}
+    released = MetricRecord({name: metrics[name] for name in RELEASED_METRICS if name in metrics})
+    return Message(RecordDict({_ARRAYS: arrays, _METRICS: released}), reply_to=message)
 
 
 def refuse(message: Message, error: Exception) -> Message:
@@ -162,30 +172,58 @@ def refusal_of(message: Message) -> str | None:
     return reason if known else f"FlowerError{message.error.code}"
 
 
-def read_answer(message: Message, shapes: Shapes, *, unit: str = "example") -> Reply:
-    """Return a client's reply after checking all of it; metrics beyond the three are not read.
+def read_answer(
+    message: Message, shapes: Iterable[Shapes], *, codec: Codec, unit: str, is_stated: bool = True
+) -> Reply:
+    """Return a client's reply after checking all of it; other metrics are not read.
+
+    Args:
+        message: As it came.
+        shapes: What an update may look like: one, or one for each rank.
+        codec: The form of updates.
+        unit: What statements are about.
+        is_stated: Whether an epsilon has to be there.
 
     Raises:
         BadMessage: if an array or one of the metrics is missing, of another shape or type, NaN,
             infinite, or out of range.
     """
     metrics = message.content.metric_records.get(_METRICS) or MetricRecord()
-    steps, epsilon, delta = (metrics.get(name) for name in ("steps", "epsilon", "delta"))
+    steps, server_round = metrics.get("steps"), metrics.get("round")
     if not isinstance(steps, int) or steps < 0:
         raise BadMessage("Expected steps as a whole number >= 0 among the metrics.")
+    if not isinstance(server_round, int):
+        raise BadMessage("Expected round as a whole number among the metrics.")
+    statement = _statement_of(metrics, unit) if is_stated else None
+    record = _array_record(message)
+    return Reply(
+        server_round=server_round,
+        steps=steps,
+        statement=statement,
+        update=unpack(record, _fitting(record, list(shapes), codec), codec),
+        size_bytes=size_bytes_of(record),
+    )
+
+
+def _statement_of(metrics: MetricRecord, unit: str) -> PrivacyStatement:
+    """Return what a client says it has spent."""
+    epsilon, delta = metrics.get("epsilon"), metrics.get("delta")
     if not isinstance(epsilon, int | float) or not 0 <= epsilon < math.inf:
         raise BadMessage("Expected a finite epsilon >= 0 among the metrics.")
     if not isinstance(delta, int | float) or not 0 < delta < 1:
         raise BadMessage("Expected 0 < delta < 1 among the metrics.")
-    statement = PrivacyStatement(
+    return PrivacyStatement(
         epsilon=float(epsilon), delta=float(delta), unit=unit, neighbouring_relation=_NEIGHBOURS
     )
-    return Reply(steps=steps, statement=statement, state=unpack(_array_record(message), shapes))
 
 
-def summarise(*, replies: int, dropped: int) -> MetricRecord:
-    """Return the counts of a round, for Flower's own log; they stay on the server."""
-    return MetricRecord({"dropped": dropped, "replies": replies})
+def _fitting(record: ArrayRecord, shapes: list[Shapes], codec: Codec) -> Shapes:
+    """Return the shapes that a record says it has, or the first, which then tells what is wrong."""
+    found = {name: tuple(array.shape) for name, array in record.items()}
+    for each in shapes:
+        if found == {name: shape for name, (_, shape) in codec.specs(each).items()}:
+            return each
+    return shapes[0]
 
 
 def instruction(
@@ -213,23 +251,21 @@ def _array_record(message: Message) -> ArrayRecord:
     return records[_ARRAYS]
 
 
-def _read_array(name: str, array: Array, shape: tuple[int, ...]) -> torch.Tensor:
-    """Return the tensor of an array, whose header is compared before memory is set aside."""
+def _read_array(name: str, array: Array, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the values of an array, whose header is compared before memory is set aside."""
     stream = io.BytesIO(array.data)
     try:
         known = array.stype == "numpy.ndarray" and np.lib.format.read_magic(stream) == (1, 0)
         header = np.lib.format.read_array_header_1_0(stream) if known else None
     except ValueError as error:
         raise BadMessage(f"Expected '{name}' as a NumPy array, its header is damaged.") from error
+    wanted = np.dtype(dtype)
     size_bytes = len(array.data) - stream.tell()
-    if header != (shape, False, np.dtype("<f4")) or size_bytes != 4 * math.prod(shape):
+    if header != (shape, False, wanted) or size_bytes != wanted.itemsize * math.prod(shape):
         found = (
             f"shape {header[0]} in {header[2].str}, {size_bytes} bytes"
             if header
             else "another form"
         )
-        raise BadMessage(f"Expected '{name}' of shape {shape} in float32, got {found}.")
-    values = np.frombuffer(array.data, dtype="<f4", offset=stream.tell()).reshape(shape)
-    if not np.isfinite(values).all():
-        raise BadMessage(f"Expected finite values in '{name}', got NaN or infinity.")
-    return torch.from_numpy(values.copy())
+        raise BadMessage(f"Expected '{name}' of shape {shape} in {dtype}, got {found}.")
+    return np.frombuffer(array.data, dtype=wanted, offset=stream.tell()).reshape(shape)

@@ -25,32 +25,27 @@ import platformdirs
 import torch
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
-from discreet.artifacts import RunFolder, write_bytes
+from discreet.aggregation import State
+from discreet.artifacts import RunFolder
 from discreet.errors import ArtifactCorrupt, BudgetExhausted, FederationError
 from discreet.federated import messages
+from discreet.federated.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from discreet.federated.choice import is_secret_choice
 from discreet.federated.client import LocalResult, LocalTask, TaskFactory, Watch, client_app
 from discreet.federated.config import TrainConfig
+from discreet.federated.coordinator import Coordinator
+from discreet.federated.events import OnEvent, RoundDone, StepTaken
 from discreet.federated.local import LocalGrid
-from discreet.federated.messages import State
-from discreet.federated.strategy import AdapterAveraging, OnRound, RoundReport
+from discreet.federated.receipts import RoundReport
+from discreet.federated.terms import Terms
 from discreet.privacy import PrivacyLedger, StepRecord
 from discreet.types import OwnerId, PrivacyStatement
 
+OnRound = Callable[[int, State, RoundReport], None]
+"""Called with the round, the new adapter and its report once a round is done."""
 Publisher = Callable[[TrainConfig, RunFolder, Any], OnRound]
 """Makes the hook that writes the adapter and its card; gets the task that `make_task` made."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Checkpoint:
-    """The average of the last finished round."""
-
-    rounds_done: int
-    state: State = field(repr=False)
-    plan_sha256: str = ""
-    """Of the plan and of what was frozen: the state means nothing under another."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +64,7 @@ def run_federation(
     *,
     on_round: OnRound | None = None,
     on_step: Callable[[OwnerId, int, StepRecord], None] | None = None,
+    on_event: OnEvent | None = None,
 ) -> Outcome:
     """Train with all owners in this process; start anew, or go on from the run's checkpoint.
 
@@ -79,6 +75,7 @@ def run_federation(
         on_round: Called with each new average, once the checkpoint is safe. On resuming it is
             called once for the round on disk, so that what it writes catches up.
         on_step: Called after each private step with the owner and the round.
+        on_event: Told what happens, steps included.
 
     Raises:
         ArtifactCorrupt: if the run began and its ledger is gone.
@@ -94,8 +91,14 @@ def run_federation(
             line = {"round": server_round, "owner": owner, "name": "train_loss"}
             run.append_metric({**line, "value": fmean(losses), "visibility": "local"})
 
+    def step(owner: OwnerId, server_round: int, taken: StepRecord) -> None:
+        if on_step:
+            on_step(owner, server_round, taken)
+        if on_event:
+            on_event(_taken(owner, server_round, taken, config))
+
     watch = Watch(
-        on_step=on_step, on_result=record, on_failure=lambda _, error: failures.append(error)
+        on_step=step, on_result=record, on_failure=lambda _, error: failures.append(error)
     )
     app = client_app(lambda *_: task, config=config, ledger=run.ledger_path, watch=watch)
     count = config.num_owners
@@ -103,7 +106,7 @@ def run_federation(
     grid = LocalGrid(app, nodes)
     try:
         with grid.activated():
-            return drive(config, run, task, grid, on_round=on_round)
+            return drive(config, run, task, grid, on_round=on_round, on_event=on_event)
     except FederationError as error:
         raise error from (failures[-1] if failures else None)
 
@@ -144,87 +147,49 @@ def drive(
     grid: Grid,
     *,
     on_round: OnRound | None = None,
+    on_event: OnEvent | None = None,
 ) -> Outcome:
     """Run the rounds that are left over a grid; the same for all ways of running."""
     _settle_config(config, run)
-    plan = _plan_hash(config, task)
-    last = read_checkpoint(run) or Checkpoint(
-        rounds_done=0, state=task.initial_state(), plan_sha256=plan
+    terms = Terms.of(config, task.initial_state())
+    last = _where_it_stands(config, run, task, terms)
+    coordinator = Coordinator(
+        terms,
+        grid,
+        frozen_hash=task.frozen_hash,
+        ledger=_own_ledger(config, run),
+        on_event=on_event,
     )
-    if messages.shapes_of(last.state) != messages.shapes_of(task.initial_state()):
-        raise ArtifactCorrupt(
-            f"Expected the adapter of this plan in '{run.checkpoint_path.name}', got other names "
-            "or shapes. Start a new run."
-        )
-    if last.plan_sha256 != plan:
-        raise ValueError(
-            f"Expected the plan and the base that made '{run.checkpoint_path.name}', got another: "
-            f"'{run.config_path.name}' was changed, or the base was. A plan is fixed once training "
-            "began. Put the old one back, or start a new run."
-        )
     if last.rounds_done and on_round:
         _catch_up(last, on_round)
-
-    def finish(server_round: int, state: State, report: RoundReport) -> None:
-        nonlocal last
+    while last.rounds_done < config.num_rounds:
+        try:
+            now, report = coordinator.play(last)
+        except BudgetExhausted as error:
+            _log_end(run, last.rounds_done + 1, str(error))
+            return _outcome(last, "budget_exhausted")
         with _interrupts_held():
-            last = Checkpoint(rounds_done=server_round, state=state, plan_sha256=plan)
-            write_checkpoint(run, last)
-            _release(run, report)
+            write_checkpoint(run, now)
+            last = now
+            _release(run, report, now)
             if on_round:
-                on_round(server_round, state, report)
-
-    strategy = AdapterAveraging(
-        config,
-        messages.shapes_of(last.state),
-        frozen_hash=task.frozen_hash,
-        rounds_done=last.rounds_done,
-        on_round=finish,
-    )
-    ended: Literal["completed", "budget_exhausted"] = "completed"
-    try:
-        strategy.start(
-            grid=grid,
-            initial_arrays=messages.pack(last.state),
-            num_rounds=config.num_rounds - last.rounds_done,
-            timeout=config.round_timeout_seconds,
-        )
-    except BudgetExhausted as error:
-        ended = "budget_exhausted"
-        _log_end(run, last.rounds_done + 1, str(error))
-    return Outcome(rounds_done=last.rounds_done, ended=ended, state=last.state)
+                on_round(now.rounds_done, Terms.adapter_of(now.state), report)
+        if on_event:
+            on_event(_done(config, run, report))
+    return _outcome(last, "completed")
 
 
-def write_checkpoint(run: RunFolder, checkpoint: Checkpoint) -> None:
-    """Replace the run's checkpoint; the state and its round are one file and cannot disagree."""
-    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.state.items()}
-    metadata = {
-        "rounds_done": str(checkpoint.rounds_done),
-        "plan_sha256": checkpoint.plan_sha256,
-    }
-    write_bytes(run.checkpoint_path, save(tensors, metadata=metadata))
+def statements_of(run: RunFolder) -> dict[str, PrivacyStatement]:
+    """Return what was spent, as far as it is known where the run folder is.
 
-
-def read_checkpoint(run: RunFolder) -> Checkpoint | None:
-    """Return the run's checkpoint, or `None` if no round is done.
-
-    Raises:
-        ArtifactCorrupt: if the file is damaged.
+    The accounts of the run's own ledger, if it has any: of simulated owners, or of a server that
+    adds the noise. Else what the nodes said.
     """
-    path = run.checkpoint_path
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            rounds_done, plan = int(metadata["rounds_done"]), str(metadata["plan_sha256"])
-            state: dict[str, torch.Tensor] = {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ArtifactCorrupt(
-            f"Expected a checkpoint in '{path.name}', could not read it. Restore it from a copy, "
-            "or start a new run."
-        ) from error
-    return Checkpoint(rounds_done=rounds_done, state=state, plan_sha256=plan)
+    if run.ledger_path.exists():
+        ledger = PrivacyLedger.open(run.ledger_path)
+        if owners := ledger.owners():
+            return {str(owner): ledger.spent(owner) for owner in owners}
+    return released_statements(run)
 
 
 def released_statements(run: RunFolder) -> dict[str, PrivacyStatement]:
@@ -258,6 +223,77 @@ def _settle_ledger(run: RunFolder) -> None:
         ) from error
 
 
+def _where_it_stands(
+    config: TrainConfig, run: RunFolder, task: LocalTask, terms: Terms
+) -> Checkpoint:
+    """Return the run's checkpoint, or the one before round 1.
+
+    Raises:
+        ArtifactCorrupt: if it holds another adapter.
+        ValueError: if it belongs to another plan.
+    """
+    plan = _plan_hash(config, task)
+    first = {name: torch.zeros(shape) for name, shape in terms.shapes.items()}
+    first |= task.initial_state()
+    last = read_checkpoint(run)
+    if last is None:
+        return Checkpoint(rounds_done=0, state=first, plan_sha256=plan)
+    if messages.shapes_of(last.state) != dict(terms.shapes):
+        raise ArtifactCorrupt(
+            f"Expected the adapter of this plan in '{run.checkpoint_path.name}', got other names "
+            "or shapes. Start a new run."
+        )
+    if last.plan_sha256 != plan:
+        raise ValueError(
+            f"Expected the plan and the base that made '{run.checkpoint_path.name}', got another: "
+            f"'{run.config_path.name}' was changed, or the base was. A plan is fixed once training "
+            "began. Put the old one back, or start a new run."
+        )
+    return last
+
+
+def _own_ledger(config: TrainConfig, run: RunFolder) -> PrivacyLedger | None:
+    """Return the server's own account book, where the server is who protects owners."""
+    if not is_secret_choice(config):
+        return None
+    _settle_ledger(run)
+    return PrivacyLedger.open(run.ledger_path, run=run.id)
+
+
+def _outcome(last: Checkpoint, ended: Literal["completed", "budget_exhausted"]) -> Outcome:
+    return Outcome(
+        rounds_done=last.rounds_done, ended=ended, state=Terms.adapter_of(last.state)
+    )
+
+
+def _taken(
+    owner: OwnerId, server_round: int, record: StepRecord, config: TrainConfig
+) -> StepTaken:
+    """Return what whoever watches is told of a step in this process."""
+    return StepTaken(
+        server_round=server_round,
+        owner=owner,
+        step=record.step,
+        steps=config.local_steps,
+        loss=record.loss,
+    )
+
+
+def _done(config: TrainConfig, run: RunFolder, report: RoundReport) -> RoundDone:
+    """Return what whoever watches is told of a round."""
+    spent = statements_of(run).values()
+    return RoundDone(
+        server_round=report.server_round,
+        num_rounds=config.num_rounds,
+        replies=len(report.steps),
+        dropped=len(report.dropped),
+        bytes_down=report.bytes_down,
+        bytes_up=report.bytes_up,
+        seconds=report.seconds,
+        spent=max(spent, key=lambda s: s.epsilon, default=None),
+    )
+
+
 def _plan_hash(config: TrainConfig, task: LocalTask) -> str:
     """Return a SHA-256 of the plan, the base and the frozen part of the adapter."""
     plan = json.dumps([config.as_mapping(), task.frozen_hash], sort_keys=True)
@@ -281,13 +317,13 @@ def _catch_up(last: Checkpoint, on_round: OnRound) -> None:
     """Hand the round on disk to the hook; nobody replied to make it now."""
     report = RoundReport(server_round=last.rounds_done, statements={}, steps={}, dropped={})
     with _interrupts_held():
-        on_round(last.rounds_done, last.state, report)
+        on_round(last.rounds_done, Terms.adapter_of(last.state), report)
 
 
-def _release(run: RunFolder, report: RoundReport) -> None:
+def _release(run: RunFolder, report: RoundReport, now: Checkpoint) -> None:
     """Add what the server learned in a round to the metrics."""
     line = {"round": report.server_round, "visibility": "released"}
-    run.append_metric({**line, "name": "replies", "value": len(report.statements)})
+    run.append_metric({**line, "name": "replies", "value": len(report.steps)})
     for node, reason in report.dropped.items():
         run.append_metric({**line, "name": "dropped", "node": node, "value": 1, "reason": reason})
     for node, spent in sorted(report.statements.items()):
@@ -295,6 +331,10 @@ def _release(run: RunFolder, report: RoundReport) -> None:
         steps = {**line, "name": "steps", "node": node, "value": report.steps[node]}
         run.append_metric(steps)
         run.append_metric({**steps, "name": "epsilon", "value": spent.epsilon, **guarantee})
+    for name in ("bytes_down", "bytes_up", "seconds"):
+        run.append_metric({**line, "name": name, "value": round(getattr(report, name), 3)})
+    if now.clip_norm is not None:
+        run.append_metric({**line, "name": "clip_norm", "value": now.clip_norm})
 
 
 def _log_end(run: RunFolder, server_round: int, reason: str) -> None:

@@ -1,0 +1,81 @@
+"""Where a run stands after a round, in one file, so that its parts cannot disagree.
+
+The adapter, the number of its round, how often each node was asked, and what the server's optimizer
+and clipping norm remember. Written whole or not at all.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from discreet.aggregation import State
+from discreet.artifacts import RunFolder, write_bytes
+from discreet.errors import ArtifactCorrupt
+from discreet.federated.terms import of_prefix, with_prefix
+
+_FORMAT = "2"
+_STATE, _OPTIMIZER = "state/", "optimizer/"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A run after its last finished round."""
+
+    rounds_done: int
+    state: State = field(repr=False)
+    """The adapter, and control variates if the plan has them."""
+    plan_sha256: str = ""
+    """Of the plan and of what was frozen: the state means nothing under another."""
+    optimizer: State = field(default_factory=dict, repr=False)
+    """What the server's optimizer remembers."""
+    taken_part: Mapping[int, int] = field(default_factory=dict, repr=False)
+    """How often each node was asked."""
+    clip_norm: float | None = None
+    """To which the next round clips updates, where that norm follows them."""
+
+
+def write_checkpoint(run: RunFolder, checkpoint: Checkpoint) -> None:
+    """Replace the run's checkpoint."""
+    tensors = with_prefix(_STATE, checkpoint.state) | with_prefix(_OPTIMIZER, checkpoint.optimizer)
+    metadata = {
+        "format": _FORMAT,
+        "rounds_done": str(checkpoint.rounds_done),
+        "plan_sha256": checkpoint.plan_sha256,
+        "taken_part": json.dumps({str(n): times for n, times in checkpoint.taken_part.items()}),
+        "clip_norm": json.dumps(checkpoint.clip_norm),
+    }
+    plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    write_bytes(run.checkpoint_path, save(plain, metadata=metadata))
+
+
+def read_checkpoint(run: RunFolder) -> Checkpoint | None:
+    """Return the run's checkpoint, or `None` if no round is done.
+
+    Raises:
+        ArtifactCorrupt: if the file is damaged, or of an older form.
+    """
+    path = run.checkpoint_path
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors: State = {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118 - no mapping
+        if metadata.get("format") != _FORMAT:
+            raise ValueError("another form")
+        return Checkpoint(
+            rounds_done=int(metadata["rounds_done"]),
+            state=of_prefix(_STATE, tensors),
+            plan_sha256=str(metadata["plan_sha256"]),
+            optimizer=of_prefix(_OPTIMIZER, tensors),
+            taken_part={int(n): int(k) for n, k in json.loads(metadata["taken_part"]).items()},
+            clip_norm=json.loads(metadata["clip_norm"]),
+        )
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ArtifactCorrupt(
+            f"Expected a checkpoint in '{path.name}', could not read it. Restore it from a copy, "
+            "or start a new run."
+        ) from error

@@ -1,0 +1,187 @@
+"""One round after the other, on the server: ask, take what comes, make the next adapter.
+
+Knows no files. What has to survive a crash goes out as a `Checkpoint` after each round, and comes
+in at the start.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flwr.serverapp import Grid
+
+from discreet.aggregation import (
+    Accumulator,
+    Combine,
+    State,
+    make_combine,
+    make_server_optimizer,
+)
+from discreet.errors import BudgetExhausted
+from discreet.federated import messages
+from discreet.federated.checkpoint import Checkpoint
+from discreet.federated.choice import choose, connected, is_secret_choice
+from discreet.federated.events import Event, OnEvent, OwnerDropped, OwnerReplied, RoundStarted
+from discreet.federated.exchange import exchange
+from discreet.federated.plans import SERVER, plan_of
+from discreet.federated.receipts import NO_REPLY, Receipts, RoundReport
+from discreet.federated.terms import Terms
+from discreet.privacy import CounterGenerator, OwnerSum, PrivacyLedger, spend_round
+
+
+class Coordinator:
+    """The server of one run."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        grid: Grid,
+        *,
+        frozen_hash: str,
+        ledger: PrivacyLedger | None = None,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        """Prepare for any round.
+
+        Args:
+            terms: The plan and the adapter's shapes.
+            grid: The way to the nodes.
+            frozen_hash: `LocalTask.frozen_hash`, which every node must share.
+            ledger: The server's own account; for plans in which the server adds the noise.
+            on_event: Told what happens.
+        """
+        self._terms = terms
+        self._grid = grid
+        self._frozen_hash = frozen_hash
+        self._ledger = ledger
+        self._on_event = on_event
+
+    def play(self, last: Checkpoint) -> tuple[Checkpoint, RoundReport]:
+        """Return where the run stands after one more round, and what the round told.
+
+        Raises:
+            BudgetExhausted: if too few owners have budget left, or the server has none.
+            FederationError: if too few nodes are connected, or too few replies are usable.
+        """
+        config, number, start = self._terms.config, last.rounds_done + 1, time.monotonic()
+        nodes = choose(config, connected(self._grid, config), last.taken_part, number)
+        needed = min(config.min_replies, len(nodes)) if is_secret_choice(config) else config.min_replies
+        if len(nodes) < needed:
+            raise BudgetExhausted(
+                f"Round {number}: {len(nodes)} owners may still be asked, fewer than {needed}: the "
+                "others took part as often as noise was calibrated for. The last adapter is kept."
+            )
+        self._tell(RoundStarted(server_round=number, num_rounds=config.num_rounds, asked=len(nodes)))
+        arrays = messages.pack(last.state, self._terms.down, self._chance("wire", number))
+        combine = self._combine(last, number)
+        with self._charged():
+            accumulator, receipts = self._collect(last.state, arrays, nodes, number, combine)
+            receipts.finish(nodes, needed)
+            proposed = accumulator.result()
+        new, memory = self._follow(last, proposed)
+        report = receipts.report(
+            bytes_down=messages.size_bytes_of(arrays) * len(nodes), seconds=time.monotonic() - start
+        )
+        return (
+            Checkpoint(
+                rounds_done=number,
+                state=new,
+                plan_sha256=last.plan_sha256,
+                optimizer=memory,
+                taken_part={**last.taken_part, **{n: last.taken_part.get(n, 0) + 1 for n in nodes}},
+                clip_norm=getattr(combine, "max_grad_norm", None),
+            ),
+            report,
+        )
+
+    def _collect(
+        self,
+        previous: State,
+        arrays: messages.ArrayRecord,
+        nodes: tuple[int, ...],
+        number: int,
+        combine: Combine,
+    ) -> tuple[Accumulator, Receipts]:
+        """Ask the nodes, and add up what they send."""
+        config = self._terms.config
+        accumulator = self._terms.rule.start(previous, number, combine)
+        receipts = Receipts(self._terms, number, accumulator)
+        requests = [
+            messages.ask(
+                arrays,
+                server_round=number,
+                frozen_hash=self._frozen_hash,
+                node_id=node,
+                unit=config.unit,
+                ttl=config.round_timeout_seconds,
+            )
+            for node in nodes
+        ]
+        for incoming in exchange(self._grid, requests, timeout_seconds=config.round_timeout_seconds):
+            reply = receipts.take(incoming)
+            if reply is None:
+                reason = receipts.dropped[incoming.node]
+                self._tell(OwnerDropped(server_round=number, node=incoming.node, reason=reason))
+            else:
+                self._tell(
+                    OwnerReplied(
+                        server_round=number,
+                        node=incoming.node,
+                        size_bytes=reply.size_bytes,
+                        seconds=incoming.seconds,
+                    )
+                )
+        for node in receipts.missing(nodes):
+            self._tell(OwnerDropped(server_round=number, node=node, reason=NO_REPLY))
+        return accumulator, receipts
+
+    def _combine(self, last: Checkpoint, number: int) -> Combine:
+        """Return what makes one update of many."""
+        config = self._terms.config
+        shapes = self._terms.shapes_up(number)[0]
+        if config.unit != "owner":
+            return make_combine(config.combine, shapes, hostile=config.hostile_owners)
+        total = OwnerSum(plan_of(config), shapes, self._chance("noise", number))
+        if last.clip_norm is not None:
+            total.max_grad_norm = last.clip_norm
+        return total
+
+    def _follow(self, last: Checkpoint, proposed: State) -> tuple[State, State]:
+        """Return the next state after the server's optimizer, and what that remembers."""
+        config = self._terms.config
+        if config.server_optimizer == "none":
+            return proposed, {}
+        optimizer = make_server_optimizer(
+            config.server_optimizer,
+            learning_rate=config.server_learning_rate,
+            momentum=config.server_momentum,
+        )
+        if last.optimizer:
+            optimizer.load(last.optimizer)
+        adapter = optimizer.step(Terms.adapter_of(last.state), Terms.adapter_of(proposed))
+        return {**proposed, **adapter}, optimizer.state()
+
+    @contextmanager
+    def _charged(self) -> Iterator[None]:
+        """Charge the server's account for the round, where the server is who protects."""
+        config = self._terms.config
+        if not is_secret_choice(config):
+            yield
+            return
+        if self._ledger is None:
+            raise ValueError("Expected a ledger of the server for unit = 'owner', got none.")
+        with spend_round(
+            self._ledger, SERVER, plan_of(config), is_private=not config.reproducible
+        ):
+            yield
+
+    def _chance(self, use: str, number: int) -> CounterGenerator:
+        """Return the server's generator for one use in one round."""
+        config = self._terms.config
+        if config.reproducible:
+            return CounterGenerator.seeded(f"server/{use}/{config.seed}/{number}")
+        return CounterGenerator.from_os()
+
+    def _tell(self, event: Event) -> None:
+        if self._on_event:
+            self._on_event(event)

@@ -1,0 +1,192 @@
+"""What a server does with the replies of a round, one at a time: check, add up or drop and say why.
+
+A reply that is not what was asked for changes nothing but the list of those that were dropped.
+Memory does not grow with the number of replies, unless the rule that combines them needs them all.
+"""
+
+import hashlib
+import logging
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from flwr.app import Message
+
+from discreet.aggregation import State
+from discreet.errors import BudgetExhausted, FederationError
+from discreet.federated import messages
+from discreet.federated.bad_message import BadMessage
+from discreet.federated.exchange import Incoming
+from discreet.federated.messages import Reply
+from discreet.federated.plans import plan_of, update_limit
+from discreet.federated.terms import CONTROL, Terms
+from discreet.privacy import PrivacyPlan
+from discreet.types import PrivacyStatement
+
+logger = logging.getLogger(__name__)
+
+NO_REPLY = "NoReply"
+"""Why a node was dropped that did not answer in time."""
+_ROUNDING = 1 + 1e-9
+_CONTROLS = 4.0
+"""How much longer than the mean gradient of an update a change of control variates may be."""
+
+
+class Sink(Protocol):
+    """What takes in updates."""
+
+    def add(self, update: State) -> object:
+        """Count one more update."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundReport:
+    """What the server learned in a round; all of it is released."""
+
+    server_round: int
+    statements: dict[int, PrivacyStatement]
+    """What each node whose reply was used has spent so far, where nodes know it."""
+    steps: dict[int, int]
+    """Steps of each node whose reply was used."""
+    dropped: dict[int, str]
+    """Why each other node that was asked did not count."""
+    bytes_down: int = 0
+    """Of the arrays sent to all nodes."""
+    bytes_up: int = 0
+    """Of the arrays of all replies that were used."""
+    seconds: float = 0.0
+    """From asking to the new adapter."""
+
+
+@dataclass(slots=True)
+class Receipts:
+    """The replies of one round."""
+
+    terms: Terms
+    server_round: int
+    sink: Sink
+    statements: dict[int, PrivacyStatement] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
+    dropped: dict[int, str] = field(default_factory=dict)
+    bytes_up: int = 0
+    _digests: set[bytes] = field(default_factory=set)
+
+    def take(self, incoming: Incoming) -> Reply | None:
+        """Add a reply, and return it; `None` if it was dropped."""
+        node = incoming.node
+        try:
+            reply = self._read(incoming.message, node)
+            self._check(reply)
+        except BadMessage as error:
+            self.dropped[node] = str(error)
+            logger.warning("Round %s: node %s dropped: %s", self.server_round, node, error)
+            return None
+        self.sink.add(reply.update)
+        self.steps[node] = reply.steps
+        self.bytes_up += reply.size_bytes
+        if reply.statement:
+            self.statements[node] = reply.statement
+        return reply
+
+    def _read(self, message: Message, node: int) -> Reply:
+        """Return a reply that has the form it should have."""
+        if refusal := messages.refusal_of(message):
+            raise BadMessage(refusal)
+        if message.metadata.src_node_id != node:
+            raise BadMessage("Expected the reply of the node that was asked, got another's.")
+        return messages.read_answer(
+            message,
+            self.terms.shapes_up(self.server_round),
+            codec=self.terms.up,
+            unit=self.terms.config.unit,
+            is_stated=self.terms.config.unit != "owner",
+        )
+
+    def _check(self, reply: Reply) -> None:
+        """Refuse what has the right form and cannot be honest."""
+        if reply.server_round != self.server_round:
+            raise BadMessage("Expected an update of this round, got one of another.")
+        if reply.statement:
+            _check_statement(reply.statement, plan_of(self.terms.config))
+        adapter = {n: v for n, v in reply.update.items() if not n.startswith(CONTROL)}
+        controls = {n: v for n, v in reply.update.items() if n.startswith(CONTROL)}
+        config = self.terms.config
+        limit = update_limit(config, sum(value.numel() for value in adapter.values()))
+        _check_length(adapter, limit)
+        _check_length(controls, _CONTROLS * limit / (config.local_steps * config.learning_rate))
+        self._check_copy(adapter)
+
+    def _check_copy(self, update: State) -> None:
+        """Refuse an update that another node sent: noise makes honest ones differ."""
+        if not any(bool(value.any()) for value in update.values()):
+            return
+        digest = hashlib.sha256()
+        for name in sorted(update):
+            digest.update(update[name].numpy().tobytes())
+        if digest.digest() in self._digests:
+            raise BadMessage("Expected an update of its own, got a copy of another node's.")
+        self._digests.add(digest.digest())
+
+    def missing(self, asked: tuple[int, ...]) -> list[int]:
+        """Return who was asked and sent nothing."""
+        return sorted(set(asked) - set(self.steps) - set(self.dropped))
+
+    def finish(self, asked: tuple[int, ...], min_replies: int) -> None:
+        """Note who did not reply, and refuse to go on with too few.
+
+        Raises:
+            BudgetExhausted: if too few owners have budget left for another round.
+            FederationError: if fewer than `min_replies` replies are usable for other reasons.
+        """
+        for node in self.missing(asked):
+            self.dropped[node] = NO_REPLY
+            logger.warning("Round %s: node %s did not reply", self.server_round, node)
+        if len(self.steps) < min_replies:
+            raise _too_few(self, min_replies)
+
+    def report(self, *, bytes_down: int = 0, seconds: float = 0.0) -> RoundReport:
+        """Return what the round told the server."""
+        return RoundReport(
+            server_round=self.server_round,
+            statements=dict(self.statements),
+            steps=dict(self.steps),
+            dropped=dict(sorted(self.dropped.items())),
+            bytes_down=bytes_down,
+            bytes_up=self.bytes_up,
+            seconds=seconds,
+        )
+
+
+def _check_statement(statement: PrivacyStatement, plan: PrivacyPlan) -> None:
+    """Refuse an owner who says that more was spent than the plan promises anybody."""
+    if not (
+        statement.epsilon <= plan.target_epsilon * _ROUNDING
+        and statement.delta <= plan.delta * _ROUNDING
+    ):
+        raise BadMessage("Expected a statement within the plan's epsilon and delta, got more.")
+
+
+def _check_length(update: State, limit: float) -> None:
+    """Refuse an update that is longer than an honest one can be."""
+    length = math.sqrt(sum(float(value.double().square().sum()) for value in update.values()))
+    if not length <= limit:
+        raise BadMessage(
+            f"Expected an update of length {limit:.4g} or less, got {length:.4g}. Set "
+            "max_update_norm if honest owners move further."
+        )
+
+
+def _too_few(receipts: Receipts, min_replies: int) -> BudgetExhausted | FederationError:
+    """Return the error for a round without enough replies."""
+    number, count, dropped = receipts.server_round, len(receipts.steps), receipts.dropped
+    spent = sum(reason == BudgetExhausted.__name__ for reason in dropped.values())
+    if spent and count + len(dropped) - spent < min_replies:
+        return BudgetExhausted(
+            f"Round {number}: {spent} owners have no budget left, fewer than {min_replies} can "
+            "still train. The last adapter is kept."
+        )
+    reasons = "; ".join(f"node {node}: {reason}" for node, reason in dropped.items())
+    return FederationError(
+        f"Round {number}: expected {min_replies} or more usable replies, got {count} ({reasons}). "
+        "Correct these nodes and resume the run, or lower min_replies."
+    )

@@ -1,0 +1,159 @@
+"""Where an owner keeps things, and what the owner accepts from a server."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from flwr.app import Context
+
+from discreet.errors import PolicyError
+from discreet.federated.config import CHOICES, TrainConfig
+from discreet.model import EMBEDDED
+from discreet.types import OwnerId
+
+_STRENGTH = {"example": 0, "user": 1, "owner": 2}
+"""Who hides more, hides the others too."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnerSite:
+    """Where an owner keeps things, and what the owner accepts from a server."""
+
+    owner: OwnerId
+    """Pseudonym of the owner in the ledger."""
+    ledger: Path
+    """The owner's ledger; it must outlive the process, the run and the machine's restarts."""
+    data: Path | None = None
+    """The owner's own data; `None`: a simulated owner with packaged people."""
+    root: Path | None = None
+    """Folder of the data set that `data` is a shard of, if it lies elsewhere now."""
+    max_epsilon: float = 8.0
+    """Largest `target_epsilon` the owner accepts."""
+    max_delta: float = 1e-5
+    """Largest `delta` the owner accepts."""
+    unit: str = "example"
+    """Least that has to be hidden: `user` also refuses plans for examples, `owner` all but plans
+    for owners."""
+    base: str | None = None
+    """A folder with a base that the owner accepts besides the embedded ones."""
+    lora_rank: int | None = None
+    """Rank of the owner's adapter, one of the plan's; `None`: what its turn or the plan says."""
+    trusts_server: bool = False
+    """Whether a plan is accepted in which the server sees the owner's update before any noise."""
+    turn: int = 0
+    """Place among simulated owners; they take the plan's ranks in turn."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that limit nothing."""
+        if self.unit not in CHOICES["unit"]:
+            raise ValueError(
+                f"Expected unit as one of {', '.join(CHOICES['unit'])}, got another. Correct it in "
+                "--node-config."
+            )
+        for name in ("max_epsilon", "max_delta"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(
+                    f"Expected a finite {name} > 0, got {getattr(self, name)}. Correct it in "
+                    "--node-config."
+                )
+
+    @classmethod
+    def of_node(cls, context: Context, ledger: Path | None = None) -> "OwnerSite":
+        """Return the site that a SuperNode's `--node-config` describes.
+
+        Args:
+            context: With the keys `owner`, `ledger`, `data`, `root`, `max_epsilon`,
+                `max_delta`, `unit`, `base`, `lora_rank` and `trusts_server`, or
+                with Flower's own `partition-id` for a simulated
+                owner.
+            ledger: Where simulated owners keep their accounts; default: one file for each run.
+
+        Raises:
+            ValueError: if a node with data of its own names no owner or no ledger.
+        """
+        node = context.node_config
+        if "data" not in node:
+            folder = Path(platformdirs.user_data_dir("discreet")) / "simulated"
+            turn = int(node.get("partition-id", 0))
+            return cls(
+                owner=OwnerId(str(node.get("owner", f"owner-{turn}"))),
+                ledger=ledger or folder / f"{context.run_id}.jsonl",
+                turn=turn,
+            )
+        if missing := sorted({"owner", "ledger"} - set(node)):
+            raise ValueError(
+                f"Expected owner and ledger beside data, got no {' and no '.join(missing)}. Start "
+                'the SuperNode with --node-config \'owner="…" ledger="…" data="…"\'.'
+            )
+        limits = {k: float(node[k]) for k in ("max_epsilon", "max_delta") if k in node}
+        owner, path, data = (str(node[key]) for key in ("owner", "ledger", "data"))
+        return cls(
+            owner=OwnerId(owner),
+            ledger=Path(path),
+            data=Path(data),
+            root=Path(str(node["root"])) if "root" in node else None,
+            unit=str(node.get("unit", "example")),
+            base=str(node["base"]) if "base" in node else None,
+            lora_rank=int(node["lora_rank"]) if "lora_rank" in node else None,
+            trusts_server=node.get("trusts_server") is True,
+            **limits,
+        )
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuse a plan that a server sent and that protects the owner's data too little.
+
+        Raises:
+            PolicyError: if the budget is above the owner's limits, or the noise is reproducible.
+        """
+        if self.data is None:
+            return
+        if config.base not in (*EMBEDDED, self.base):
+            raise PolicyError(
+                f"Expected {' or '.join(EMBEDDED)} as the base, got another: a server may not name "
+                "folders of a node. Accept one with base in --node-config."
+            )
+        if config.reproducible:
+            raise PolicyError(
+                "Expected reproducible = false for real data, got true: the server could remove "
+                "the noise. Only packaged people may be used with it."
+            )
+        if _STRENGTH[config.unit] < _STRENGTH[self.unit]:
+            raise PolicyError(
+                f"Expected a plan that hides a whole {self.unit}, got one that hides an "
+                f"{config.unit}: whoever has several examples would be hidden less. Ask for a plan "
+                f"with unit = '{self.unit}'."
+            )
+        if config.unit == "owner" and not config.secure_aggregation and not self.trusts_server:
+            raise PolicyError(
+                "Expected a plan whose noise is added before anything leaves, got one in which the "
+                "server adds it, and sees each owner's update. Ask for secure_aggregation, or set "
+                "trusts_server in --node-config."
+            )
+        if not (config.target_epsilon <= self.max_epsilon and config.delta <= self.max_delta):
+            raise PolicyError(
+                f"Expected target_epsilon <= {self.max_epsilon:g} and delta <= {self.max_delta:g}, "
+                f"got {config.target_epsilon:g} and {config.delta:g}. Ask for another plan, or "
+                "raise max_epsilon or max_delta in --node-config."
+            )
+
+    def rank_in(self, config: TrainConfig) -> int:
+        """Return the rank of this owner's adapter under a plan.
+
+        Raises:
+            ValueError: if the owner's own rank is none of the plan's.
+        """
+        if self.lora_rank is None:
+            return config.ranks[self.turn % len(config.ranks)]
+        if self.lora_rank not in config.ranks:
+            raise ValueError(
+                f"Expected lora_rank among the plan's {', '.join(map(str, config.ranks))}, got "
+                f"{self.lora_rank}. Correct it in --node-config."
+            )
+        return self.lora_rank
+
+    @property
+    def memory_path(self) -> Path:
+        """Where the owner keeps what a later round needs; beside the ledger, and as local."""
+        name = hashlib.sha256(self.owner.encode()).hexdigest()[:16]  # it may hold a slash
+        return self.ledger.with_name(f"{self.ledger.name}.{name}.safetensors")
