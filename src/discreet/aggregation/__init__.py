@@ -1,4 +1,4 @@
-"""What a server makes of several owners' adapters: rules, means and robust means.
+"""What a server makes of several owners' adapters: rules, means, robust means, server optimizers.
 
 Tensors by name in, tensors by name out: no Flower, no model, no privacy accounting.
 
@@ -11,21 +11,30 @@ Tensors by name in, tensors by name out: no Flower, no model, no privacy account
 {'q.lora_B.default.weight': tensor([3.])}
 """
 
-from discreet.aggregation.combines import COMBINES, make_combine
+from discreet.aggregation.combines import COMBINES, least_updates, make_combine
 from discreet.aggregation.rule import Accumulator, Combine, Compatibility, Rule
 from discreet.aggregation.rules import RULES
+from discreet.aggregation.server_optimizers import (
+    SERVER_OPTIMIZERS,
+    ServerOptimizer,
+    make_server_optimizer,
+)
 from discreet.aggregation.states import Shapes, State, layers_of, product
 
 __all__ = [
     "COMBINES",
     "RULES",
+    "SERVER_OPTIMIZERS",
     "Accumulator",
     "Combine",
     "Compatibility",
     "Rule",
+    "ServerOptimizer",
     "Shapes",
     "State",
     "layers_of",
+    "least_updates",
     "make_combine",
+    "make_server_optimizer",
     "product",
 ]
