@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "perception": BASE | {"model"},
     "privacy": BASE | {"data", "model"},
     "recipes": BASE | {"data", "model", "perception", "privacy", "readers"},
-    "federated": BASE | {"data", "model", "privacy", "registry", "sources"},
+    "aggregation": BASE,
+    "federated": BASE | {"aggregation", "data", "model", "privacy", "registry", "sources"},
     "assistant": BASE | {"model", "perception", "readers", "registry"},
     "audit": BASE | {"data", "model", "perception", "registry"},
     "bench": BASE
