@@ -9,7 +9,6 @@ What it does not hide: that a node took part, and how long it took.
 
 import io
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,13 +17,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.app.message_type import MessageType
 from flwr.common.constant import ErrorCode
 
+from discreet.federated.bad_message import BadMessage as BadMessage
+from discreet.federated.codec import Shapes as Shapes
+from discreet.federated.codec import State as State
 from discreet.types import PrivacyStatement
-
-State = dict[str, torch.Tensor]
-"""Adapter tensors by name, float32 on the CPU."""
-
-Shapes = Mapping[str, tuple[int, ...]]
-"""The names and shapes an adapter has."""
 
 RELEASED_METRICS = ("delta", "epsilon", "steps")
 """The numbers a client sends with its arrays; all three follow from the public plan."""
@@ -32,10 +28,6 @@ RELEASED_METRICS = ("delta", "epsilon", "steps")
 _ARRAYS, _CONFIG, _METRICS = "arrays", "config", "metrics"
 _ROUND, _FROZEN, _UNIT = "server-round", "frozen-sha256", "unit"
 _NEIGHBOURS = "add_or_remove_one"
-
-
-class BadMessage(ValueError):
-    """A message does not hold what it should; the text names no value of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
