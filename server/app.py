@@ -13,7 +13,6 @@ from discreet.federated import (
     State,
     TrainConfig,
     publish,
-    released_statements,
     server_app,
 )
 
@@ -27,7 +26,7 @@ def publisher(config: TrainConfig, run: RunFolder, task: AssistantTask) -> OnRou
     """Return the hook that writes the adapter of each round, with what the nodes say they spent."""
 
     def on_round(server_round: int, state: State, report: RoundReport) -> None:
-        publish(run, task, state, rounds_done=server_round, spent=released_statements(run))
+        publish(run, task, state, rounds_done=server_round)
 
     return on_round
 

@@ -7,9 +7,25 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from discreet.federated import LocalResult, TrainConfig, draw_generators
-from discreet.privacy import PrivacyLedger, PrivacyPlan, StepRecord, calibrate, spend
-from discreet.types import OwnerId
+from discreet.federated import (
+    Assignment,
+    LocalResult,
+    State,
+    TrainConfig,
+    draw_generators,
+    train_plainly,
+)
+from discreet.federated.local_sgd import LocalSgd
+from discreet.privacy import (
+    LossFn,
+    PrivacyLedger,
+    PrivacyPlan,
+    StepRecord,
+    calibrate,
+    poisson,
+    spend,
+)
+from discreet.types import OwnerId, PrivacyStatement
 
 EXAMPLES = 20
 FROZEN = "f" * 64
@@ -69,14 +85,16 @@ class TinyTask:
 
     def train(
         self,
-        state: dict[str, torch.Tensor],
+        state: State,
         *,
         owner: OwnerId,
-        server_round: int,
+        assignment: Assignment,
         ledger: PrivacyLedger,
         on_step: Callable[[StepRecord], None] | None,
     ) -> LocalResult:
         self.model.load_state_dict(state)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name in assignment.learns)
         inputs, targets = self.points_of(owner)
         losses: list[float] = []
 
@@ -89,28 +107,67 @@ class TinyTask:
             if on_step:
                 on_step(step)
 
-        plan = plan_of(self.config)
-        ledger.open_account(owner, plan)
-        chance = draw_generators(self.config, owner=owner, server_round=server_round)
-        statement = spend(
-            ledger,
-            owner,
-            self.model,
-            loss_of,
-            num_examples=EXAMPLES,
-            rows_per_example=1,
-            plan=plan,
-            steps=self.config.local_steps,
-            optimizer=torch.optim.SGD(self.model.parameters(), lr=self.config.learning_rate),
-            sampling_generator=chance.sampling,
-            noise_generator=chance.noise,
-            reproducible=self.config.reproducible,
-            on_step=record,
-        )
+        learn = self.plainly if self.config.unit == "owner" else self.privately
+        statement = learn(loss_of, len(inputs), owner, assignment, ledger, record)
         trained = {n: p.detach().clone() for n, p in self.model.named_parameters()}
         return LocalResult(
             statement=statement,
             steps=self.config.local_steps,
             state=trained,
             losses=tuple(losses),
+        )
+
+    def optimizer(self, assignment: Assignment) -> LocalSgd:
+        return LocalSgd(
+            {n: p for n, p in self.model.named_parameters() if p.requires_grad},
+            learning_rate=self.config.learning_rate,
+            proximal_mu=self.config.proximal_mu,
+            correction=assignment.correction,
+        )
+
+    def privately(
+        self,
+        loss_of: LossFn,
+        count: int,
+        owner: OwnerId,
+        assignment: Assignment,
+        ledger: PrivacyLedger,
+        record: Callable[[StepRecord], None],
+    ) -> PrivacyStatement:
+        plan = plan_of(self.config)
+        ledger.open_account(owner, plan)
+        chance = draw_generators(self.config, owner=owner, server_round=assignment.server_round)
+        return spend(
+            ledger,
+            owner,
+            self.model,
+            loss_of,
+            num_examples=count,
+            rows_per_example=1,
+            plan=plan,
+            steps=self.config.local_steps,
+            optimizer=self.optimizer(assignment),
+            sampling_generator=chance.sampling,
+            noise_generator=chance.noise,
+            reproducible=self.config.reproducible,
+            on_step=record,
+        )
+
+    def plainly(
+        self,
+        loss_of: LossFn,
+        count: int,
+        owner: OwnerId,
+        assignment: Assignment,
+        ledger: PrivacyLedger,
+        record: Callable[[StepRecord], None],
+    ) -> None:
+        chance = draw_generators(self.config, owner=owner, server_round=assignment.server_round)
+        train_plainly(
+            loss_of,
+            self.optimizer(assignment),
+            draw=poisson(count, self.config.sample_rate, chance.sampling),
+            steps=self.config.local_steps,
+            expected_batch_size=self.config.expected_batch_size,
+            on_step=record,
         )

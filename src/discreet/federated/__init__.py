@@ -1,6 +1,9 @@
 """Train one adapter with several data owners, none of whom hands over data."""
 
+from discreet.aggregation import State
+from discreet.federated.checkpoint import Checkpoint, read_checkpoint
 from discreet.federated.client import (
+    Assignment,
     Generators,
     LocalResult,
     LocalTask,
@@ -22,25 +25,26 @@ from discreet.federated.events import (
 )
 from discreet.federated.lessons import Lessons, VisualTokens
 from discreet.federated.local import LocalGrid
-from discreet.federated.messages import State
+from discreet.federated.plain import train_plainly
+from discreet.federated.plans import plan_of
 from discreet.federated.portraits import PortraitLessons, example_losses, presentations
 from discreet.federated.preferences import PreferenceLessons
 from discreet.federated.publishing import publish
+from discreet.federated.receipts import RoundReport
 from discreet.federated.rounds import (
-    Checkpoint,
+    OnRound,
     Outcome,
-    read_checkpoint,
     released_statements,
     run_federation,
     server_app,
+    statements_of,
 )
-from discreet.federated.strategy import AdapterAveraging, OnRound, RoundReport, RunningMean
-from discreet.federated.task import AssistantTask, plan_of
+from discreet.federated.task import AssistantTask
 
 __all__ = [
     "PREFERENCES",
     "REASONS",
-    "AdapterAveraging",
+    "Assignment",
     "AssistantTask",
     "Checkpoint",
     "ConversationLessons",
@@ -60,7 +64,6 @@ __all__ = [
     "RoundDone",
     "RoundReport",
     "RoundStarted",
-    "RunningMean",
     "State",
     "StepTaken",
     "TrainConfig",
@@ -79,4 +82,6 @@ __all__ = [
     "released_statements",
     "run_federation",
     "server_app",
+    "statements_of",
+    "train_plainly",
 ]

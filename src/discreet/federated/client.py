@@ -19,7 +19,7 @@ from flwr.clientapp import ClientApp
 from discreet.aggregation import State
 from discreet.errors import IncompatibleBase
 from discreet.federated import messages
-from discreet.federated.codec import make_codec
+from discreet.federated.codec import encode_with_feedback
 from discreet.federated.config import TrainConfig
 from discreet.federated.local_sgd import control_after
 from discreet.federated.memory import OwnerMemory
@@ -140,7 +140,7 @@ def local_update(
         result = visit.train(task, watch, run=str(message.metadata.run_id))
         arrays, after = visit.arrays_of(result)
         if memory:
-            memory.keep(request.server_round, before, after)
+            memory.keep(request.server_round, before=before, after=after)
         steps, statement = result.steps, result.statement
         return messages.answer(message, arrays, request=request, steps=steps, statement=statement)
     except Exception as error:  # The boundary of the device: Flower would send the error's text.
@@ -230,32 +230,28 @@ class _Visit:
 
     def arrays_of(self, result: LocalResult) -> tuple[ArrayRecord, State]:
         """Return the update as it travels, and what the owner keeps for later rounds."""
-        config, terms = self.terms.config, self.terms
-        update, kept = self._update_of(result)
-        left = of_prefix(LEFT, self.before)
-        wanted = {n: v + left[n] if n in left else v for n, v in update.items()}
-        number = self.request.server_round
-        wire = draw_generators(config, owner=self.site.owner, server_round=number).wire
-        arrays = messages.pack(wanted, terms.up, wire)
-        if config.wire == "topk":
-            sent = messages.unpack(arrays, messages.shapes_of(wanted), terms.up)
-            kept |= with_prefix(LEFT, left | {n: wanted[n] - sent[n] for n in wanted})
-        return arrays, kept
-
-    def _update_of(self, result: LocalResult) -> tuple[State, State]:
-        """Return what changed in what learns, and the owner's new control variates."""
-        config, state = self.terms.config, self.state
+        config, state, number = self.terms.config, self.state, self.request.server_round
         update = {name: result.state[name] - state[name] for name in self.learns}
+        update = cut(update, self.site.rank_in(config))
+        coins = draw_generators(config, owner=self.site.owner, server_round=number).wire
+        if not self.terms.up.is_sparse:
+            return messages.pack(update, self.terms.up, coins), self._control_after(result)
+        left = of_prefix(LEFT, self.before)
+        arrays, left = encode_with_feedback(self.terms.up, update, left, coins)
+        return messages.record_of(arrays), self._control_after(result) | with_prefix(LEFT, left)
+
+    def _control_after(self, result: LocalResult) -> State:
+        """Return the owner's control variates after the round; nothing without them.
+
+        They are not sent: the server finds the change of their mean in the mean update.
+        """
         control, own = self._controls()
-        kept: State = {}
-        if control:
-            start, end = ({n: s[n] for n in control} for s in (state, result.state))
-            rate, steps = config.learning_rate, result.steps
-            fresh = control_after(own, control, start, end, steps=steps, learning_rate=rate)
-            share = config.asked_per_round / config.num_owners
-            update |= with_prefix(CONTROL, {n: (fresh[n] - own[n]) * share for n in fresh})
-            kept = with_prefix(CONTROL, of_prefix(CONTROL, self.before) | fresh)
-        return cut(update, self.site.rank_in(config)), kept
+        if not control:
+            return {}
+        start, end = ({name: s[name] for name in control} for s in (self.state, result.state))
+        rate, steps = self.terms.config.learning_rate, result.steps
+        fresh = control_after(own, control, start=start, end=end, steps=steps, learning_rate=rate)
+        return with_prefix(CONTROL, of_prefix(CONTROL, self.before) | fresh)
 
     def _controls(self) -> tuple[State, State]:
         """Return the server's and the owner's control variates of what learns, or nothing."""

@@ -30,16 +30,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from discreet.aggregation import Shapes, State
 from discreet.federated.bad_message import BadMessage
 from discreet.privacy import CounterGenerator
 
-State = dict[str, torch.Tensor]
-"""Adapter tensors by name, float32 on the CPU."""
-
 Shape = tuple[int, ...]
-
-Shapes = Mapping[str, Shape]
-"""The names and shapes an adapter has."""
 
 Spec = tuple[str, Shape]
 """What an array on the wire is: its data type as NumPy writes it ("<f4"), and its shape."""

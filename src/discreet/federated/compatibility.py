@@ -22,7 +22,7 @@ def refuse_incompatible(config: "TrainConfig") -> None:
     Raises:
         ValueError: for the first demand that does not hold.
     """
-    for demands in (_of_rule, _of_linearity, _of_owners_as_unit, _of_secure_sums):
+    for demands in (_of_rule, _of_linearity, _of_local_steps, _of_owners_as_unit, _of_secure_sums):
         for holds, expected, way_out in demands(config):
             if not holds:
                 raise ValueError(f"Expected {expected}. {way_out}")
@@ -66,6 +66,16 @@ def _of_linearity(config: "TrainConfig") -> Iterator[Demand]:
         config.combine != "mean" or config.hostile_owners == 0 or config.secure_aggregation,
         f"hostile_owners = 0 with combine = 'mean', got {config.hostile_owners}",
         "The mean bears nobody: use median, trimmed_mean or multi_krum.",
+    )
+
+
+def _of_local_steps(config: "TrainConfig") -> Iterator[Demand]:
+    """What Adam's steps do not fit."""
+    is_plain = config.local_rule == "sgd" and config.ranks == (config.lora_r,)
+    yield (
+        config.optimizer == "sgd" or is_plain,
+        "optimizer = 'sgd' with another local_rule or mixed ranks, got 'adam'",
+        "Both change the gradient of a plain step.",
     )
 
 

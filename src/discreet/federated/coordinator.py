@@ -25,7 +25,7 @@ from discreet.federated.events import Event, OnEvent, OwnerDropped, OwnerReplied
 from discreet.federated.exchange import exchange
 from discreet.federated.plans import SERVER, plan_of
 from discreet.federated.receipts import NO_REPLY, Receipts, RoundReport
-from discreet.federated.terms import Terms
+from discreet.federated.terms import CONTROL, Terms, of_prefix
 from discreet.privacy import CounterGenerator, OwnerSum, PrivacyLedger, spend_round
 
 
@@ -78,7 +78,7 @@ class Coordinator:
             accumulator, receipts = self._collect(last.state, arrays, nodes, number, combine)
             receipts.finish(nodes, needed)
             proposed = accumulator.result()
-        new, memory = self._follow(last, proposed)
+        new, memory = self._follow(last, proposed, replies=len(receipts.steps))
         report = receipts.report(
             bytes_down=messages.size_bytes_of(arrays) * len(nodes), seconds=time.monotonic() - start
         )
@@ -146,11 +146,15 @@ class Coordinator:
             total.max_grad_norm = last.clip_norm
         return total
 
-    def _follow(self, last: Checkpoint, proposed: State) -> tuple[State, State]:
+    def _follow(
+        self, last: Checkpoint, proposed: State, *, replies: int
+    ) -> tuple[State, State]:
         """Return the next state after the server's optimizer, and what that remembers."""
         config = self._terms.config
+        learnt = self._terms.learns(last.rounds_done + 1)
+        state = proposed | self._controls_after(last.state, proposed, learnt, replies)
         if config.server_optimizer == "none":
-            return proposed, {}
+            return state, {}
         optimizer = make_server_optimizer(
             config.server_optimizer,
             learning_rate=config.server_learning_rate,
@@ -159,7 +163,29 @@ class Coordinator:
         if last.optimizer:
             optimizer.load(last.optimizer)
         adapter = optimizer.step(Terms.adapter_of(last.state), Terms.adapter_of(proposed))
-        return {**proposed, **adapter}, optimizer.state()
+        return state | adapter, optimizer.state()
+
+    def _controls_after(
+        self, before: State, proposed: State, learnt: list[str], replies: int
+    ) -> State:
+        """Return the server's control variates after a round.
+
+        Each owner's changed by -c - update / (steps * learning rate), so that the mean of the
+        changes is that of the mean update, and nothing but updates has to be sent.
+
+        Source: Karimireddy et al. 2020, SCAFFOLD, Algorithm 1, lines 16 and 17, with option II
+        (arXiv:1910.06378).
+        """
+        config = self._terms.config
+        share = replies / config.num_owners
+        per_step = 1 / (config.local_steps * config.learning_rate)
+        controls = of_prefix(CONTROL, before)
+        return {
+            CONTROL + name: controls[name]
+            + share * (per_step * (before[name] - proposed[name]) - controls[name])
+            for name in learnt
+            if name in controls
+        }
 
     @contextmanager
     def _charged(self) -> Iterator[None]:

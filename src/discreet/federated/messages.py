@@ -9,7 +9,7 @@ What it does not hide: that a node took part, and how long it took.
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,8 +66,12 @@ def shapes_of(state: State) -> dict[str, tuple[int, ...]]:
 def pack(state: State, codec: Codec, generator: CounterGenerator) -> ArrayRecord:
     """Return tensors as a record of arrays in the codec's form."""
     plain = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in state.items()}
-    encoded = codec.encode(plain, generator)
-    return ArrayRecord({name: Array(encoded[name]) for name in sorted(encoded)})
+    return record_of(codec.encode(plain, generator))
+
+
+def record_of(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
+    """Return arrays that a codec made as a record."""
+    return ArrayRecord({name: Array(arrays[name]) for name in sorted(arrays)})
 
 
 def unpack(record: ArrayRecord, shapes: Shapes, codec: Codec) -> State:

@@ -19,7 +19,7 @@ from discreet.federated.bad_message import BadMessage
 from discreet.federated.exchange import Incoming
 from discreet.federated.messages import Reply
 from discreet.federated.plans import plan_of, update_limit
-from discreet.federated.terms import CONTROL, Terms
+from discreet.federated.terms import Terms
 from discreet.privacy import PrivacyPlan
 from discreet.types import PrivacyStatement
 
@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 NO_REPLY = "NoReply"
 """Why a node was dropped that did not answer in time."""
 _ROUNDING = 1 + 1e-9
-_CONTROLS = 4.0
-"""How much longer than the mean gradient of an update a change of control variates may be."""
 
 
 class Sink(Protocol):
@@ -108,13 +106,9 @@ class Receipts:
             raise BadMessage("Expected an update of this round, got one of another.")
         if reply.statement:
             _check_statement(reply.statement, plan_of(self.terms.config))
-        adapter = {n: v for n, v in reply.update.items() if not n.startswith(CONTROL)}
-        controls = {n: v for n, v in reply.update.items() if n.startswith(CONTROL)}
-        config = self.terms.config
-        limit = update_limit(config, sum(value.numel() for value in adapter.values()))
-        _check_length(adapter, limit)
-        _check_length(controls, _CONTROLS * limit / (config.local_steps * config.learning_rate))
-        self._check_copy(adapter)
+        size = sum(value.numel() for value in reply.update.values())
+        _check_length(reply.update, update_limit(self.terms.config, size))
+        self._check_copy(reply.update)
 
     def _check_copy(self, update: State) -> None:
         """Refuse an update that another node sent: noise makes honest ones differ."""

@@ -12,13 +12,18 @@ from pathlib import Path
 
 import torch
 
+from discreet.aggregation import RULES, State, layers_of, product
 from discreet.errors import DataError
-from discreet.federated.client import LocalResult, draw_generators
+from discreet.federated.client import Assignment, LocalResult, draw_generators
 from discreet.federated.config import TrainConfig
 from discreet.federated.conversations import share_conversations
 from discreet.federated.lessons import OWN, Lessons, Shared
+from discreet.federated.local_sgd import LocalSgd
+from discreet.federated.plain import train_plainly
+from discreet.federated.plans import plan_of
 from discreet.federated.portraits import share_portraits
 from discreet.federated.preferences import share_preferences
+from discreet.federated.ranks import keep_rank, masks
 from discreet.model import (
     LoraSpec,
     Vlm,
@@ -28,30 +33,14 @@ from discreet.model import (
     frozen_adapter_hash,
     load,
     load_adapter_state,
+    set_learning,
 )
-from discreet.privacy import PrivacyLedger, PrivacyPlan, StepRecord, calibrate, spend
+from discreet.privacy import PrivacyLedger, PrivacyPlan, StepRecord, poisson, spend
 from discreet.sources import holds_shares
-from discreet.types import OwnerId
+from discreet.types import OwnerId, PrivacyStatement
 
-
-def plan_of(config: TrainConfig) -> PrivacyPlan:
-    """Return the plan that every owner follows; depends on nothing but the public config."""
-    return calibrate(
-        target_epsilon=config.target_epsilon,
-        delta=config.delta,
-        sample_rate=config.sample_rate,
-        steps=config.steps_total,
-        expected_batch_size=config.expected_batch_size,
-        max_grad_norm=config.max_grad_norm,
-        unit=config.unit,  # type: ignore[arg-type]
-        sampled=config.sampled,  # type: ignore[arg-type]
-        examples_per_user=config.examples_per_user,
-        sampler=config.sampler,  # type: ignore[arg-type]
-        bands=config.bands,
-        steps_per_call=config.local_steps,
-        clip_quantile=config.clip_quantile,
-        clip_count_noise=config.clip_count_noise,
-    )
+FROZEN_A = ("ffa", "fedsb")
+"""Rules for which A is drawn from the seed and never learns."""
 
 
 def spec_of(config: TrainConfig) -> LoraSpec:
@@ -61,6 +50,8 @@ def spec_of(config: TrainConfig) -> LoraSpec:
         alpha=config.lora_alpha,
         layers=config.lora_layers,
         target_modules=config.target_modules,
+        freeze_a=config.aggregation in FROZEN_A,
+        core=config.aggregation == "fedsb",
         seed=config.seed,
     )
 
@@ -73,12 +64,14 @@ class AssistantTask:
     config: TrainConfig
     plan: PrivacyPlan
     shared: Shared = field(repr=False)
+    first: State = field(repr=False)
+    """The adapter before training."""
 
     @classmethod
     def without_data(cls, config: TrainConfig, *, cache_dir: Path | None = None) -> "AssistantTask":
         """Return what a server needs: the first adapter and the model to save an average with."""
         vlm = attach_lora(load(config.base, cache_dir=cache_dir), spec_of(config))
-        return cls(vlm, config, plan_of(config), Shared(owned={}))
+        return cls(vlm, config, plan_of(config), Shared(owned={}), first_state(vlm, config))
 
     @classmethod
     def build(
@@ -116,7 +109,7 @@ class AssistantTask:
             shared = share_conversations(vlm, config, path, root=root, is_own=data is not None)
         else:
             shared = share_portraits(vlm, config, path, is_own=data is not None)
-        return cls(vlm, config, plan_of(config), shared)
+        return cls(vlm, config, plan_of(config), shared, first_state(vlm, config))
 
     @property
     def owned(self) -> dict[OwnerId, Lessons]:
@@ -133,28 +126,28 @@ class AssistantTask:
         text = f"{self.vlm.base_hash} {frozen_adapter_hash(self.vlm)}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def initial_state(self) -> dict[str, torch.Tensor]:
+    def initial_state(self) -> State:
         """Return the adapter before training, from the public seed."""
-        fresh = {name: torch.zeros_like(p) for name, p in adapter_parameters(self.vlm).items()}
-        load_adapter_state(self.vlm, fresh)
-        return adapter_state(self.vlm)
+        return {name: value.clone() for name, value in self.first.items()}
 
     def train(
         self,
-        state: dict[str, torch.Tensor],
+        state: State,
         *,
         owner: OwnerId,
-        server_round: int,
+        assignment: Assignment,
         ledger: PrivacyLedger,
         on_step: Callable[[StepRecord], None] | None,
     ) -> LocalResult:
-        """Return the owner's adapter after `local_steps` private steps from `state`.
+        """Return the owner's adapter after `local_steps` steps from `state`.
+
+        They are private, unless the unit is the owner: then the whole update is made so, later.
 
         Raises:
             BudgetExhausted: before any step, if the owner's budget does not cover them.
         """
-        load_adapter_state(self.vlm, state)
-        ledger.open_account(owner, self.plan)
+        load_adapter_state(self.vlm, keep_rank(state, assignment.rank))
+        set_learning(self.vlm, assignment.learns.__contains__)
         losses: list[float] = []
 
         def record(step: StepRecord) -> None:
@@ -163,9 +156,28 @@ class AssistantTask:
             if on_step is not None:
                 on_step(step)
 
+        learn = self._plainly if self.config.unit == "owner" else self._privately
+        return LocalResult(
+            statement=learn(owner, assignment, ledger, record),
+            state=adapter_state(self.vlm),
+            steps=self.config.local_steps,
+            losses=tuple(losses),
+        )
+
+    def _privately(
+        self,
+        owner: OwnerId,
+        assignment: Assignment,
+        ledger: PrivacyLedger,
+        record: Callable[[StepRecord], None],
+    ) -> PrivacyStatement:
+        """Take private steps, and return what the owner has spent in all."""
+        ledger.open_account(owner, self.plan)
         lessons = self.lessons_of(owner)
-        chance = draw_generators(self.config, owner=owner, server_round=server_round)
-        statement = spend(
+        chance = draw_generators(
+            self.config, owner=owner, server_round=assignment.server_round
+        )
+        return spend(
             ledger,
             owner,
             self.vlm.model,
@@ -174,7 +186,7 @@ class AssistantTask:
             rows_per_example=lessons.rows_per_example,
             plan=self.plan,
             steps=self.config.local_steps,
-            optimizer=self.optimizer(),
+            optimizer=self.optimizer(assignment),
             sampling_generator=chance.sampling,
             noise_generator=chance.noise,
             max_physical_batch=self.config.max_physical_batch,
@@ -183,21 +195,59 @@ class AssistantTask:
             reproducible=self.config.reproducible,
             on_step=record,
         )
-        return LocalResult(
-            state=adapter_state(self.vlm),
-            statement=statement,
+
+    def _plainly(
+        self,
+        owner: OwnerId,
+        assignment: Assignment,
+        ledger: PrivacyLedger,
+        record: Callable[[StepRecord], None],
+    ) -> None:
+        """Take steps without noise: what they give may leave only where it is hidden as a whole."""
+        lessons = self.lessons_of(owner)
+        chance = draw_generators(
+            self.config, owner=owner, server_round=assignment.server_round
+        )
+        train_plainly(
+            lessons.losses,
+            self.optimizer(assignment),
+            draw=poisson(len(lessons), self.config.sample_rate, chance.sampling),
             steps=self.config.local_steps,
-            losses=tuple(losses),
+            expected_batch_size=self.config.expected_batch_size,
+            max_physical_batch=self.config.max_physical_batch,
+            on_step=record,
         )
 
-    def optimizer(self) -> torch.optim.Optimizer:
-        """Return a fresh optimiser over the adapter.
+    def optimizer(self, assignment: Assignment | None = None) -> torch.optim.Optimizer:
+        """Return a fresh optimizer over what learns.
 
         Plain SGD by default: Adam's first steps would turn every coordinate that is mostly noise
         into a full step, and the runs are a few large steps long.
         """
-        kind = torch.optim.Adam if self.config.optimizer == "adam" else torch.optim.SGD
-        return kind(adapter_parameters(self.vlm).values(), lr=self.config.learning_rate)
+        parameters = adapter_parameters(self.vlm)
+        if self.config.optimizer == "adam":
+            return torch.optim.Adam(parameters.values(), lr=self.config.learning_rate)
+        full = {name: p.detach().cpu() for name, p in parameters.items()}
+        return LocalSgd(
+            parameters,
+            learning_rate=self.config.learning_rate,
+            proximal_mu=self.config.proximal_mu,
+            correction=assignment.correction if assignment else None,
+            mask=masks(full, assignment.rank)
+            if assignment and assignment.rank < self.config.lora_r
+            else None,
+        )
+
+
+def first_state(vlm: Vlm, config: TrainConfig) -> State:
+    """Return the fresh adapter, with dense sums of zeros where the rule moves the base."""
+    state = adapter_state(vlm)
+    if RULES[config.aggregation].compatibility.adapter_only:
+        return state
+    layers = layers_of(state).items()
+    return state | {
+        f"{layer}.delta": torch.zeros_like(product(state, layer)) for layer, _ in layers
+    }
 
 
 def _require_kind(

@@ -61,8 +61,7 @@ class Terms:
 
     def shapes_up(self, server_round: int) -> list[Shapes]:
         """Return what an update of a round may look like, one for each rank, the largest first."""
-        names = set(self.learns(server_round))
-        sent = {n: s for n, s in self.shapes.items() if n.removeprefix(CONTROL) in names}
+        sent = {name: self.shapes[name] for name in self.learns(server_round)}
         ranks = sorted(set(self.config.ranks), reverse=True)
         return [cut_shapes(sent, rank) for rank in ranks]
 
