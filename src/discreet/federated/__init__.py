@@ -9,11 +9,13 @@ from discreet.federated.client import (
     draw_generators,
     local_update,
 )
+from discreet.federated.codec import CODECS, Codec, make_codec
 from discreet.federated.config import PREFERENCES, TrainConfig, describe_fields
 from discreet.federated.conversations import REASONS, ConversationLessons, most_tokens
 from discreet.federated.lessons import Lessons, VisualTokens
 from discreet.federated.local import LocalGrid
 from discreet.federated.messages import State
+from discreet.federated.plain import train_plainly
 from discreet.federated.portraits import PortraitLessons, example_losses, presentations
 from discreet.federated.preferences import PreferenceLessons
 from discreet.federated.publishing import publish
@@ -29,11 +31,13 @@ from discreet.federated.strategy import AdapterAveraging, OnRound, RoundReport, 
 from discreet.federated.task import AssistantTask, plan_of
 
 __all__ = [
+    "CODECS",
     "PREFERENCES",
     "REASONS",
     "AdapterAveraging",
     "AssistantTask",
     "Checkpoint",
+    "Codec",
     "ConversationLessons",
     "Generators",
     "Lessons",
@@ -55,6 +59,7 @@ __all__ = [
     "draw_generators",
     "example_losses",
     "local_update",
+    "make_codec",
     "most_tokens",
     "plan_of",
     "presentations",
@@ -63,4 +68,5 @@ __all__ = [
     "released_statements",
     "run_federation",
     "server_app",
+    "train_plainly",
 ]
