@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import torch
 
-from discreet.federated import AssistantTask, RunningMean, draw_generators
+from discreet.federated import AssistantTask, RunningMean, draw_generators, train_plainly
 from discreet.model import adapter_parameters, adapter_state, load_adapter_state
-from discreet.privacy import ExampleLosses, draw_as_planned, run_steps
+from discreet.privacy import draw_as_planned
 from discreet.types import OwnerId
 
 LEARNING_RATE = 3e-2
@@ -38,26 +38,14 @@ def _train(
     task: AssistantTask, owner: OwnerId, server_round: int, on_step: Callable[[], None] | None
 ) -> None:
     """Take the owner's local steps with the sampling of the private run."""
-    optimizer = torch.optim.Adam(adapter_parameters(task.vlm).values(), lr=LEARNING_RATE)
-
-    def accumulate(losses: ExampleLosses) -> int:
-        (losses.values.sum() / task.config.expected_batch_size).backward()
-        return 0
-
-    def update() -> None:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if on_step is not None:
-            on_step()
-
     lessons = task.lessons_of(owner)
     chance = draw_generators(task.config, owner=owner, server_round=server_round)
-    run_steps(
+    train_plainly(
         lessons.losses,
-        accumulate,
-        update,
+        torch.optim.Adam(adapter_parameters(task.vlm).values(), lr=LEARNING_RATE),
         draw=draw_as_planned(task.plan, len(lessons), chance.sampling),
         steps=task.config.local_steps,
+        expected_batch_size=task.config.expected_batch_size,
         max_physical_batch=task.config.max_physical_batch,
-        on_step=None,
+        on_step=None if on_step is None else lambda step: on_step(),
     )
