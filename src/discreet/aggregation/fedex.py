@@ -3,7 +3,7 @@
 The residual mean(B A) - mean(B) mean(A) goes into a dense delta of each layer, so that the result
 is exactly the mean of the products. The delta is as large as the layer and travels down.
 
-Source: Singhal et al. 2024 (arXiv:2410.09432), section 3.
+Source: Singhal et al. 2024 (arXiv:2410.09432).
 """
 
 import torch

@@ -8,7 +8,7 @@ Both factors get the root of each singular value. A direction without one keeps 
 previous A beside a zero column of B: with both zero, no gradient would lead out.
 
 Source: Bai et al. 2024, *Federated Fine-tuning of Large Language Models under Heterogeneous Tasks
-and Client Resources* (arXiv:2402.11505), section 3.
+and Client Resources* (arXiv:2402.11505).
 """
 
 import torch

@@ -7,7 +7,7 @@ layer and travels down.
 A is drawn from a hash of the previous A and the round. The first A is of the public seed, so that
 every A follows from it, and a round that is repeated draws the same.
 
-Source: Wang et al. 2024, *FLoRA* (arXiv:2409.05976), section 3.
+Source: Wang et al. 2024, *FLoRA* (arXiv:2409.05976).
 """
 
 import hashlib

@@ -5,8 +5,8 @@ update honest owners differ by that noise, behind which a hostile one can hide. 
 update until the round ends: memory is 4 bytes a number and owner, and some copies of one tensor.
 
 Sources: Yin et al. 2018 (arXiv:1803.01498), Definitions 1 and 2; Blanchard et al. 2017, *Machine
-Learning with Adversaries* (NeurIPS), section 4; Damaskinos et al. 2019, *AggregaThor* (MLSys), for
-how many updates Multi-Krum may average.
+Learning with Adversaries* (NeurIPS). How many updates Multi-Krum may average: Damaskinos et al.
+2019, *AggregaThor* (MLSys).
 """
 
 from dataclasses import dataclass, field

@@ -5,7 +5,7 @@ float32, so that a run that was stopped goes on with the same bits. Only tensors
 round move: momentum of A would otherwise move it in RoLoRA's rounds of B.
 
 Sources: Reddi et al. 2021 (arXiv:2003.00295), Algorithm 2; Hsu et al. 2019, FedAvgM
-(arXiv:1909.06335), section 4.3.
+(arXiv:1909.06335).
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -17,9 +17,9 @@ from discreet.aggregation.states import State
 from discreet.errors import ArtifactCorrupt
 
 BETA_2 = 0.99
-"""Decay of the second moment; Reddi et al. 2021, section 5.2."""
+"""Decay of the second moment in the experiments of Reddi et al. 2021."""
 TAU = 1e-3
-"""Adaptivity, in units of the update; Reddi et al. 2021, section 5.3, where it did well overall."""
+"""Adaptivity, in units of the update; the value Reddi et al. 2021 fix in most of theirs."""
 
 
 def _plain(change: torch.Tensor, memory: State, momentum: float) -> torch.Tensor:
