@@ -23,6 +23,7 @@ from discreet.federated.codec import encode_with_feedback
 from discreet.federated.config import TrainConfig
 from discreet.federated.local_sgd import control_after
 from discreet.federated.memory import OwnerMemory
+from discreet.federated.plans import promise_of
 from discreet.federated.ranks import cut
 from discreet.federated.site import OwnerSite
 from discreet.federated.terms import CONTROL, LEFT, Terms, of_prefix, with_prefix
@@ -141,8 +142,13 @@ def local_update(
         arrays, after = visit.arrays_of(result)
         if memory:
             memory.keep(request.server_round, before=before, after=after)
-        steps, statement = result.steps, result.statement
-        return messages.answer(message, arrays, request=request, steps=steps, statement=statement)
+        return messages.answer(
+            message,
+            arrays,
+            server_round=request.server_round,
+            steps=result.steps,
+            statement=_promised(result.statement, config),
+        )
     except Exception as error:  # The boundary of the device: Flower would send the error's text.
         return _refuse(message, site.owner, watch, error)
 
@@ -259,6 +265,21 @@ class _Visit:
         control = {name: control[name] for name in self.learns if name in control}
         own = of_prefix(CONTROL, self.before)
         return control, {n: own.get(n, torch.zeros_like(v)) for n, v in control.items()}
+
+
+def _promised(statement: PrivacyStatement | None, config: TrainConfig) -> PrivacyStatement | None:
+    """Refuse a statement that the server would take for another: units are not sent.
+
+    Raises:
+        ValueError: if it is not about the unit and the neighbours of the plan.
+    """
+    promise = promise_of(config)
+    about = [(s.unit, s.neighbouring_relation) for s in (statement, promise) if s]
+    if (statement is None) != (promise is None) or len(set(about)) > 1:
+        raise ValueError(
+            f"Expected a statement about {about[-1:]}, got {about[:1]}. A task follows the plan."
+        )
+    return statement
 
 
 def _require_same_frozen(request: messages.Request, task: LocalTask) -> None:

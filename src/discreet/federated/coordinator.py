@@ -112,7 +112,6 @@ class Coordinator:
                 server_round=number,
                 frozen_hash=self._frozen_hash,
                 node_id=node,
-                unit=config.unit,
                 ttl=config.round_timeout_seconds,
             )
             for node in nodes
@@ -196,9 +195,9 @@ class Coordinator:
             return
         if self._ledger is None:
             raise ValueError("Expected a ledger of the server for unit = 'owner', got none.")
-        with spend_round(
-            self._ledger, SERVER, plan_of(config), is_private=not config.reproducible
-        ):
+        plan = plan_of(config)
+        self._ledger.open_account(SERVER, plan)
+        with spend_round(self._ledger, SERVER, plan, is_private=not config.reproducible):
             yield
 
     def _chance(self, use: str, number: int) -> CounterGenerator:

@@ -9,8 +9,8 @@ What it does not hide: that a node took part, and how long it took.
 
 import io
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,9 +28,9 @@ RELEASED_METRICS = ("delta", "epsilon", "round", "steps")
 """The numbers a client sends with its arrays; all of them follow from the public plan. Of a plan
 that hides owners by the server's own noise, a client states no epsilon: it does not know it."""
 
+_ROUNDING = 1 + 1e-9
 _ARRAYS, _CONFIG, _METRICS = "arrays", "config", "metrics"
-_ROUND, _FROZEN, _UNIT = "server-round", "frozen-sha256", "unit"
-_NEIGHBOURS = "add_or_remove_one"
+_ROUND, _FROZEN = "server-round", "frozen-sha256"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +40,6 @@ class Request:
     server_round: int
     frozen_hash: str
     """SHA-256 of what the server takes every node to hold besides the arrays."""
-    unit: str
-    """What the server takes every statement to be about."""
     state: State = field(repr=False)
 
 
@@ -101,11 +99,10 @@ def ask(
     server_round: int,
     frozen_hash: str,
     node_id: int,
-    unit: str,
     ttl: float | None = None,
 ) -> Message:
     """Return the server's request to train for one round; after `ttl` seconds it is void."""
-    config = ConfigRecord({_ROUND: server_round, _FROZEN: frozen_hash, _UNIT: unit})
+    config = ConfigRecord({_ROUND: server_round, _FROZEN: frozen_hash})
     content = RecordDict({_ARRAYS: arrays, _CONFIG: config})
     return instruction(content, message_type=MessageType.TRAIN, node_id=node_id, ttl=ttl)
 
@@ -124,35 +121,24 @@ def read_request(message: Message, shapes: Shapes, codec: Codec) -> Request:
     frozen_hash = config.get(_FROZEN) if config else None
     if not isinstance(frozen_hash, str):
         raise BadMessage("Expected text as frozen-sha256. Update the server.")
-    unit = config.get(_UNIT) if config else None
-    if not isinstance(unit, str):
-        raise BadMessage("Expected text as unit. Update the server.")
     state = unpack(_array_record(message), shapes, codec)
-    return Request(server_round=server_round, frozen_hash=frozen_hash, unit=unit, state=state)
+    return Request(server_round=server_round, frozen_hash=frozen_hash, state=state)
 
 
 def answer(
     message: Message,
     arrays: ArrayRecord,
     *,
-    request: Request,
+    server_round: int,
     steps: int,
     statement: PrivacyStatement | None,
 ) -> Message:
     """Return a client's reply: an update, and those of `RELEASED_METRICS` that it knows.
 
-    Raises:
-        ValueError: if the statement is of another unit or neighbouring relation than the server
-            takes replies to be.
+    What a statement is about goes without saying: the unit and the neighbours of the plan.
     """
-    metrics: dict[str, float] = {"round": request.server_round, "steps": steps}
+    metrics: dict[str, float] = {"round": server_round, "steps": steps}
     if statement is not None:
-        if (statement.unit, statement.neighbouring_relation) != (request.unit, _NEIGHBOURS):
-            raise ValueError(
-                f"Expected unit={request.unit}, neighbouring_relation={_NEIGHBOURS}, got "
-                f"{statement.unit}, {statement.neighbouring_relation}. Other statements cannot be "
-                "sent."
-            )
         metrics |= {"delta": statement.delta, "epsilon": statement.epsilon}
     released = MetricRecord({name: metrics[name] for name in RELEASED_METRICS if name in metrics})
     return Message(RecordDict({_ARRAYS: arrays, _METRICS: released}), reply_to=message)
@@ -177,7 +163,7 @@ def refusal_of(message: Message) -> str | None:
 
 
 def read_answer(
-    message: Message, shapes: Iterable[Shapes], *, codec: Codec, unit: str, is_stated: bool = True
+    message: Message, shapes: Sequence[Shapes], *, codec: Codec, promise: PrivacyStatement | None
 ) -> Reply:
     """Return a client's reply after checking all of it; other metrics are not read.
 
@@ -185,8 +171,8 @@ def read_answer(
         message: As it came.
         shapes: What an update may look like: one, or one for each rank.
         codec: The form of updates.
-        unit: What statements are about.
-        is_stated: Whether an epsilon has to be there.
+        promise: What a client's statement is about, and the most that it may say; None: clients
+            state nothing.
 
     Raises:
         BadMessage: if an array or one of the metrics is missing, of another shape or type, NaN,
@@ -198,30 +184,30 @@ def read_answer(
         raise BadMessage("Expected steps as a whole number >= 0 among the metrics.")
     if not isinstance(server_round, int):
         raise BadMessage("Expected round as a whole number among the metrics.")
-    statement = _statement_of(metrics, unit) if is_stated else None
+    statement = _statement_of(metrics, promise) if promise else None
     record = _array_record(message)
     return Reply(
         server_round=server_round,
         steps=steps,
         statement=statement,
-        update=unpack(record, _fitting(record, list(shapes), codec), codec),
+        update=unpack(record, _fitting(record, shapes, codec), codec),
         size_bytes=size_bytes_of(record),
     )
 
 
-def _statement_of(metrics: MetricRecord, unit: str) -> PrivacyStatement:
-    """Return what a client says it has spent."""
+def _statement_of(metrics: MetricRecord, promise: PrivacyStatement) -> PrivacyStatement:
+    """Return what a client says it has spent, unless it is more than anybody was promised."""
     epsilon, delta = metrics.get("epsilon"), metrics.get("delta")
     if not isinstance(epsilon, int | float) or not 0 <= epsilon < math.inf:
         raise BadMessage("Expected a finite epsilon >= 0 among the metrics.")
     if not isinstance(delta, int | float) or not 0 < delta < 1:
         raise BadMessage("Expected 0 < delta < 1 among the metrics.")
-    return PrivacyStatement(
-        epsilon=float(epsilon), delta=float(delta), unit=unit, neighbouring_relation=_NEIGHBOURS
-    )
+    if epsilon > promise.epsilon * _ROUNDING or delta > promise.delta * _ROUNDING:
+        raise BadMessage("Expected a statement within the plan's epsilon and delta, got more.")
+    return replace(promise, epsilon=float(epsilon), delta=float(delta))
 
 
-def _fitting(record: ArrayRecord, shapes: list[Shapes], codec: Codec) -> Shapes:
+def _fitting(record: ArrayRecord, shapes: Sequence[Shapes], codec: Codec) -> Shapes:
     """Return the shapes that a record says it has, or the first, which then tells what is wrong."""
     found = {name: tuple(array.shape) for name, array in record.items()}
     for each in shapes:

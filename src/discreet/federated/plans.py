@@ -5,8 +5,9 @@ from functools import lru_cache
 
 from discreet.federated.config import TrainConfig
 from discreet.privacy import PrivacyPlan, calibrate
+from discreet.types import OwnerId, PrivacyStatement
 
-SERVER = "all-owners"
+SERVER = OwnerId("all-owners")
 """Whose account the server keeps where it adds the noise: that of everyone at once."""
 _MARGIN = 4.0
 """How much longer than expected an honest update may be."""
@@ -54,9 +55,17 @@ def _plan_for_owners(config: TrainConfig) -> PrivacyPlan:
         accountant="rdp" if is_distributed else "pld",
         unit="owner",
         sampled="owner",
+        neighbouring_relation="zero_out_one" if is_distributed else "add_or_remove_one",
         clip_quantile=config.clip_quantile,
         clip_count_noise=config.clip_count_noise,
     )
+
+
+def promise_of(config: TrainConfig) -> PrivacyStatement | None:
+    """Return what every owner's own account may reach; None where the server's account counts."""
+    if config.unit == "owner" and not config.secure_aggregation:
+        return None
+    return plan_of(config).state(config.target_epsilon)
 
 
 def update_limit(config: TrainConfig, size: int) -> float:

@@ -18,16 +18,14 @@ from discreet.federated import messages
 from discreet.federated.bad_message import BadMessage
 from discreet.federated.exchange import Incoming
 from discreet.federated.messages import Reply
-from discreet.federated.plans import plan_of, update_limit
+from discreet.federated.plans import promise_of, update_limit
 from discreet.federated.terms import Terms
-from discreet.privacy import PrivacyPlan
 from discreet.types import PrivacyStatement
 
 logger = logging.getLogger(__name__)
 
 NO_REPLY = "NoReply"
 """Why a node was dropped that did not answer in time."""
-_ROUNDING = 1 + 1e-9
 
 
 class Sink(Protocol):
@@ -96,16 +94,13 @@ class Receipts:
             message,
             self.terms.shapes_up(self.server_round),
             codec=self.terms.up,
-            unit=self.terms.config.unit,
-            is_stated=self.terms.config.unit != "owner",
+            promise=promise_of(self.terms.config),
         )
 
     def _check(self, reply: Reply) -> None:
         """Refuse what has the right form and cannot be honest."""
         if reply.server_round != self.server_round:
             raise BadMessage("Expected an update of this round, got one of another.")
-        if reply.statement:
-            _check_statement(reply.statement, plan_of(self.terms.config))
         size = sum(value.numel() for value in reply.update.values())
         _check_length(reply.update, update_limit(self.terms.config, size))
         self._check_copy(reply.update)
@@ -149,15 +144,6 @@ class Receipts:
             bytes_up=self.bytes_up,
             seconds=seconds,
         )
-
-
-def _check_statement(statement: PrivacyStatement, plan: PrivacyPlan) -> None:
-    """Refuse an owner who says that more was spent than the plan promises anybody."""
-    if not (
-        statement.epsilon <= plan.target_epsilon * _ROUNDING
-        and statement.delta <= plan.delta * _ROUNDING
-    ):
-        raise BadMessage("Expected a statement within the plan's epsilon and delta, got more.")
 
 
 def _check_length(update: State, limit: float) -> None:
