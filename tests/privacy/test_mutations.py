@@ -193,6 +193,27 @@ MUTATIONS = [
         "ledger.reserve(owner, steps=1, plan=plan, is_private=is_private)",
         "test_training.py -k 'rounds or failed or exhausted'",
     ),
+    Mutation(
+        "an owner clipped to twice the norm",
+        "owners.py",
+        "clip_and_sum(row_of(update, self._shapes), self.max_grad_norm)",
+        "clip_and_sum(row_of(update, self._shapes), 2 * self.max_grad_norm)",
+        "test_owners.py -k 'moves or without'",
+    ),
+    Mutation(
+        "tensors of an owner taken by place",
+        "owners.py",
+        "for name in sorted(shapes)]\n    return torch.cat",
+        "for name in update]\n    return torch.cat",
+        "test_owners.py -k by_name",
+    ),
+    Mutation(
+        "a round charged after it was released",
+        "owners.py",
+        "count(1)\n            yield",
+        "yield\n            count(1)",
+        "test_owners.py -k charged",
+    ),
 ]
 
 
