@@ -146,6 +146,16 @@ def test_no_metrics_is_an_empty_list(run: RunFolder) -> None:
     assert run.read_metrics() == []
 
 
+@pytest.mark.parametrize("torn", [0, 1, 2**16 - 1, 2**16, 2**17 + 5])
+@pytest.mark.parametrize("whole", [b"", b"first\n", b"x" * 2**17 + b"\n"], ids=len)
+def test_a_torn_end_is_cut_off_however_long_it_is(tmp_path: Path, whole: bytes, torn: int) -> None:
+    """The last newline is looked for from the end, in blocks of 64 KiB."""
+    path = tmp_path / "lines"
+    path.write_bytes(whole + b"t" * torn)
+    artifacts.append_line(path, b"last")
+    assert path.read_bytes() == whole + b"last\n"
+
+
 @given(cut=st.integers(min_value=1, max_value=60))
 def test_a_torn_last_line_is_left_out_and_then_replaced(
     tmp_path_factory: pytest.TempPathFactory, cut: int

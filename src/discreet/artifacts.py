@@ -24,6 +24,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from discreet.errors import ArtifactCorrupt, ArtifactError, RunExists, UnsafeFil
 
 UNSAFE_SUFFIXES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 """Formats that can run code when they are read."""
+_BLOCK_BYTES = 2**16
+"""Read at a time where a file is read from its end."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -59,7 +62,7 @@ def append_line(path: Path, line: bytes) -> None:
     must not append at once: let them hold a lock.
     """
     with path.open("a+b", buffering=0) as file:
-        end = _end_of_last_line(file.seek(0), file.read())
+        end = _end_of_last_line(file)
         file.truncate(end)
         try:
             written = file.write(line + b"\n")
@@ -71,14 +74,23 @@ def append_line(path: Path, line: bytes) -> None:
             raise
 
 
+def read_whole_lines(path: Path) -> bytes:
+    """Return a file up to its last newline; what follows was torn by a crash.
+
+    Raises:
+        ArtifactCorrupt: if there is no such file.
+    """
+    data = _read(path)
+    return data[: data.rfind(b"\n") + 1]
+
+
 def read_lines(path: Path) -> list[bytes]:
     """Return the lines of a file; a last line without newline, torn by a crash, is left out.
 
     Raises:
         ArtifactCorrupt: if there is no such file.
     """
-    data = _read(path)
-    return data[: _end_of_last_line(0, data)].split(b"\n")[:-1]
+    return read_whole_lines(path).split(b"\n")[:-1]
 
 
 def write_json(path: Path, value: object) -> None:
@@ -286,9 +298,17 @@ class RunFolder:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _end_of_last_line(start: int, data: bytes) -> int:
-    """Return the offset behind the last newline of `data`."""
-    return start + data.rfind(b"\n") + 1
+def _end_of_last_line(file: FileIO) -> int:
+    """Return the offset behind the last newline, looked for from the end."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - _BLOCK_BYTES)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
 
 
 def _read(path: Path) -> bytes:

@@ -229,7 +229,7 @@ def test_spending_survives_a_restart(ledger: PrivacyLedger, plan: PrivacyPlan) -
 
 def test_the_file_holds_events_and_no_epsilon(ledger: PrivacyLedger, plan: PrivacyPlan) -> None:
     ledger.settle(ledger.reserve(CLINIC, steps=5), 4)
-    begun, opened, reserved, settled = RecordChain(ledger.path).read()
+    begun, opened, reserved, settled = RecordChain(ledger.path, list).read()
     assert [r["kind"] for r in (begun, opened, reserved, settled)] == [
         "ledger",
         "open",
@@ -568,9 +568,9 @@ def test_a_torn_line_in_the_middle_is_damage(ledger: PrivacyLedger, plan: Privac
 
 def forged(ledger: PrivacyLedger, change: dict[str, object], number: int) -> None:
     """Write the ledger anew with one record changed and all hashes right."""
-    records = RecordChain(ledger.path).read()
+    records = RecordChain(ledger.path, list).read()
     records[number] = {**records[number], **change}
-    with RecordChain(ledger.path).locked() as file:
+    with RecordChain(ledger.path, list).locked() as file:
         file.create(records[0])
         for record in records[1:]:
             file.append(record)

@@ -32,7 +32,7 @@ class Mutation:
 MUTATIONS = [
     Mutation(
         "noise halved",
-        "noisy_sum.py",
+        "gaussian.py",
         "scale = self._plan.gradient_noise_multiplier * self.max_grad_norm / grid",
         "scale = self._plan.gradient_noise_multiplier * self.max_grad_norm / grid / 2",
         "test_training.py -k noise_is_as_strong",
@@ -67,9 +67,9 @@ MUTATIONS = [
     ),
     Mutation(
         "actual instead of expected batch size",
-        "noisy_sum.py",
-        "mean = (self._total + self._noise()) / self._plan.expected_batch_size",
-        "mean = (self._total + self._noise()) / max(1, self._drawn)",
+        "gaussian.py",
+        "mean = (self.total + self._noise()) / self._plan.expected_batch_size",
+        "mean = (self.total + self._noise()) / max(1, self._drawn)",
         "test_training.py -k divisor",
     ),
     Mutation(
@@ -103,8 +103,8 @@ MUTATIONS = [
     ),
     Mutation(
         "the sum not emptied after a step",
-        "noisy_sum.py",
-        "        self._follow_quantile()\n        self._total.zero_()",
+        "gaussian.py",
+        "        self._follow_quantile()\n        self.forget()",
         "        self._follow_quantile()",
         "test_noisy_sum.py",
     ),
@@ -152,9 +152,9 @@ MUTATIONS = [
     ),
     Mutation(
         "noise on another grid than the sum",
-        "noisy_sum.py",
-        "grid = grid_of(self.max_grad_norm, self._sums.size)",
-        "grid = grid_of(self._plan.max_grad_norm, self._sums.size)",
+        "gaussian.py",
+        "grid = grid_of(self.max_grad_norm, self._size)",
+        "grid = grid_of(self._plan.max_grad_norm, self._size)",
         "test_noisy_sum.py",
     ),
     Mutation(
@@ -192,6 +192,27 @@ MUTATIONS = [
         "ledger.reserve(owner, steps=steps, plan=plan, is_private=is_private)",
         "ledger.reserve(owner, steps=1, plan=plan, is_private=is_private)",
         "test_training.py -k 'rounds or failed or exhausted'",
+    ),
+    Mutation(
+        "an owner clipped to twice the norm",
+        "owners.py",
+        "clip_and_sum(row_of(update, self._shapes), self.max_grad_norm)",
+        "clip_and_sum(row_of(update, self._shapes), 2 * self.max_grad_norm)",
+        "test_owners.py -k 'moves or without'",
+    ),
+    Mutation(
+        "tensors of an owner taken by place",
+        "owners.py",
+        "for name in sorted(shapes)]\n    return torch.cat",
+        "for name in update]\n    return torch.cat",
+        "test_owners.py -k by_name",
+    ),
+    Mutation(
+        "a round charged after it was released",
+        "owners.py",
+        "count(1)\n            yield",
+        "yield\n            count(1)",
+        "test_owners.py -k charged",
     ),
 ]
 

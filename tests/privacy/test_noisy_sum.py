@@ -8,7 +8,8 @@ from torch import nn
 
 from discreet.privacy import CounterGenerator, ExampleGradients, ExampleLosses, PrivacyPlan
 from discreet.privacy.clipping import grid_of
-from discreet.privacy.noisy_sum import CLIP_RATE, NoisySum
+from discreet.privacy.gaussian import CLIP_RATE
+from discreet.privacy.noisy_sum import NoisySum
 
 SIZE = 1000
 NO_NOISE = 1e-12

@@ -16,7 +16,15 @@ from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, 
 from discreet.privacy.ledger import PrivacyLedger, spent_together
 from discreet.privacy.noisy_sum import NoisySum
 from discreet.privacy.opacus_step import OpacusStep, OpacusWay
-from discreet.privacy.plan import PrivacyPlan, Sampled, Sampler, Unit, calibrate
+from discreet.privacy.owners import OwnerSum, spend_round
+from discreet.privacy.plan import (
+    NeighbouringRelation,
+    PrivacyPlan,
+    Sampled,
+    Sampler,
+    Unit,
+    calibrate,
+)
 from discreet.privacy.randomness import CounterGenerator
 from discreet.privacy.sampling import Draw, bins, cyclic, draw_as_planned, poisson
 from discreet.privacy.sensitivity import (
@@ -40,10 +48,12 @@ __all__ = [
     "ExampleGradients",
     "ExampleLosses",
     "LossFn",
+    "NeighbouringRelation",
     "NoisySum",
     "OpacusStep",
     "OpacusWay",
     "OutOfRange",
+    "OwnerSum",
     "PrivacyLedger",
     "PrivacyPlan",
     "Reservation",
@@ -73,5 +83,6 @@ __all__ = [
     "rows_of_counts",
     "run_steps",
     "spend",
+    "spend_round",
     "spent_together",
 ]

@@ -211,19 +211,37 @@ def require_started(reservation: Reservation, steps_started: int) -> None:
         )
 
 
-def accounts_of(records: Sequence[Record]) -> dict[OwnerId, Account]:
-    """Return all accounts that the records of a ledger describe.
+class Accounts:
+    """All accounts that the records of a ledger describe, taken in one by one."""
 
-    Raises:
-        ValueError, TypeError: if a record is not one that this file makes, or comes out of order.
-    """
-    require_keys("the first record", records[0], _KEYS["ledger"])
-    if records[0]["kind"] != "ledger" or records[0]["version"] != VERSION:
-        raise ValueError(f"Expected version {VERSION}, got {records[0]['version']!r}.")
-    accounts: dict[OwnerId, Account] = {}
-    entries: dict[str, Reservation] = {}
-    for record in records[1:]:
+    def __init__(self) -> None:
+        self._is_begun = False
+        self._opened: dict[OwnerId, Account] = {}
+        self._entries: dict[str, Reservation] = {}
+        self._ids: dict[OwnerId, list[str]] = {}
+
+    def owners(self) -> list[OwnerId]:
+        """Return the pseudonyms of all accounts, sorted."""
+        return sorted(self._opened)
+
+    def get(self, owner: OwnerId) -> Account | None:
+        """Return one account; None if the owner has none."""
+        if owner not in self._opened:
+            return None
+        entries = tuple(self._entries[entry] for entry in tuple(self._ids[owner]))
+        return replace(self._opened[owner], entries=entries)
+
+    def append(self, record: Record) -> None:
+        """Take in the next record.
+
+        Raises:
+            ValueError, TypeError: if it is not one that this file makes, or comes out of order.
+        """
         kind = record.get("kind")
+        if not self._is_begun:
+            _require_first(record)
+            self._is_begun = True
+            return
         if kind not in _KEYS or kind == "ledger":
             raise ValueError(f"Expected open, reserve or settle, got {kind!r}.")
         if kind == "reserve":  # before it was written, every ledger of this form was private
@@ -231,22 +249,33 @@ def accounts_of(records: Sequence[Record]) -> dict[OwnerId, Account]:
         require_keys(f"a record of kind {kind}", record, _KEYS[kind])
         datetime.fromisoformat(record["at"])
         if kind == "open":
-            plan = PrivacyPlan.from_dict(record["plan"])
-            require_fingerprint(record["fingerprint"])
-            accounts[OwnerId(record["owner"])] = Account(
-                plan=plan, fingerprint=record["fingerprint"]
-            )
+            self._open(record)
         elif kind == "reserve":
-            entry = _reserved(record, accounts)
-            if entry.id in entries:
-                raise ValueError(f"Expected an id of its own, got {entry.id} twice.")
-            entries[entry.id] = entry
+            self._reserve(_reserved(record, self._opened))
         else:
-            entries[record["id"]] = _settled(record, entries)
-    return {
-        owner: replace(account, entries=tuple(e for e in entries.values() if e.owner == owner))
-        for owner, account in accounts.items()
-    }
+            self._entries[record["id"]] = _settled(record, self._entries)
+
+    def _open(self, record: Record) -> None:
+        """Give an owner a plan; reservations of an earlier one stay."""
+        require_fingerprint(record["fingerprint"])
+        owner = OwnerId(record["owner"])
+        plan = PrivacyPlan.from_dict(record["plan"])
+        self._ids.setdefault(owner, [])
+        self._opened[owner] = Account(plan=plan, fingerprint=record["fingerprint"])
+
+    def _reserve(self, entry: Reservation) -> None:
+        """Add a reservation, whose id has to be new."""
+        if entry.id in self._entries:
+            raise ValueError(f"Expected an id of its own, got {entry.id} twice.")
+        self._entries[entry.id] = entry
+        self._ids[entry.owner].append(entry.id)
+
+
+def _require_first(record: Record) -> None:
+    """Refuse a first record that does not begin a ledger of this form."""
+    require_keys("the first record", record, _KEYS["ledger"])
+    if record["kind"] != "ledger" or record["version"] != VERSION:
+        raise ValueError(f"Expected version {VERSION}, got {record['version']!r}.")
 
 
 def _reserved(record: Record, accounts: dict[OwnerId, Account]) -> Reservation:

@@ -6,27 +6,30 @@ beside keeps the hash up to which the file was once complete. It finds accidents
 somebody who writes all hashes anew: there is no key.
 
 >>> import tempfile
->>> chain = RecordChain(Path(tempfile.mkdtemp()) / "records.jsonl")
+>>> chain = RecordChain(Path(tempfile.mkdtemp()) / "records.jsonl", list)
 >>> with chain.locked() as file:
 ...     file.create({"kind": "first"})
 ...     file.append({"kind": "second"})
 >>> [record["kind"] for record in chain.read()]
 ['first', 'second']
 
-Knows nothing of what the records say.
+What was read once is compared byte by byte and not parsed again: a call costs what is new in the
+file, and a comparison of memory. Knows nothing of what the records say.
 """
 
 import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from discreet.artifacts import append_line, read_lines, write_bytes
+from discreet.artifacts import append_line, read_whole_lines, write_bytes
 from discreet.errors import ArtifactCorrupt
 
 Record = dict[str, Any]
@@ -35,52 +38,110 @@ Record = dict[str, Any]
 _HASH = "sha256"
 
 
-class RecordChain:
-    """The path of such a file; reading it needs no right to write."""
+class Summary(Protocol):
+    """What records add up to; a list of them is the plainest."""
 
-    def __init__(self, path: Path) -> None:
+    def append(self, record: Record, /) -> None:
+        """Take in the next record."""
+
+
+S = TypeVar("S", bound=Summary)
+
+
+class RecordChain(Generic[S]):
+    """The path of such a file and what it said last; reading it needs no right to write.
+
+    Threads may share one. What `read` returned goes on growing with later calls.
+    """
+
+    def __init__(self, path: Path, summarise: Callable[[], S]) -> None:
+        """Read nothing yet; `summarise` makes the summary of no records."""
         self.path = path.resolve()  # a link must not become a second file
+        self._summarise = summarise
+        self._verified = _Verified(summary=summarise())
+        self._one_at_a_time = threading.Lock()
 
     @property
     def lock_path(self) -> Path:
         """The lock file; it is never replaced, so that all processes lock the same inode."""
         return self.path.with_name(f"{self.path.name}.lock")
 
-    def read(self) -> list[Record]:
-        """Return all records, oldest first; what a crash tore off while it was added is left out.
+    def read(self) -> S:
+        """Return what all records add up to; what a crash tore off while it was added is left out.
 
         Raises:
             ArtifactCorrupt: if the file is missing, or is not as it was written.
+            Exception: of the summary, for a record that it refuses.
         """
         try:
             lock = self.lock_path.open("rb", buffering=0)
         except FileNotFoundError:  # a copy that was handed on, or the only process
-            return _read(self.path, head="")[0]
+            return self._verify(head="").summary
         with lock:
             fcntl.flock(lock, fcntl.LOCK_SH)
-            return _read(self.path, _head_of(lock))[0]
+            return self._verify(_head_of(lock)).summary
 
     @contextmanager
-    def locked(self) -> Iterator["LockedChain"]:
+    def locked(self) -> Iterator["LockedChain[S]"]:
         """Keep all other processes out, and yield what can add to the file."""
         handle = os.open(self.lock_path, os.O_RDWR | os.O_CREAT, 0o666)
         with os.fdopen(handle, "r+b", buffering=0) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield LockedChain(self.path, lock)
+            yield LockedChain(self, lock)
+
+    def _verify(self, head: str) -> "_Verified[S]":
+        """Return all records and the hashes in them, among which `head` has to be.
+
+        After an error nothing of the file is known, so that the next call reads all of it.
+        """
+        with self._one_at_a_time:
+            data = read_whole_lines(self.path)
+            verified, self._verified = self._verified, _Verified(summary=self._summarise())
+            if not data.startswith(verified.data):
+                verified = _Verified(summary=self._summarise())
+            verified.extend(data, self.path)
+            if head not in verified.hashes:
+                raise _damaged(self.path, "lines at its end are missing")
+            self._verified = verified
+            return verified
 
 
-class LockedChain:
+@dataclass(slots=True)
+class _Verified(Generic[S]):
+    """The part of a file that was found to be as it was written."""
+
+    summary: S
+    data: bytes = b""
+    last: str = ""
+    """Hash of the last line."""
+    hashes: set[str] = field(default_factory=lambda: {""})
+
+    def extend(self, data: bytes, path: Path) -> None:
+        """Verify the lines that `data` has beyond those known."""
+        new = data[len(self.data) :].split(b"\n")[:-1]
+        for number, line in enumerate(new, len(self.hashes)):
+            record, self.last = _verified_record(line, self.last, number, path)
+            self.hashes.add(self.last)
+            self.summary.append(record)
+        if not data:
+            raise _damaged(path, "there is no line in it")
+        self.data = data
+
+
+class LockedChain(Generic[S]):
     """The file while its lock is held."""
 
-    def __init__(self, path: Path, lock: FileIO) -> None:
-        self._path = path
+    def __init__(self, chain: RecordChain[S], lock: FileIO) -> None:
+        self._chain = chain
+        self._path = chain.path
         self._lock = lock
         self._last: str | None = None
 
-    def read(self) -> list[Record]:
-        """Return all records, as `RecordChain.read` does."""
-        records, self._last = _read(self._path, _head_of(self._lock))
-        return records
+    def read(self) -> S:
+        """Return what all records add up to, as `RecordChain.read` does."""
+        verified = self._chain._verify(_head_of(self._lock))
+        self._last = verified.last
+        return verified.summary
 
     def refuse_vanished(self) -> None:
         """Refuse to begin anew where the lock file knows of a line.
@@ -133,26 +194,17 @@ def _head_of(lock: FileIO) -> str:
     return os.pread(lock.fileno(), hashlib.sha256().digest_size * 2, 0).decode("ascii", "replace")
 
 
-def _read(path: Path, head: str) -> tuple[list[Record], str]:
-    """Return all records and the hash of the last; `head` has to be among the hashes."""
-    before, seen, records = "", {""}, []
-    for number, line in enumerate(read_lines(path), 1):
-        try:
-            record = json.loads(line)
-            found = record.pop(_HASH)
-            expected = _hash_of(record, before)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise _damaged(path, f"line {number} is not a record") from error
-        if found != expected:
-            raise _damaged(path, f"line {number}, or one before it, was changed, moved or removed")
-        before = expected
-        seen.add(before)
-        records.append(record)
-    if not records:
-        raise _damaged(path, "there is no line in it")
-    if head not in seen:
-        raise _damaged(path, "lines at its end are missing")
-    return records, before
+def _verified_record(line: bytes, before: str, number: int, path: Path) -> tuple[Record, str]:
+    """Return the record of a line that follows a hash, and its own hash."""
+    try:
+        record = json.loads(line)
+        found = record.pop(_HASH)
+        expected = _hash_of(record, before)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, f"line {number} is not a record") from error
+    if found != expected:
+        raise _damaged(path, f"line {number}, or one before it, was changed, moved or removed")
+    return record, expected
 
 
 def _damaged(path: Path, what: str) -> ArtifactCorrupt:

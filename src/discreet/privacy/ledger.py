@@ -33,14 +33,15 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
 from discreet.errors import ArtifactCorrupt, ArtifactError, BudgetExhausted, LedgerInUse
 from discreet.privacy.account import (
     Account,
+    Accounts,
     Reservation,
-    accounts_of,
     events_of,
     first_record,
     open_record,
@@ -51,7 +52,7 @@ from discreet.privacy.account import (
     user_level,
 )
 from discreet.privacy.accounting import Event, epsilon_of
-from discreet.privacy.chain import Record, RecordChain
+from discreet.privacy.chain import RecordChain
 from discreet.privacy.plan import PrivacyPlan, require_count
 from discreet.types import OwnerId, PrivacyStatement
 
@@ -66,12 +67,13 @@ _MECHANISM = (
 class PrivacyLedger:
     """A file of accounts that several processes may spend from.
 
-    Every call reads the file again. What adds to it holds a lock on `<name>.lock` beside it from
-    reading to writing, and returns once the new record is on disk.
+    Every call compares the file with what this process read of it before, and parses what is new.
+    What adds to it holds a lock on `<name>.lock` beside it from reading to writing, and returns
+    once the new record is on disk.
     """
 
     def __init__(self, path: Path, *, run: str = "", keeps_plans: bool = False) -> None:
-        self._chain = RecordChain(path)
+        self._chain = _chain_at(path.resolve())
         self._run = run
         self._keeps_plans = keeps_plans
 
@@ -255,11 +257,12 @@ class PrivacyLedger:
         Raises:
             ValueError: if the owner has no account.
         """
-        return _of(self.accounts(), owner)
+        return _of(self._accounts(self._chain.read), owner)
 
     def accounts(self) -> dict[OwnerId, Account]:
         """Return all accounts, sorted by pseudonym."""
-        return dict(sorted(self._accounts(self._chain.read).items()))
+        accounts = self._accounts(self._chain.read)
+        return {owner: _of(accounts, owner) for owner in accounts.owners()}
 
     def entries(self, owner: OwnerId) -> tuple[Reservation, ...]:
         """Return an owner's reservations, oldest first."""
@@ -271,12 +274,12 @@ class PrivacyLedger:
 
     def owners(self) -> tuple[OwnerId, ...]:
         """Return the pseudonyms of all accounts, sorted."""
-        return tuple(self.accounts())
+        return tuple(self._accounts(self._chain.read).owners())
 
-    def _accounts(self, read: Callable[[], list[Record]]) -> dict[OwnerId, Account]:
+    def _accounts(self, read: Callable[[], Accounts]) -> Accounts:
         """Return all accounts, or raise `ArtifactCorrupt`."""
         try:
-            return accounts_of(read())
+            return read()
         except ArtifactCorrupt:
             _refuse_older_form(self.path)
             raise
@@ -345,13 +348,23 @@ def _state_together(
     return strictest.state(epsilon_of(events_of(entries), strictest.delta, strictest.accountant))
 
 
-def _of(accounts: dict[OwnerId, Account], owner: OwnerId) -> Account:
+@lru_cache(maxsize=8)
+def _chain_at(path: Path) -> RecordChain[Accounts]:
+    """Return the file at a path, the same for all ledgers of this process that lie there.
+
+    A round opens its owner's ledger anew; what was verified for the last one need not be again.
+    """
+    return RecordChain(path, Accounts)
+
+
+def _of(accounts: Accounts, owner: OwnerId) -> Account:
     """Return one account, or say how to get it."""
-    if owner not in accounts:
+    account = accounts.get(owner)
+    if account is None:
         raise ValueError(
             f"Expected an owner with an account, got {owner}. Call open_account first."
         )
-    return accounts[owner]
+    return account
 
 
 def _require_same(known: PrivacyPlan, given: PrivacyPlan, names: Sequence[str], what: str) -> None:

@@ -17,6 +17,12 @@ clipped one by one, which takes more noise:
 ...                   expected_batch_size=8, unit="user", examples_per_user=4)
 >>> users.noise_multiplier > 2 * plan.noise_multiplier
 True
+
+Hidden is all that one owner of a federation holds: a round is a step, in which 20 of 1,000 owners
+are drawn and the update of each is clipped:
+
+>>> owners = calibrate(target_epsilon=8.0, delta=1e-5, sample_rate=0.02, steps=100,
+...                    expected_batch_size=20, unit="owner", sampled="owner")
 """
 
 import math
@@ -34,12 +40,13 @@ from discreet.privacy.accounting import (
 )
 from discreet.types import PrivacyStatement
 
-Unit = Literal["example", "user"]
-"""What is hidden: one example, or all examples of one user. Whoever has several examples has a
-larger epsilon than that of the unit `example`."""
+Unit = Literal["example", "user", "owner"]
+"""What is hidden: one example, all examples of one user, or whatever one owner of a federation
+contributes. Whoever has several examples has a larger epsilon than that of the unit `example`."""
 
-Sampled = Literal["example", "user"]
-"""What the coins of a step decide on, and what is clipped: an example, or a user's mean."""
+Sampled = Literal["example", "user", "owner"]
+"""What the coins of a step decide on, and what is clipped: an example, a user's mean, or an owner's
+update."""
 
 Sampler = Literal["poisson", "cyclic", "bins"]
 """`poisson`: everything joins a step on a coin of its own. `cyclic`: everything draws, once a call,
@@ -47,8 +54,10 @@ one of `bands` groups; step t takes from group t mod `bands`, each member on a c
 everything draws, once an epoch, the one step that it is in. Every draw is independent of all
 others: groups or bins made equal in size would tell, by where others went, who is there."""
 
-NeighbouringRelation = Literal["add_or_remove_one"]
-"""Two data sets are neighbours if one has one unit more."""
+NeighbouringRelation = Literal["add_or_remove_one", "zero_out_one"]
+"""Two data sets are neighbours if one has one unit more; or if one owner's update is zero in one of
+them, while who takes part is known and no part of what is hidden. The second is for owners who add
+the noise themselves: without an owner, that owner's share of the noise is missing as well."""
 
 _LARGEST_NOISE = 1e6
 _SMALLEST_NORM = 1e-30
@@ -69,18 +78,18 @@ class PrivacyPlan:
     """What is added to the bound by epsilon, a probability in (0, 1); well below 1 / people. The
     chance that the loss exceeds epsilon can be several times larger."""
     max_grad_norm: float
-    """L2 norm to which the gradient of what is sampled (an example's, or the mean of a user's) is
-    clipped, above 0; with `clip_quantile` the norm of the first step."""
+    """L2 norm to which the gradient of what is sampled (an example's, or the mean of a user's), or
+    an owner's update, is clipped, above 0; with `clip_quantile` the norm of the first step."""
     noise_multiplier: float
     """Standard deviation of the noise over the clipping norm, above 0. With `clip_quantile` that of
     sum and count together; see `gradient_noise_multiplier`."""
     sample_rate: float
     """Chance of everything sampled to be in a step, in (0, 1], over all groups or bins."""
     steps: int
-    """Number of steps planned over all rounds, 1 or more."""
+    """Number of steps planned over all rounds, 1 or more; a round, where owners are sampled."""
     expected_batch_size: int
-    """Public divisor of the noisy sum, 1 or more, in examples or users as sampled; never the size
-    of the batch drawn."""
+    """Public divisor of the noisy sum, 1 or more, in examples, users or owners as sampled; never
+    the size of the batch drawn."""
     unit: Unit = "example"
     """What the guarantee hides."""
     neighbouring_relation: NeighbouringRelation = "add_or_remove_one"
@@ -144,6 +153,14 @@ class PrivacyPlan:
 
     def _check_unit(self) -> None:
         """Refuse a unit that what is sampled does not bound."""
+        if "owner" in (self.unit, self.sampled):
+            self._check_owners()
+            return
+        if self.neighbouring_relation != "add_or_remove_one":
+            raise ValueError(
+                f"Expected neighbouring_relation='add_or_remove_one' for unit={self.unit!r}, got "
+                f"{self.neighbouring_relation!r}, which is for owners who add the noise themselves."
+            )
         if self.unit == "example" and self.sampled != "example":
             raise ValueError(
                 f"Expected sampled='example' for unit='example', got sampled={self.sampled!r}. "
@@ -164,6 +181,25 @@ class PrivacyPlan:
                 f"Expected accountant='pld' or 'rdp' for {self.contributions} sampled examples a "
                 "user, got accountant='prv', which knows one. Use pld."
             )
+
+    def _check_owners(self) -> None:
+        """Refuse what is not accounted for where whole owners are hidden."""
+        fixed: dict[str, object] = {
+            "unit": "owner",
+            "sampled": "owner",
+            "sampler": "poisson",
+            "examples_per_user": None,
+        }
+        if self.neighbouring_relation == "zero_out_one":
+            # Sums of discrete Gaussians are bounded in Renyi's divergence, and whoever adds noise
+            # is known to take part and cannot follow a norm that moves.
+            fixed |= {"accountant": "rdp", "sample_rate": 1.0, "clip_quantile": None}
+        for name, value in fixed.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"Expected {name}={value!r} where owners are hidden and neighbours are "
+                    f"{self.neighbouring_relation}, got {name}={getattr(self, name)!r}."
+                )
 
     def _check_sampler(self) -> None:
         """Refuse correlated noise whose participation rule the sampler does not keep."""
@@ -319,6 +355,7 @@ def calibrate(
     max_grad_norm: float = 1.0,
     accountant: Accountant = "pld",
     unit: Unit = "example",
+    neighbouring_relation: NeighbouringRelation = "add_or_remove_one",
     sampled: Sampled = "example",
     examples_per_user: int | None = None,
     sampler: Sampler = "poisson",
@@ -333,9 +370,9 @@ def calibrate(
     Args:
         target_epsilon: For all steps of the plan and all of `already` together.
         already: What the account has spent, in the same unit; nothing for a new one.
-        delta, sample_rate, steps, expected_batch_size, max_grad_norm, accountant, unit, sampled,
-            examples_per_user, sampler, bands, steps_per_call, clip_quantile, clip_count_noise: As
-            in `PrivacyPlan`.
+        delta, sample_rate, steps, expected_batch_size, max_grad_norm, accountant, unit,
+            neighbouring_relation, sampled, examples_per_user, sampler, bands, steps_per_call,
+            clip_quantile, clip_count_noise: As in `PrivacyPlan`.
 
     Raises:
         ValueError: if a setting is out of range, or no noise meets the target with the accountant.
@@ -351,6 +388,7 @@ def calibrate(
         expected_batch_size=expected_batch_size,
         accountant=accountant,
         unit=unit,
+        neighbouring_relation=neighbouring_relation,
         sampled=sampled,
         examples_per_user=examples_per_user,
         sampler=sampler,

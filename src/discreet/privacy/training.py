@@ -117,13 +117,13 @@ def spend(
         )
     with ledger.held_for(owner):
         reservation = ledger.reserve(owner, steps=steps, plan=plan, is_private=is_private)
-        with _settled(ledger, reservation) as count:
+        with settled(ledger, reservation) as count:
             run(count)
         return ledger.spent(owner)
 
 
 @contextmanager
-def _settled(ledger: PrivacyLedger, reservation: Reservation) -> Iterator[Callable[[int], None]]:
+def settled(ledger: PrivacyLedger, reservation: Reservation) -> Iterator[Callable[[int], None]]:
     """Yield what counts the steps of the block as they start; settle however the block ends."""
     started = 0
 
@@ -287,6 +287,11 @@ def _sums(
 
 def _check_users(plan: PrivacyPlan, num_examples: int, user_of: Sequence[Hashable] | None) -> None:
     """Refuse users that the plan does not know of, and a user with more than the plan allows."""
+    if plan.unit == "owner":
+        raise ValueError(
+            "Expected a plan that hides examples or users, got unit='owner': what an owner trains "
+            "is clipped and blurred as a whole, by OwnerSum or OwnerShare. Train without this."
+        )
     if plan.unit == "example":
         if user_of is not None:
             raise ValueError(
