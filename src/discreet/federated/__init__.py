@@ -12,6 +12,7 @@ from discreet.federated.client import (
     draw_generators,
     local_update,
 )
+from discreet.federated.codec import CODECS, Codec, make_codec
 from discreet.federated.config import PREFERENCES, TrainConfig, describe_fields
 from discreet.federated.conversations import REASONS, ConversationLessons, most_tokens
 from discreet.federated.events import (
@@ -42,11 +43,13 @@ from discreet.federated.rounds import (
 from discreet.federated.task import AssistantTask
 
 __all__ = [
+    "CODECS",
     "PREFERENCES",
     "REASONS",
     "Assignment",
     "AssistantTask",
     "Checkpoint",
+    "Codec",
     "ConversationLessons",
     "Event",
     "Generators",
@@ -74,6 +77,7 @@ __all__ = [
     "draw_generators",
     "example_losses",
     "local_update",
+    "make_codec",
     "most_tokens",
     "plan_of",
     "presentations",
