@@ -42,6 +42,7 @@ def tiny_config(**changes: object) -> TrainConfig:
         "sample_rate": 0.5,
         "expected_batch_size": 10,
         "learning_rate": 0.1,
+        "max_grad_norm": 1.0,
         "node_wait_seconds": 30.0,
         "reproducible": True,
     }
@@ -56,6 +57,7 @@ def plan_of(config: TrainConfig) -> PrivacyPlan:
         sample_rate=config.sample_rate,
         steps=config.steps_total,
         expected_batch_size=config.expected_batch_size,
+        max_grad_norm=config.max_grad_norm,
         accountant="rdp",
     )
 

@@ -2,16 +2,7 @@
 
 from discreet.aggregation import State
 from discreet.federated.checkpoint import Checkpoint, read_checkpoint
-from discreet.federated.client import (
-    Assignment,
-    Generators,
-    LocalResult,
-    LocalTask,
-    Watch,
-    client_app,
-    draw_generators,
-    local_update,
-)
+from discreet.federated.client import client_app, local_update
 from discreet.federated.codec import CODECS, Codec, make_codec
 from discreet.federated.config import PREFERENCES, TrainConfig, describe_fields
 from discreet.federated.conversations import REASONS, ConversationLessons, most_tokens
@@ -26,6 +17,14 @@ from discreet.federated.events import (
 )
 from discreet.federated.lessons import Lessons, VisualTokens
 from discreet.federated.local import LocalGrid
+from discreet.federated.local_task import (
+    Assignment,
+    Generators,
+    LocalResult,
+    LocalTask,
+    Watch,
+    draw_generators,
+)
 from discreet.federated.plain import train_plainly
 from discreet.federated.plans import plan_of
 from discreet.federated.portraits import PortraitLessons, example_losses, presentations

@@ -5,13 +5,13 @@ in at the start.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from flwr.app import ArrayRecord
 from flwr.serverapp import Grid
 
 from discreet.aggregation import (
-    Accumulator,
     Combine,
     State,
     make_combine,
@@ -24,7 +24,9 @@ from discreet.federated.choice import choose, connected, is_secret_choice
 from discreet.federated.events import Event, OnEvent, OwnerDropped, OwnerReplied, RoundStarted
 from discreet.federated.exchange import exchange
 from discreet.federated.plans import SERVER, plan_of
-from discreet.federated.receipts import NO_REPLY, Receipts, RoundReport
+from discreet.federated.messages import Parts
+from discreet.federated.receipts import NO_REPLY, OpenUpdates, Receipts, RoundReport
+from discreet.federated.secure import SecureSum
 from discreet.federated.terms import CONTROL, Terms, of_prefix
 from discreet.privacy import CounterGenerator, OwnerSum, PrivacyLedger, spend_round
 
@@ -55,6 +57,7 @@ class Coordinator:
         self._frozen_hash = frozen_hash
         self._ledger = ledger
         self._on_event = on_event
+        self._clip_norm: float | None = None
 
     def play(self, last: Checkpoint) -> tuple[Checkpoint, RoundReport]:
         """Return where the run stands after one more round, and what the round told.
@@ -73,11 +76,9 @@ class Coordinator:
             )
         self._tell(RoundStarted(server_round=number, num_rounds=config.num_rounds, asked=len(nodes)))
         arrays = messages.pack(last.state, self._terms.down, self._chance("wire", number))
-        combine = self._combine(last, number)
+        collect = self._collect_securely if config.secure_aggregation else self._collect
         with self._charged():
-            accumulator, receipts = self._collect(last.state, arrays, nodes, number, combine)
-            receipts.finish(nodes, needed)
-            proposed = accumulator.result()
+            proposed, receipts = collect(last, arrays, nodes, needed)
         new, memory = self._follow(last, proposed, replies=len(receipts.steps))
         report = receipts.report(
             bytes_down=messages.size_bytes_of(arrays) * len(nodes), seconds=time.monotonic() - start
@@ -89,50 +90,70 @@ class Coordinator:
                 plan_sha256=last.plan_sha256,
                 optimizer=memory,
                 taken_part={**last.taken_part, **{n: last.taken_part.get(n, 0) + 1 for n in nodes}},
-                clip_norm=getattr(combine, "max_grad_norm", None),
+                clip_norm=self._clip_norm,
             ),
             report,
         )
 
     def _collect(
-        self,
-        previous: State,
-        arrays: messages.ArrayRecord,
-        nodes: tuple[int, ...],
-        number: int,
-        combine: Combine,
-    ) -> tuple[Accumulator, Receipts]:
-        """Ask the nodes, and add up what they send."""
-        config = self._terms.config
-        accumulator = self._terms.rule.start(previous, number, combine)
-        receipts = Receipts(self._terms, number, accumulator)
+        self, last: Checkpoint, arrays: ArrayRecord, nodes: tuple[int, ...], needed: int
+    ) -> tuple[State, Receipts]:
+        """Ask the nodes; return the next state and what they sent."""
+        number = last.rounds_done + 1
+        combine = self._combine(last, number)
+        accumulator = self._terms.rule.start(Terms.adapter_of(last.state), number, combine)
+        updates = OpenUpdates(self._terms, number, accumulator)
+        receipts = Receipts(self._terms, number, updates.accept)
+        self._train(arrays, {node: None for node in nodes}, receipts)
+        receipts.finish(nodes, needed)
+        self._clip_norm = getattr(combine, "max_grad_norm", None)
+        return accumulator.result(), receipts
+
+    def _collect_securely(
+        self, last: Checkpoint, arrays: ArrayRecord, nodes: tuple[int, ...], needed: int
+    ) -> tuple[State, Receipts]:
+        """Ask the nodes for masked updates; return the next state and what is known of each."""
+        number = last.rounds_done + 1
+        total = SecureSum(self._terms, self._grid, number, nodes)
+        receipts = Receipts(self._terms, number, total.accept)
+        self._train(arrays, total.prepare(receipts), receipts)
+        receipts.finish(nodes, needed)
+        adapter = Terms.adapter_of(last.state)
+        return self._terms.rule.start(adapter, number, total.open()).result(), receipts
+
+    def _train(
+        self, arrays: ArrayRecord, parts: Mapping[int, Parts | None], receipts: Receipts
+    ) -> None:
+        """Ask nodes to train, and take what comes until the round's time is over."""
+        config, number = self._terms.config, receipts.server_round
+        wait = config.round_timeout_seconds
         requests = [
             messages.ask(
                 arrays,
                 server_round=number,
                 frozen_hash=self._frozen_hash,
                 node_id=node,
-                ttl=config.round_timeout_seconds,
+                ttl=wait,
+                parts=part,
             )
-            for node in nodes
+            for node, part in parts.items()
         ]
-        for incoming in exchange(self._grid, requests, timeout_seconds=config.round_timeout_seconds):
-            reply = receipts.take(incoming)
-            if reply is None:
-                reason = receipts.dropped[incoming.node]
-                self._tell(OwnerDropped(server_round=number, node=incoming.node, reason=reason))
+        for incoming in exchange(self._grid, requests, timeout_seconds=wait):
+            node, size_bytes = incoming.node, receipts.take(incoming)
+            if size_bytes is None:
+                reason = receipts.dropped[node]
+                self._tell(OwnerDropped(server_round=number, node=node, reason=reason))
             else:
                 self._tell(
                     OwnerReplied(
                         server_round=number,
-                        node=incoming.node,
-                        size_bytes=reply.size_bytes,
+                        node=node,
+                        size_bytes=size_bytes,
                         seconds=incoming.seconds,
                     )
                 )
-        for node in receipts.missing(nodes):
+        for node in receipts.missing(tuple(parts)):
             self._tell(OwnerDropped(server_round=number, node=node, reason=NO_REPLY))
-        return accumulator, receipts
 
     def _combine(self, last: Checkpoint, number: int) -> Combine:
         """Return what makes one update of many."""
@@ -151,7 +172,8 @@ class Coordinator:
         """Return the next state after the server's optimizer, and what that remembers."""
         config = self._terms.config
         learnt = self._terms.learns(last.rounds_done + 1)
-        state = proposed | self._controls_after(last.state, proposed, learnt, replies)
+        controls = self._controls_after(last.state, proposed, learnt, replies)
+        state = last.state | proposed | controls
         if config.server_optimizer == "none":
             return state, {}
         optimizer = make_server_optimizer(
@@ -161,7 +183,7 @@ class Coordinator:
         )
         if last.optimizer:
             optimizer.load(last.optimizer)
-        adapter = optimizer.step(Terms.adapter_of(last.state), Terms.adapter_of(proposed))
+        adapter = optimizer.step(Terms.adapter_of(last.state), proposed, learnt)
         return state | adapter, optimizer.state()
 
     def _controls_after(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.app.message_type import MessageType
@@ -24,12 +25,18 @@ from discreet.federated.codec import Codec
 from discreet.privacy import CounterGenerator
 from discreet.types import PrivacyStatement
 
+Parts = Mapping[str, bytes]
+"""Keys and sealed shares around a secure sum, by name."""
+
+Words = npt.NDArray[np.uint32]
+
 RELEASED_METRICS = ("delta", "epsilon", "round", "steps")
 """The numbers a client sends with its arrays; all of them follow from the public plan. Of a plan
 that hides owners by the server's own noise, a client states no epsilon: it does not know it."""
 
 _ROUNDING = 1 + 1e-9
-_ARRAYS, _CONFIG, _METRICS = "arrays", "config", "metrics"
+_ARRAYS, _CONFIG, _METRICS, _PARTS = "arrays", "config", "metrics", "parts"
+_MASKED = "masked"
 _ROUND, _FROZEN = "server-round", "frozen-sha256"
 
 
@@ -51,9 +58,8 @@ class Reply:
     steps: int
     statement: PrivacyStatement | None
     """What it has spent; None where the server adds the noise."""
-    update: State = field(repr=False)
-    size_bytes: int
-    """Of its arrays."""
+    arrays: ArrayRecord = field(repr=False)
+    """Still as they came; `read_update` or `read_words` takes them apart."""
 
 
 def shapes_of(state: State) -> dict[str, tuple[int, ...]]:
@@ -100,10 +106,13 @@ def ask(
     frozen_hash: str,
     node_id: int,
     ttl: float | None = None,
+    parts: Parts | None = None,
 ) -> Message:
     """Return the server's request to train for one round; after `ttl` seconds it is void."""
     config = ConfigRecord({_ROUND: server_round, _FROZEN: frozen_hash})
     content = RecordDict({_ARRAYS: arrays, _CONFIG: config})
+    if parts is not None:
+        content[_PARTS] = _bytes(parts)
     return instruction(content, message_type=MessageType.TRAIN, node_id=node_id, ttl=ttl)
 
 
@@ -144,6 +153,52 @@ def answer(
     return Message(RecordDict({_ARRAYS: arrays, _METRICS: released}), reply_to=message)
 
 
+def ask_parts(
+    action: str, parts: Parts, *, server_round: int, node_id: int, ttl: float | None = None
+) -> Message:
+    """Return one of the server's requests around a secure sum: bytes by name."""
+    content = RecordDict({_CONFIG: ConfigRecord({_ROUND: server_round}), _PARTS: _bytes(parts)})
+    kind = f"{MessageType.QUERY}.{action}"
+    return instruction(content, message_type=kind, node_id=node_id, ttl=ttl)
+
+
+def answer_parts(message: Message, parts: Parts) -> Message:
+    """Return a client's reply to such a request."""
+    return Message(RecordDict({_PARTS: _bytes(parts)}), reply_to=message)
+
+
+def read_parts(message: Message) -> dict[str, bytes]:
+    """Return the bytes in a request or reply of a secure sum.
+
+    Raises:
+        BadMessage: if there is anything else.
+    """
+    record = message.content.config_records.get(_PARTS)
+    if record is None or not all(isinstance(part, bytes) for part in record.values()):
+        raise BadMessage(f"Expected a record '{_PARTS}' of bytes.")
+    return {name: part for name, part in record.items() if isinstance(part, bytes)}
+
+
+def keep(state: RecordDict, name: str, part: bytes | None) -> None:
+    """Keep bytes on the device until the next message of the round; None: forget them."""
+    state.pop(name, None)
+    if part is not None:
+        state[name] = _bytes({name: part})
+
+
+def recall(state: RecordDict, name: str) -> bytes:
+    """Return bytes that were kept.
+
+    Raises:
+        BadMessage: if there are none: a message of the round was lost, or came twice.
+    """
+    record = state.config_records.get(name)
+    part = record.get(name) if record else None
+    if not isinstance(part, bytes):
+        raise BadMessage("Expected a round that has begun on this device, found none.")
+    return part
+
+
 def refuse(message: Message, error: Exception) -> Message:
     """Return a reply that names the class of an error; its text stays on the device."""
     reason = type(error).__name__
@@ -162,21 +217,16 @@ def refusal_of(message: Message) -> str | None:
     return reason if known else f"FlowerError{message.error.code}"
 
 
-def read_answer(
-    message: Message, shapes: Sequence[Shapes], *, codec: Codec, promise: PrivacyStatement | None
-) -> Reply:
-    """Return a client's reply after checking all of it; other metrics are not read.
+def read_answer(message: Message, *, promise: PrivacyStatement | None) -> Reply:
+    """Return a client's reply after checking its numbers; other metrics are not read.
 
     Args:
         message: As it came.
-        shapes: What an update may look like: one, or one for each rank.
-        codec: The form of updates.
         promise: What a client's statement is about, and the most that it may say; None: clients
             state nothing.
 
     Raises:
-        BadMessage: if an array or one of the metrics is missing, of another shape or type, NaN,
-            infinite, or out of range.
+        BadMessage: if one of the metrics or the arrays are missing, or a number is out of range.
     """
     metrics = message.content.metric_records.get(_METRICS) or MetricRecord()
     steps, server_round = metrics.get("steps"), metrics.get("round")
@@ -184,15 +234,46 @@ def read_answer(
         raise BadMessage("Expected steps as a whole number >= 0 among the metrics.")
     if not isinstance(server_round, int):
         raise BadMessage("Expected round as a whole number among the metrics.")
-    statement = _statement_of(metrics, promise) if promise else None
-    record = _array_record(message)
     return Reply(
         server_round=server_round,
         steps=steps,
-        statement=statement,
-        update=unpack(record, _fitting(record, shapes, codec), codec),
-        size_bytes=size_bytes_of(record),
+        statement=_statement_of(metrics, promise) if promise else None,
+        arrays=_array_record(message),
     )
+
+
+def read_update(record: ArrayRecord, shapes: Sequence[Shapes], codec: Codec) -> State:
+    """Return the update in a reply.
+
+    Args:
+        record: As it came.
+        shapes: What an update may look like: one, or one for each rank.
+        codec: The form of updates.
+
+    Raises:
+        BadMessage: if an array is missing, of another shape or type, NaN or infinite.
+    """
+    found = {name: tuple(array.shape) for name, array in record.items()}
+    for each in shapes:
+        if found == {name: shape for name, (_, shape) in codec.specs(each).items()}:
+            return unpack(record, each, codec)
+    return unpack(record, shapes[0], codec)  # which says what is wrong
+
+
+def words_record(words: Words) -> ArrayRecord:
+    """Return masked numbers as a record."""
+    return ArrayRecord({_MASKED: Array(words)})
+
+
+def read_words(record: ArrayRecord, size: int) -> Words:
+    """Return the masked numbers in a reply, (size,) uint32.
+
+    Raises:
+        BadMessage: if there is anything else.
+    """
+    if set(record) != {_MASKED}:
+        raise BadMessage(f"Expected one array '{_MASKED}', got {len(record)} arrays.")
+    return _read_array(_MASKED, record[_MASKED], "<u4", (size,)).copy()
 
 
 def _statement_of(metrics: MetricRecord, promise: PrivacyStatement) -> PrivacyStatement:
@@ -205,15 +286,6 @@ def _statement_of(metrics: MetricRecord, promise: PrivacyStatement) -> PrivacySt
     if epsilon > promise.epsilon * _ROUNDING or delta > promise.delta * _ROUNDING:
         raise BadMessage("Expected a statement within the plan's epsilon and delta, got more.")
     return replace(promise, epsilon=float(epsilon), delta=float(delta))
-
-
-def _fitting(record: ArrayRecord, shapes: Sequence[Shapes], codec: Codec) -> Shapes:
-    """Return the shapes that a record says it has, or the first, which then tells what is wrong."""
-    found = {name: tuple(array.shape) for name, array in record.items()}
-    for each in shapes:
-        if found == {name: shape for name, (_, shape) in codec.specs(each).items()}:
-            return each
-    return shapes[0]
 
 
 def instruction(
@@ -231,6 +303,10 @@ def instruction(
 def no_records() -> RecordDict:
     """Return the empty state that a Flower context starts with."""
     return RecordDict()
+
+
+def _bytes(parts: Parts) -> ConfigRecord:
+    return ConfigRecord(dict(parts))
 
 
 def _array_record(message: Message) -> ArrayRecord:

@@ -7,12 +7,12 @@ Memory does not grow with the number of replies, unless the rule that combines t
 import hashlib
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from flwr.app import Message
+from flwr.app import ArrayRecord, Message
 
-from discreet.aggregation import State
+from discreet.aggregation import Accumulator, State
 from discreet.errors import BudgetExhausted, FederationError
 from discreet.federated import messages
 from discreet.federated.bad_message import BadMessage
@@ -28,11 +28,8 @@ NO_REPLY = "NoReply"
 """Why a node was dropped that did not answer in time."""
 
 
-class Sink(Protocol):
-    """What takes in updates."""
-
-    def add(self, update: State) -> object:
-        """Count one more update."""
+Accept = Callable[[int, ArrayRecord], None]
+"""Takes in the arrays of a node; raises `BadMessage` if they cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,55 +52,26 @@ class RoundReport:
 
 
 @dataclass(slots=True)
-class Receipts:
-    """The replies of one round."""
+class OpenUpdates:
+    """Updates that the server sees one by one."""
 
     terms: Terms
     server_round: int
-    sink: Sink
-    statements: dict[int, PrivacyStatement] = field(default_factory=dict)
-    steps: dict[int, int] = field(default_factory=dict)
-    dropped: dict[int, str] = field(default_factory=dict)
-    bytes_up: int = 0
+    accumulator: Accumulator
     _digests: set[bytes] = field(default_factory=set)
 
-    def take(self, incoming: Incoming) -> Reply | None:
-        """Add a reply, and return it; `None` if it was dropped."""
-        node = incoming.node
-        try:
-            reply = self._read(incoming.message, node)
-            self._check(reply)
-        except BadMessage as error:
-            self.dropped[node] = str(error)
-            logger.warning("Round %s: node %s dropped: %s", self.server_round, node, error)
-            return None
-        self.sink.add(reply.update)
-        self.steps[node] = reply.steps
-        self.bytes_up += reply.size_bytes
-        if reply.statement:
-            self.statements[node] = reply.statement
-        return reply
+    def accept(self, node: int, arrays: ArrayRecord) -> None:
+        """Add an update.
 
-    def _read(self, message: Message, node: int) -> Reply:
-        """Return a reply that has the form it should have."""
-        if refusal := messages.refusal_of(message):
-            raise BadMessage(refusal)
-        if message.metadata.src_node_id != node:
-            raise BadMessage("Expected the reply of the node that was asked, got another's.")
-        return messages.read_answer(
-            message,
-            self.terms.shapes_up(self.server_round),
-            codec=self.terms.up,
-            promise=promise_of(self.terms.config),
-        )
-
-    def _check(self, reply: Reply) -> None:
-        """Refuse what has the right form and cannot be honest."""
-        if reply.server_round != self.server_round:
-            raise BadMessage("Expected an update of this round, got one of another.")
-        size = sum(value.numel() for value in reply.update.values())
-        _check_length(reply.update, update_limit(self.terms.config, size))
-        self._check_copy(reply.update)
+        Raises:
+            BadMessage: if it is not what was asked for, or cannot be honest.
+        """
+        shapes = self.terms.shapes_up(self.server_round)
+        update = messages.read_update(arrays, shapes, self.terms.up)
+        size = sum(value.numel() for value in update.values())
+        _check_length(update, update_limit(self.terms.config, size))
+        self._check_copy(update)
+        self.accumulator.add(update)
 
     def _check_copy(self, update: State) -> None:
         """Refuse an update that another node sent: noise makes honest ones differ."""
@@ -115,6 +83,51 @@ class Receipts:
         if digest.digest() in self._digests:
             raise BadMessage("Expected an update of its own, got a copy of another node's.")
         self._digests.add(digest.digest())
+
+
+@dataclass(slots=True)
+class Receipts:
+    """The replies of one round."""
+
+    terms: Terms
+    server_round: int
+    accept: Accept
+    statements: dict[int, PrivacyStatement] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
+    dropped: dict[int, str] = field(default_factory=dict)
+    bytes_up: int = 0
+
+    def take(self, incoming: Incoming) -> int | None:
+        """Add a reply, and return its size in bytes; `None` if it was dropped."""
+        node = incoming.node
+        try:
+            reply = self._read(incoming.message, node)
+            self.accept(node, reply.arrays)
+        except BadMessage as error:
+            self.drop(node, str(error))
+            return None
+        size_bytes = messages.size_bytes_of(reply.arrays)
+        self.steps[node] = reply.steps
+        self.bytes_up += size_bytes
+        if reply.statement:
+            self.statements[node] = reply.statement
+        return size_bytes
+
+    def drop(self, node: int, reason: str) -> None:
+        """Note that a node does not count in this round, and why."""
+        self.dropped[node] = reason
+        logger.warning("Round %s: node %s dropped: %s", self.server_round, node, reason)
+
+    def _read(self, message: Message, node: int) -> Reply:
+        """Return a reply of this node to this round."""
+        if refusal := messages.refusal_of(message):
+            raise BadMessage(refusal)
+        if message.metadata.src_node_id != node:
+            raise BadMessage("Expected the reply of the node that was asked, got another's.")
+        reply = messages.read_answer(message, promise=promise_of(self.terms.config))
+        if reply.server_round != self.server_round:
+            raise BadMessage("Expected an update of this round, got one of another.")
+        return reply
 
     def missing(self, asked: tuple[int, ...]) -> list[int]:
         """Return who was asked and sent nothing."""
@@ -128,8 +141,7 @@ class Receipts:
             FederationError: if fewer than `min_replies` replies are usable for other reasons.
         """
         for node in self.missing(asked):
-            self.dropped[node] = NO_REPLY
-            logger.warning("Round %s: node %s did not reply", self.server_round, node)
+            self.drop(node, NO_REPLY)
         if len(self.steps) < min_replies:
             raise _too_few(self, min_replies)
 

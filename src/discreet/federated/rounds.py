@@ -32,11 +32,12 @@ from discreet.errors import ArtifactCorrupt, BudgetExhausted, FederationError
 from discreet.federated import messages
 from discreet.federated.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from discreet.federated.choice import is_secret_choice
-from discreet.federated.client import LocalResult, LocalTask, TaskFactory, Watch, client_app
+from discreet.federated.client import TaskFactory, client_app
 from discreet.federated.config import TrainConfig
 from discreet.federated.coordinator import Coordinator
 from discreet.federated.events import OnEvent, RoundDone, StepTaken
 from discreet.federated.local import LocalGrid
+from discreet.federated.local_task import LocalResult, LocalTask, Watch
 from discreet.federated.receipts import RoundReport
 from discreet.federated.terms import Terms
 from discreet.privacy import PrivacyLedger, StepRecord

@@ -14,11 +14,11 @@ import torch
 
 from discreet.aggregation import RULES, State, layers_of, product
 from discreet.errors import DataError
-from discreet.federated.client import Assignment, LocalResult, draw_generators
 from discreet.federated.config import TrainConfig
 from discreet.federated.conversations import share_conversations
 from discreet.federated.lessons import OWN, Lessons, Shared
 from discreet.federated.local_sgd import LocalSgd
+from discreet.federated.local_task import Assignment, LocalResult, draw_generators
 from discreet.federated.plain import train_plainly
 from discreet.federated.plans import plan_of
 from discreet.federated.portraits import share_portraits

@@ -1,0 +1,286 @@
+"""A round whose server sees the sum of all updates and no single one: both ends of it.
+
+The masks, shares and their refusals are `secagg`'s. Here is who says what when: two questions
+before training (keys, then sealed shares), masked numbers as the reply to training, and one
+question after it (shares that take the masks off the sum). What a member has to remember between
+them stays in Flower's state on the device, and is forgotten with the last.
+"""
+
+import json
+import math
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from flwr.app import ArrayRecord, Context, Message
+from flwr.serverapp import Grid
+
+from discreet.aggregation import Shapes, State
+from discreet.errors import AggregationRefused
+from discreet.federated import messages
+from discreet.federated.bad_message import BadMessage
+from discreet.federated.config import TrainConfig
+from discreet.federated.exchange import exchange
+from discreet.federated.messages import Parts, Words
+from discreet.federated.plans import plan_of, update_limit
+from discreet.federated.receipts import NO_REPLY, Receipts
+from discreet.federated.terms import Terms
+from discreet.privacy import CounterGenerator, OwnerShare
+from discreet.secagg import Collector, Group, Member, choose_degree
+
+KEYS, SHARES, UNMASK = "secagg_keys", "secagg_shares", "secagg_unmask"
+"""What a member is asked, besides to train."""
+_MEMBER = "secagg-member"
+_OF = "member/"
+
+
+class SumForm(Protocol):
+    """How updates become whole numbers modulo 2**32, and their sum a mean."""
+
+    def encode(self, update: State, noise_generator: CounterGenerator) -> Words:
+        """Return an update as (P,) uint32."""
+
+    def decode(self, total: Words, count: int) -> State:
+        """Return the mean of `count` updates from their sum."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FixedPoint:
+    """Updates that are private already, on a grid so fine that no sum of them wraps around."""
+
+    shapes: Shapes
+    owners: int
+    """Most owners in a sum."""
+    limit: float
+    """Longest update; a longer one is shortened to it."""
+
+    @property
+    def grid(self) -> float:
+        """Return what one step is worth: a power of two."""
+        return 2.0 ** math.ceil(math.log2(self.limit * self.owners / (2**31 - self.owners)))
+
+    def encode(self, update: State, noise_generator: CounterGenerator) -> Words:
+        """Return the nearest steps; no noise is added."""
+        row = torch.cat([update[name].double().flatten() for name in sorted(self.shapes)])
+        length = float(row.square().sum().sqrt())
+        if not math.isfinite(length):
+            raise ValueError("Expected finite numbers in an update, got NaN or infinity.")
+        steps = (row * (min(1.0, self.limit / max(length, 1e-300)) / self.grid)).round()
+        return (steps.long() % 2**32).numpy().astype(np.uint32)
+
+    def decode(self, total: Words, count: int) -> State:
+        """Return the mean of the updates in a sum, float32 by name."""
+        row = torch.from_numpy(total.view(np.int32).astype(np.float64)) * (self.grid / count)
+        names = sorted(self.shapes)
+        parts = row.split([math.prod(self.shapes[name]) for name in names])
+        return {
+            name: part.reshape(self.shapes[name]).float()
+            for name, part in zip(names, parts, strict=True)
+        }
+
+
+def sum_form(terms: Terms, server_round: int) -> SumForm:
+    """Return how updates of a round become whole numbers.
+
+    Raises:
+        ValueError: if sums of the plan could wrap around, or noise would be too coarse.
+    """
+    config, shapes = terms.config, terms.shapes_up(server_round)[0]
+    if config.unit == "owner":
+        return OwnerShare(
+            plan=plan_of(config),
+            shapes=shapes,
+            owners=config.asked_per_round,
+            threshold=config.min_replies - config.hostile_owners,
+        )
+    limit = update_limit(config, _size(shapes))
+    return FixedPoint(shapes=shapes, owners=config.asked_per_round, limit=limit)
+
+
+def group_of(config: TrainConfig, ids: tuple[int, ...], size: int, round_id: bytes) -> Group:
+    """Return who adds up with whom; a member finds it anew and does not take a server's word."""
+    degree = choose_degree(
+        len(ids),
+        dropout=max(0.0, 1 - config.min_replies / len(ids)),
+        corrupt=config.hostile_owners / len(ids),
+    )
+    return Group(
+        ids=ids,
+        neighbours=degree.neighbours,
+        threshold=degree.threshold,
+        size=size,
+        round_id=round_id,
+    )
+
+
+@dataclass(slots=True)
+class SecureSum:
+    """The server's end of one round."""
+
+    terms: Terms
+    grid: Grid
+    server_round: int
+    nodes: tuple[int, ...]
+    _collector: Collector = field(init=False)
+    _round_id: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+
+    def __post_init__(self) -> None:
+        """Lay out the group."""
+        size = _size(self.terms.shapes_up(self.server_round)[0])
+        group = group_of(self.terms.config, self.nodes, size, self._round_id)
+        self._collector = Collector(group)
+
+    def prepare(self, receipts: Receipts) -> dict[int, Parts]:
+        """Exchange keys and sealed shares; return what each node needs to mask its numbers.
+
+        Raises:
+            FederationError: if too few are left of somebody's neighbourhood.
+        """
+        collector, nodes = self._collector, self.nodes
+        question: dict[int, Parts] = {n: {"round-id": self._round_id} for n in nodes}
+        self._ask(KEYS, question, receipts, lambda n, got: collector.add_keys(n, got["keys"]))
+        about = {"ids": _ids(nodes), "size": json.dumps(collector.group.size).encode()}
+        able = [node for node in nodes if node not in receipts.dropped]
+        asked = {node: about | _by_id(collector.keys_for(node)) for node in able}
+        self._ask(SHARES, asked, receipts, lambda n, got: collector.add_shares(n, _of_ids(got)))
+        able = [node for node in able if node not in receipts.dropped]
+        return {node: _by_id(collector.shares_for(node)) for node in able}
+
+    def accept(self, node: int, arrays: ArrayRecord) -> None:
+        """Add a node's masked numbers to the sum.
+
+        Raises:
+            BadMessage: if they are not what was asked for.
+        """
+        words = messages.read_words(arrays, self._collector.group.size)
+        try:
+            self._collector.add_masked(node, words)
+        except AggregationRefused as error:
+            raise BadMessage(str(error)) from error
+
+    def open(self) -> "Opened":
+        """Take the masks off the sum.
+
+        Raises:
+            FederationError: if too few members are left for it: then nothing was learnt.
+        """
+        collector = self._collector
+        requests: dict[int, Parts] = {}
+        for node in collector.survivors:
+            alive, gone = collector.unmask_request(node)
+            requests[node] = {"alive": _ids(alive), "dropped": _ids(gone)}
+        rest = Receipts(self.terms, self.server_round, self.accept)
+        self._ask(UNMASK, requests, rest, lambda n, got: collector.add_unmask(n, got["shares"]))
+        form, count = sum_form(self.terms, self.server_round), len(collector.survivors)
+        return Opened(count=count, mean=form.decode(collector.total(), count))
+
+    def _ask(
+        self,
+        action: str,
+        parts: Mapping[int, Parts],
+        receipts: Receipts,
+        use: Callable[[int, dict[str, bytes]], None],
+    ) -> None:
+        """Ask nodes; whoever does not answer, or badly, is dropped."""
+        wait, number = self.terms.config.node_wait_seconds, self.server_round
+        requests = [
+            messages.ask_parts(action, part, server_round=number, node_id=node, ttl=wait)
+            for node, part in parts.items()
+        ]
+        silent = set(parts)
+        for incoming in exchange(self.grid, requests, timeout_seconds=wait):
+            silent.discard(incoming.node)
+            try:
+                if refusal := messages.refusal_of(incoming.message):
+                    raise BadMessage(refusal)
+                use(incoming.node, messages.read_parts(incoming.message))
+            except (BadMessage, AggregationRefused, KeyError, ValueError) as error:
+                receipts.drop(incoming.node, _reason(error))
+        for node in sorted(silent):
+            receipts.drop(node, NO_REPLY)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """What came out of a secure sum; it stands where a rule expects several updates."""
+
+    count: int
+    """Members in the sum."""
+    mean: State = field(repr=False)
+
+    def add(self, update: State) -> None:
+        """Refuse: the sum is complete."""
+        raise ValueError("Expected no further update for a sum that is open.")
+
+    def result(self) -> State:
+        """Return the mean of the updates."""
+        return self.mean
+
+
+def show_keys(message: Message, context: Context) -> Message:
+    """Begin a round on a device: return its public keys."""
+    round_id = messages.read_parts(message)["round-id"]
+    member = Member.create(context.node_id, round_id)
+    messages.keep(context.state, _MEMBER, member.to_bytes())
+    return messages.answer_parts(message, {"keys": member.advertise()})
+
+
+def share_secrets(message: Message, context: Context, config: TrainConfig) -> Message:
+    """Return shares of this device's secrets, sealed for its neighbours."""
+    member = _member_of(context)
+    parts = messages.read_parts(message)
+    ids, size = tuple(json.loads(parts["ids"])), int(json.loads(parts["size"]))
+    if len(ids) > config.asked_per_round:
+        raise BadMessage("Expected no more members than the plan has, got more.")
+    group = group_of(config, ids, size, member.round_id)
+    sealed = member.share(group, _of_ids(parts))
+    messages.keep(context.state, _MEMBER, member.to_bytes())
+    return messages.answer_parts(message, _by_id(sealed))
+
+
+def mask(message: Message, context: Context, words: Words) -> ArrayRecord:
+    """Return a device's numbers under its masks."""
+    member = _member_of(context)
+    masked = member.mask(words, _of_ids(messages.read_parts(message)))
+    messages.keep(context.state, _MEMBER, member.to_bytes())
+    return messages.words_record(masked)
+
+
+def unmask(message: Message, context: Context) -> Message:
+    """Return a device's shares for the sum of those who stayed, and forget the round."""
+    member = _member_of(context)
+    parts = messages.read_parts(message)
+    alive, gone = (set(json.loads(parts[name])) for name in ("alive", "dropped"))
+    shares = member.unmask(alive, gone)
+    messages.keep(context.state, _MEMBER, None)
+    return messages.answer_parts(message, {"shares": shares})
+
+
+def _member_of(context: Context) -> Member:
+    return Member.from_bytes(messages.recall(context.state, _MEMBER))
+
+
+def _size(shapes: Shapes) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _ids(nodes: Iterable[int]) -> bytes:
+    return json.dumps(sorted(nodes)).encode()
+
+
+def _by_id(parts: Mapping[int, bytes]) -> dict[str, bytes]:
+    return {f"{_OF}{member}": part for member, part in parts.items()}
+
+
+def _of_ids(parts: Parts) -> dict[int, bytes]:
+    """Return the parts that are about members."""
+    return {int(n.removeprefix(_OF)): part for n, part in parts.items() if n.startswith(_OF)}
+
+
+def _reason(error: Exception) -> str:
+    """Return why a node was dropped, without words of its own."""
+    is_ours = isinstance(error, BadMessage | AggregationRefused)
+    return str(error) if is_ours else "Expected the parts that were asked for, got others."
