@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "perception": BASE | {"model"},
     "privacy": BASE | {"data", "model"},
     "recipes": BASE | {"data", "model", "perception", "privacy", "readers"},
-    "federated": BASE | {"data", "model", "privacy", "registry", "sources"},
+    "secagg": BASE,
+    "federated": BASE | {"data", "model", "privacy", "registry", "secagg", "sources"},
     "assistant": BASE | {"model", "perception", "readers", "registry"},
     "audit": BASE | {"data", "model", "perception", "registry"},
     "bench": BASE
