@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from discreet.secagg import Degree, Group, choose_degree
+from discreet.secagg.degree import _highest_threshold
 
 ALARM = 1e-6
 Ring = tuple[int, ...]
@@ -15,7 +16,7 @@ Ring = tuple[int, ...]
 
 def is_bad(ring: Ring, degree: Degree, dropped: set[int], corrupt: set[int]) -> bool:
     """Tell by looking whether somebody's privacy, or the sum, is lost on a ring."""
-    n, half = len(ring), degree.neighbours // 2
+    n, half = len(ring), (degree.neighbours + 1) // 2
     steps = [s for s in range(-half, half + 1) if s]
     near = {ring[k]: {ring[(k + s) % n] for s in steps} for k in range(n)}
     honest = set(ring) - corrupt
@@ -61,15 +62,16 @@ def test_the_chance_over_rings_of_groups_is_below_the_bound() -> None:
 @pytest.mark.parametrize(("n", "half"), [(9, 1), (9, 2), (12, 3)])
 def test_the_three_tails_are_counts_of_neighbourhoods(n: int, half: int) -> None:
     """The hypergeometric tails, as counts over all places of who is bad."""
-    from discreet.secagg.degree import _highest_threshold
-
     neighbours, dropped, bad = 2 * half, 2, 1
     apart = math.comb(n - half, dropped + bad - half) / math.comb(n, dropped + bad)
 
     def chance(threshold: int) -> float:
         def share(good: int, wanted: range) -> float:
             total = math.comb(n - 1, neighbours)
-            return sum(math.comb(good, k) * math.comb(n - 1 - good, neighbours - k) for k in wanted) / total
+            return (
+                sum(math.comb(good, k) * math.comb(n - 1 - good, neighbours - k) for k in wanted)
+                / total
+            )
 
         thin = share(n - dropped, range(threshold))
         taken = share(bad, range(threshold, neighbours + 1))
@@ -78,23 +80,24 @@ def test_the_three_tails_are_counts_of_neighbourhoods(n: int, half: int) -> None
     chances = {t: chance(t) for t in range(2, neighbours + 2)}
     for failure in np.linspace(0.01, 2 * n, 300):
         kept = [t for t, value in chances.items() if value <= failure]
-        assert _highest_threshold(n, neighbours, dropped, bad, failure) == (max(kept) if kept else None)
+        assert _highest_threshold(n, neighbours, dropped, bad, failure) == (
+            max(kept) if kept else None
+        )
 
 
 def test_a_ring_has_fewer_neighbours_than_everybody_once_there_are_many() -> None:
     degrees = {n: choose_degree(n, dropout=1 / 3, corrupt=1 / 10) for n in (10, 100, 1000, 10_000)}
     assert degrees[10] == Degree(neighbours=9, threshold=6)
-    assert degrees[100].neighbours == 99
+    assert degrees[100].neighbours < 99
     assert degrees[1000].neighbours < 200
     assert degrees[10_000].neighbours < degrees[1000].neighbours + 40, "grows with log n"
-    assert all(n * 2 ** -(degrees[n].neighbours) < 1e-6 for n in (1000, 10_000))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 20, 60])
-def test_with_everybody_as_neighbours_the_threshold_is_who_stays(n: int) -> None:
+def test_where_nothing_may_be_left_to_chance_every_dropout_is_borne(n: int) -> None:
     dropped = math.floor(n / 4)
     degree = choose_degree(n, dropout=dropped / n, corrupt=0, failure=1e-300)
-    assert degree == Degree(neighbours=n - 1, threshold=n - dropped)
+    assert degree.threshold == degree.neighbours + 1 - dropped
 
 
 @pytest.mark.parametrize(

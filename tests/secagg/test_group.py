@@ -16,9 +16,7 @@ def ring(count: int, neighbours: int, round_id: bytes = b"a round") -> Group:
 
 
 @given(st.integers(2, 30), st.integers(1, 12), st.binary(min_size=1, max_size=16))
-def test_neighbours_are_mutual_and_as_many_as_said(
-    count: int, half: int, round_id: bytes
-) -> None:
+def test_neighbours_are_mutual_and_as_many_as_said(count: int, half: int, round_id: bytes) -> None:
     group = ring(count, 2 * half, round_id)
     for member in group.ids:
         neighbours = group.neighbours_of(member)

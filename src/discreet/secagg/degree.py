@@ -66,7 +66,7 @@ def _highest_threshold(
     thresholds = np.arange(2, neighbours + 2)
     # The middle of a neighbourhood is one that dropped, which needs the others to stay, and one
     # that is honest, who is not among those who collude.
-    thin = hypergeom.cdf(thresholds - 1, n - 1, n - dropped, neighbours)
+    thin = hypergeom.cdf(thresholds - 1, n - 1, min(n - dropped, n - 1), neighbours)
     taken = hypergeom.sf(thresholds - 1, n - 1, bad, neighbours)
     kept = thresholds[n * (apart + thin + taken) <= failure]
     return int(kept[-1]) if len(kept) else None
