@@ -25,7 +25,9 @@ MAY_IMPORT = {
     "privacy": BASE | {"data", "model"},
     "recipes": BASE | {"data", "model", "perception", "privacy", "readers"},
     "aggregation": BASE,
-    "federated": BASE | {"aggregation", "data", "model", "privacy", "registry", "sources"},
+    "secagg": BASE,
+    "federated": BASE
+    | {"aggregation", "data", "model", "privacy", "registry", "secagg", "sources"},
     "assistant": BASE | {"model", "perception", "readers", "registry"},
     "audit": BASE | {"data", "model", "perception", "registry"},
     "bench": BASE

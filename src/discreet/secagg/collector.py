@@ -1,0 +1,176 @@
+"""The server of a round of secure aggregation: passes on what it cannot read, and takes the sum.
+
+    add_keys ... keys_for -> add_shares ... shares_for -> add_masked ... unmask_request
+    -> add_unmask ... total
+
+Who does not answer is left out of what comes after. The first question of a step closes the step
+before it: masked numbers that come after `unmask_request` would be open to the server and are
+refused. Memory does not grow with masked vectors, only with keys and shares.
+
+Guarantee: `total` is the sum of what `survivors` masked, modulo 2**32, or there is none: what
+shares make is compared with what the member committed to.
+"""
+
+from collections.abc import Collection, Mapping, Set
+
+import numpy as np
+
+from discreet.errors import AggregationRefused, FederationError
+from discreet.secagg.advertisement import Advertisement, commit
+from discreet.secagg.group import Group
+from discreet.secagg.masks import own_mask, shared_mask
+from discreet.secagg.primitives import (
+    SEALING_BYTES,
+    SECRET_BYTES,
+    Words,
+    join,
+    public_key,
+)
+
+_STEPS = ("keys", "shares", "masked numbers", "shares of those who stayed and left")
+
+
+class Collector:
+    """What the server knows of one round."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self._step = 0
+        self._keys: dict[int, Advertisement] = {}
+        self._seen: set[bytes] = set()
+        self._sealed: dict[int, dict[int, bytes]] = {}
+        self._masked: set[int] = set()
+        self._sum: Words = np.zeros(group.size, np.uint32)
+        self._shares: dict[int, dict[int, bytes]] = {}
+        """By whose secret it is a share of, then by number of the share."""
+        self._answered: set[int] = set()
+
+    @property
+    def survivors(self) -> tuple[int, ...]:
+        """Members whose numbers are in the sum, in ascending order."""
+        return tuple(sorted(self._masked))
+
+    def add_keys(self, member: int, advertised: bytes) -> None:
+        """Take what a member advertises.
+
+        Raises:
+            AggregationRefused: as each `add_...` does: this member's part cannot be used, nothing
+                was changed by it, and the member counts as one who left.
+        """
+        self._expect(0, member, set(self.group.ids), self._keys.keys())
+        shown = Advertisement.read(advertised)
+        if self._seen & (keys := {shown.cipher_key, shown.mask_key}):
+            raise AggregationRefused("Expected keys of its own for each member, got some twice.")
+        self._seen |= keys
+        self._keys[member] = shown
+
+    def keys_for(self, member: int) -> dict[int, bytes]:
+        """Return what the neighbours of a member advertised.
+
+        Raises:
+            FederationError: as the later questions do, if fewer than the threshold of its
+                neighbourhood are left: this round makes no sum.
+        """
+        return {i: self._keys[i].to_bytes() for i in self._left_of(member, 1, self._keys)}
+
+    def add_shares(self, member: int, sealed: Mapping[int, bytes]) -> None:
+        """Take what a member sealed for its neighbours, one message for each who has its keys."""
+        self._expect(1, member, self._keys.keys(), self._sealed.keys())
+        wanted = {i for i in self.group.neighbours_of(member) if i in self._keys}
+        size_bytes = 2 * SECRET_BYTES + SEALING_BYTES
+        if set(sealed) != wanted or any(len(one) != size_bytes for one in sealed.values()):
+            raise AggregationRefused(
+                f"Expected {len(wanted)} messages of {size_bytes} bytes, got others."
+            )
+        self._sealed[member] = dict(sealed)
+
+    def shares_for(self, member: int) -> dict[int, bytes]:
+        """Return what neighbours sealed for a member, by sender; those it makes masks with."""
+        return {i: self._sealed[i][member] for i in self._left_of(member, 2, self._sealed)}
+
+    def add_masked(self, member: int, values: Words) -> None:
+        """Add a member's masked numbers, (size,) uint32, to the sum."""
+        self._expect(2, member, self._sealed.keys(), self._masked)
+        if values.dtype != np.uint32 or values.shape != (self.group.size,):
+            raise AggregationRefused(
+                f"Expected uint32 numbers of shape ({self.group.size},), got others."
+            )
+        self._sum += values
+        self._masked.add(member)
+
+    def unmask_request(self, member: int) -> tuple[set[int], set[int]]:
+        """Return who of a member's neighbourhood stayed and who left after it had shared."""
+        alive = {member, *self._left_of(member, 3, self._masked)}
+        shared = {i for i in self.group.neighbours_of(member) if i in self._sealed}
+        return alive, shared - alive
+
+    def add_unmask(self, member: int, shares: bytes) -> None:
+        """Take a member's shares, in the order of `Member.unmask`."""
+        self._expect(3, member, self._masked, self._answered)
+        owners = [i for i in self.group.holders_of(member) if i in self._sealed]
+        if len(shares) != SECRET_BYTES * len(owners):
+            raise AggregationRefused(f"Expected a share for each of {len(owners)}, got others.")
+        self._answered.add(member)
+        for place, owner in enumerate(owners):
+            number = self.group.holders_of(owner).index(member) + 1
+            share = shares[place * SECRET_BYTES : (place + 1) * SECRET_BYTES]
+            self._shares.setdefault(owner, {})[number] = share
+
+    def total(self) -> Words:
+        """Return the sum of what the survivors masked, (size,) uint32, modulo 2**32.
+
+        Raises:
+            FederationError: if nobody stayed, if of somebody's secret too few shares came, or if a
+                share was wrong.
+        """
+        if not self._masked:
+            raise FederationError("Expected masked numbers of some members, got none.")
+        result = self._sum.copy()
+        for member in self._masked:
+            result -= own_mask(self._secret_of(member), self.group.size)
+        for member in self._sealed.keys() - self._masked:
+            alive = [i for i in self.group.neighbours_of(member) if i in self._masked]
+            own = (member, self._keys[member].mask_key)
+            secret = self._secret_of(member) if alive else b""
+            for peer in alive:
+                other = (peer, self._keys[peer].mask_key)
+                result += shared_mask(secret, self.group, own, other)
+        return result
+
+    def _secret_of(self, member: int) -> bytes:
+        """Return a survivor's seed, or the mask's secret of one who left."""
+        shares, threshold = self._shares.get(member, {}), self.group.threshold
+        if len(shares) < threshold:
+            raise FederationError(
+                f"Expected {threshold} shares of each secret, got {len(shares)} of one. Too many "
+                "members left; ask again with a lower threshold or more neighbours."
+            )
+        secret = join(dict(sorted(shares.items())[:threshold]))
+        shown = self._keys[member]
+        is_right = (
+            commit(secret) == shown.commitment
+            if member in self._masked
+            else public_key(secret) == shown.mask_key
+        )
+        if not is_right:
+            raise FederationError("Expected shares of what was committed to, got a wrong one.")
+        return secret
+
+    def _expect(self, step: int, member: int, wanted: Set[int], there: Set[int]) -> None:
+        """Close the step before; refuse what comes late, from somebody who left, or twice."""
+        if self._step > step or member not in wanted or member in there:
+            raise AggregationRefused(
+                f"Expected {_STEPS[step]} in time, once, and from members who are left."
+            )
+        self._step = step
+
+    def _left_of(self, member: int, step: int, left: Collection[int]) -> list[int]:
+        """Close the step before, and return who of a member's neighbours is left."""
+        self._step = max(self._step, step)
+        neighbours = [i for i in self.group.neighbours_of(member) if i in left]
+        if member not in left or len(neighbours) + 1 < self.group.threshold:
+            raise FederationError(
+                f"Expected threshold={self.group.threshold} members in each neighbourhood, got "
+                f"{len(neighbours) + (member in left)} in one. Ask again."
+            )
+        return neighbours

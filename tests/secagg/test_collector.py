@@ -1,0 +1,170 @@
+"""The sum is exact for whoever stays, or there is none."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from discreet.errors import AggregationRefused, FederationError
+from discreet.secagg import Collector, Group, Member
+from secagg.rounds import (
+    KEYS,
+    MASKED,
+    SHARES,
+    STAYS,
+    UNMASK,
+    group_of,
+    members_of,
+    random_values,
+    run_round,
+    sum_of,
+)
+
+
+def has_enough(group: Group, leaves: dict[int, int]) -> bool:
+    """Tell by counting whether each question finds the threshold where it needs it."""
+
+    def here(step: int) -> set[int]:
+        return {i for i in group.ids if leaves.get(i, STAYS) > step}
+
+    def each(whose: set[int], present: set[int]) -> bool:
+        return all(len(present & set(group.holders_of(i))) >= group.threshold for i in whose)
+
+    left = here(SHARES) - here(MASKED)
+    missed = {i for i in left if here(MASKED) & set(group.neighbours_of(i))}
+    return (
+        bool(here(MASKED))
+        and all(each(here(step), here(step)) for step in (KEYS, SHARES, MASKED))
+        and each(here(MASKED) | missed, here(UNMASK))
+    )
+
+
+@st.composite
+def rounds(draw: st.DrawFn) -> tuple[Group, dict[int, int]]:
+    count = draw(st.integers(2, 8))
+    neighbours = draw(st.sampled_from([*range(2, count - 1, 2), count - 1]))
+    threshold = draw(st.integers(2, neighbours + 1))
+    steps = st.sampled_from([STAYS] * 5 + [KEYS, SHARES, MASKED, UNMASK])
+    group = group_of(count, neighbours=neighbours, threshold=threshold, size=5)
+    return group, {i: draw(steps) for i in group.ids}
+
+
+@given(rounds())
+@settings(max_examples=100)
+def test_the_sum_is_that_of_who_stayed_or_there_is_none(case: tuple[Group, dict[int, int]]) -> None:
+    group, leaves = case
+    values = random_values(group)
+    if not has_enough(group, leaves):
+        with pytest.raises(FederationError):
+            run_round(group, values, leaves).total()
+        return
+    collector = run_round(group, values, leaves)
+    stayed = [i for i in group.ids if leaves[i] > MASKED]
+    assert collector.survivors == tuple(stayed)
+    assert collector.total().tolist() == sum_of(values, stayed)
+    assert collector.total().tolist() == sum_of(values, stayed), "asking again changes nothing"
+
+
+@pytest.mark.parametrize("step", [KEYS, SHARES, MASKED, UNMASK])
+def test_one_more_dropout_than_the_threshold_bears_ends_the_round(step: int) -> None:
+    group = group_of(6, neighbours=5, threshold=4)
+    values = random_values(group)
+    two, three = (dict.fromkeys(group.ids[:count], step) for count in (2, 3))
+    stayed = list(group.ids) if step == UNMASK else list(group.ids[2:])
+    assert run_round(group, values, two).total().tolist() == sum_of(values, stayed)
+    with pytest.raises(FederationError, match="threshold=4|Expected 4 shares"):
+        run_round(group, values, three).total()
+
+
+def test_a_ring_of_neighbours_adds_up_too() -> None:
+    group = group_of(20, neighbours=6, threshold=3)
+    values = random_values(group)
+    leaves = {group.ids[3]: MASKED, group.ids[11]: UNMASK, group.ids[17]: SHARES}
+    stayed = [i for i in group.ids if i not in (group.ids[3], group.ids[17])]
+    assert run_round(group, values, leaves).total().tolist() == sum_of(values, stayed)
+
+
+def collected(group: Group) -> tuple[Collector, dict[int, Member]]:
+    """Return a round in which everybody has sent masked numbers."""
+    members, collector, values = members_of(group), Collector(group), random_values(group)
+    for i, member in members.items():
+        collector.add_keys(i, member.advertise())
+    for i, member in members.items():
+        collector.add_shares(i, member.share(group, collector.keys_for(i)))
+    for i, member in members.items():
+        collector.add_masked(i, member.mask(values[i], collector.shares_for(i)))
+    return collector, members
+
+
+def test_a_wrong_share_gives_no_sum_rather_than_a_wrong_one() -> None:
+    group = group_of(4, neighbours=3, threshold=3)
+    collector, members = collected(group)
+    for i, member in members.items():
+        shares = bytearray(member.unmask(*collector.unmask_request(i)))
+        shares[5] ^= i == group.ids[0]
+        collector.add_unmask(i, bytes(shares))
+    with pytest.raises(FederationError, match="wrong one"):
+        collector.total()
+
+
+def test_numbers_that_come_after_the_question_who_stayed_are_refused() -> None:
+    group = group_of(4, neighbours=3, threshold=2)
+    members, collector = members_of(group), Collector(group)
+    for i, member in members.items():
+        collector.add_keys(i, member.advertise())
+    for i, member in members.items():
+        collector.add_shares(i, member.share(group, collector.keys_for(i)))
+    *early, late = group.ids
+    for i in early:
+        collector.add_masked(i, members[i].mask(np.ones(8, np.uint32), collector.shares_for(i)))
+    for i in early:
+        collector.add_unmask(i, members[i].unmask(*collector.unmask_request(i)))
+    masked = members[late].mask(np.ones(8, np.uint32), collector.shares_for(late))
+    with pytest.raises(AggregationRefused, match="in time"):
+        collector.add_masked(late, masked)
+    assert collector.total().tolist() == [3] * 8
+
+
+def test_parts_that_cannot_be_used_change_nothing() -> None:
+    group = group_of(3, neighbours=2, threshold=2)
+    members, collector = members_of(group), Collector(group)
+    first, second, third = group.ids
+    stranger = Member.create(99, group.round_id)
+    for i, data in ((99, stranger.advertise()), (first, b"short")):
+        with pytest.raises(AggregationRefused):
+            collector.add_keys(i, data)
+    for i in (first, second):
+        collector.add_keys(i, members[i].advertise())
+    with pytest.raises(AggregationRefused, match="once"):
+        collector.add_keys(first, members[third].advertise())
+    with pytest.raises(AggregationRefused, match="twice"):
+        collector.add_keys(third, members[first].advertise())
+    collector.add_keys(third, members[third].advertise())
+    sealed = members[first].share(group, collector.keys_for(first))
+    for bad in ({}, {**sealed, 99: sealed[second]}, {second: b"", third: sealed[third]}):
+        with pytest.raises(AggregationRefused, match="2 messages"):
+            collector.add_shares(first, bad)
+    collector.add_shares(first, sealed)
+    for i in (second, third):
+        collector.add_shares(i, members[i].share(group, collector.keys_for(i)))
+    ones = np.ones(8, np.uint32)
+    masked = {i: members[i].mask(ones, collector.shares_for(i)) for i in group.ids}
+    for wrong in (masked[first].astype(np.int64), masked[first][:-1]):
+        with pytest.raises(AggregationRefused, match="uint32"):
+            collector.add_masked(first, wrong)
+    for i in group.ids:
+        collector.add_masked(i, masked[i])
+    with pytest.raises(AggregationRefused, match="once"):
+        collector.add_masked(first, masked[first])
+    answers = {i: members[i].unmask(*collector.unmask_request(i)) for i in group.ids}
+    with pytest.raises(AggregationRefused, match="for each"):
+        collector.add_unmask(first, answers[first][:-1])
+    for i in group.ids:
+        collector.add_unmask(i, answers[i])
+    assert collector.total().tolist() == [3] * 8
+
+
+def test_nobody_who_stays_makes_no_sum() -> None:
+    group = group_of(3, neighbours=2, threshold=2)
+    with pytest.raises(FederationError, match="got none"):
+        Collector(group).total()
