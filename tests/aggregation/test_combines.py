@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from flwr.app import Array, ArrayRecord, RecordDict
-from flwr.serverapp.strategy.multikrum import select_multikrum
+from flwr.serverapp.strategy.multikrum import compute_distances, select_multikrum
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,6 +95,21 @@ def test_multi_krum_chooses_as_flowers_does(hostile: int, seed: int) -> None:
     ]
     theirs = select_multikrum(records, hostile, len(updates) - hostile - 2)
     assert set(krum.chosen()) == {next(i for i, r in enumerate(records) if r is t) for t in theirs}
+
+
+def test_multi_krum_sees_small_differences_of_long_updates() -> None:
+    """Updates of length 2,000 that differ by 0.01: Flower's float32 squares cancel to noise."""
+    near = drawn(7, seed=3)
+    updates = [{n: 1000 + 0.01 * t for n, t in u.items()} for u in near]
+    krum = MultiKrum(SHAPES, 1)
+    for update in updates:
+        krum.add(update)
+    vectors = [flat(u) for u in updates]
+    assert set(krum.chosen()) == set(np.argsort(krum_scores(vectors, 1))[:4])
+    records = [ArrayRecord({n: Array(u[n].numpy()) for n in u}) for u in updates]
+    wanted = [[float(((v - w) ** 2).sum()) for w in vectors] for v in vectors]
+    np.testing.assert_allclose(krum._distances().numpy(), wanted, rtol=1e-12)
+    assert np.abs(compute_distances(records) - wanted).max() > 100 * np.max(wanted)
 
 
 @pytest.mark.parametrize("name", ROBUST)
