@@ -95,6 +95,13 @@ def test_an_owner_alone_gets_back_what_it_trained(name: str) -> None:
         assert error(product(result, layer), case.dense_mean(layer)) < 1e-5
 
 
+def test_flexlora_leaves_a_delta_as_it_was_sent() -> None:
+    case = make_round(owners=2, r=2, out=3, inside=4, seed=0)
+    delta = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    result = aggregate("flexlora", {**case.previous, f"{LAYERS[0]}.delta": delta}, case.updates)
+    assert torch.equal(result[f"{LAYERS[0]}.delta"], delta)
+
+
 def test_an_owner_of_a_low_rank_counts_with_its_own_product_and_zeros_beside_it() -> None:
     """By hand: owners of rank 1 and 2 and zero-padded factors multiply to the same mean."""
     case = make_round(owners=2, r=2, out=5, inside=4, seed=6)

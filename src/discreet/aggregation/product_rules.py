@@ -73,6 +73,7 @@ class ProductRule:
         return _Products(
             rule=self,
             previous=previous,
+            layers=layers,
             server_round=server_round,
             learnt=learnt,
             means=Mean(shapes_of(averaged)),
@@ -86,6 +87,7 @@ class _Products:
 
     rule: ProductRule
     previous: State = field(repr=False)
+    layers: dict[str, dict[Kind, str]]
     server_round: int
     learnt: State = field(repr=False)
     means: Mean
@@ -109,7 +111,7 @@ class _Products:
         moved = self.means.result()
         means = {n: self.previous[n].double() + moved[n].double() for n in moved}
         new = {n: t.float() for n, t in means.items()}
-        for layer, names in layers_of(self.previous).items():
+        for layer, names in self.layers.items():
             written = self.rule.write(
                 LayerRound(
                     products=self.products[layer],
@@ -120,11 +122,11 @@ class _Products:
             )
             found = {**names, "delta": delta_name(layer)}
             new.update({found[kind]: t.float().contiguous() for kind, t in written.items()})
-        return {n: new[n] for n in [*self.previous, *(n for n in new if n not in self.previous)]}
+        return {**self.previous, **new}
 
     def _sent(self, layer: str) -> Parts:
         """Return the layer's tensors as they were sent, with a delta of zero if there was none."""
-        sent = {k: self.previous[n] for k, n in layers_of(self.previous)[layer].items()}
+        sent = {k: self.previous[n] for k, n in self.layers[layer].items()}
         return {"delta": torch.zeros(len(sent["B"]), sent["A"].shape[1]), **sent}
 
     def _wanted(self, update: State) -> dict[str, tuple[int, ...]]:
@@ -132,7 +134,7 @@ class _Products:
         wanted = shapes_of(self.learnt)
         if not self.rule.compatibility.mixed_ranks:
             return wanted
-        for names in layers_of(self.learnt).values():
+        for names in self.layers.values():
             (r, inside), (out, _) = wanted[names["A"]], wanted[names["B"]]
             own = update.get(names["A"])
             rank = min(max(len(own), 1), r) if own is not None and own.ndim else r
@@ -141,7 +143,7 @@ class _Products:
 
     def _trained(self, layer: str, update: State) -> tuple[torch.Tensor, torch.Tensor]:
         """Return B (out, q) and A (q, in) of an owner, float64."""
-        names = layers_of(self.learnt)[layer]
+        names = self.layers[layer]
         moved_a, moved_b = update[names["A"]].double(), update[names["B"]].double()
         rank = len(moved_a)
         a = self.previous[names["A"]][:rank].double() + moved_a
