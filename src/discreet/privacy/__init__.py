@@ -11,6 +11,7 @@ from discreet.privacy.accounting import (
 )
 from discreet.privacy.banded import BandedNoise, banded_coefficients, prefix_sum_error
 from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, run_steps
+from discreet.privacy.discrete import OwnerShare
 from discreet.privacy.exactness import ExactnessReport, check_exactness
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
 from discreet.privacy.ledger import PrivacyLedger, spent_together
@@ -53,6 +54,7 @@ __all__ = [
     "OpacusStep",
     "OpacusWay",
     "OutOfRange",
+    "OwnerShare",
     "OwnerSum",
     "PrivacyLedger",
     "PrivacyPlan",

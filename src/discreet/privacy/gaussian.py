@@ -82,7 +82,7 @@ class GaussianMean:
     def _noise(self) -> torch.Tensor:
         """Return (P,) float64 on the grid of the sum."""
         fresh = self._generator.normal(self._size)
-        _check_variance(fresh)
+        check_variance(fresh)
         if self._banded is not None:
             fresh = self._banded.correlate(fresh)
         grid = grid_of(self.max_grad_norm, self._size)
@@ -101,7 +101,7 @@ class GaussianMean:
         self.max_grad_norm *= math.exp(-CLIP_RATE * (share - quantile))
 
 
-def _check_variance(noise: torch.Tensor) -> None:
+def check_variance(noise: torch.Tensor) -> None:
     """Refuse noise that is not as strong as promised: a broken generator must not go unseen."""
     error = abs(float(noise.square().mean()) - 1) / (2 / len(noise)) ** 0.5
     if len(noise) >= _ENOUGH and not error < _ALARM:

@@ -65,15 +65,21 @@ class CounterGenerator:
     def normal(self, count: int) -> torch.Tensor:
         """Return (count,) float64 from N(0, 1), by Box and Muller (1958).
 
-        The radius is taken from 104 bits, so that values up to 12 standard deviations occur;
-        beyond lies a chance of 1e-31 each.
+        Values up to 12 standard deviations occur; beyond lies a chance of 1e-31 each.
         """
         pairs = (count + 1) // 2
-        fine = self._integers(pairs) + (self._integers(pairs) + 0.5) * 2.0**-_BITS
-        radius = torch.from_numpy(fine * 2.0**-_BITS).log_().mul_(-2).sqrt_()
+        radius = self.exponential(pairs).mul_(2).sqrt_()
         angle = self.uniform(pairs).mul_(2 * math.pi)
         both = torch.cat([radius * angle.cos(), radius * angle.sin()])
         return both[:count]
+
+    def exponential(self, count: int) -> torch.Tensor:
+        """Return (count,) float64 from the exponential distribution of mean 1, from 104 bits each.
+
+        Values up to 72 occur; beyond lies a chance of 1e-31 each.
+        """
+        fine = self._integers(count) + (self._integers(count) + 0.5) * 2.0**-_BITS
+        return torch.from_numpy(fine * 2.0**-_BITS).log_().neg_()
 
     def integers_below(self, bound: int, count: int) -> torch.Tensor:
         """Return (count,) int64, uniform on 0 .. bound - 1 up to bound * 2**-52."""
