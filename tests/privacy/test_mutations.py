@@ -214,6 +214,27 @@ MUTATIONS = [
         "yield\n            count(1)",
         "test_owners.py -k charged",
     ),
+    Mutation(
+        "noise shared by all instead of the honest",
+        "discrete.py",
+        "self.plan.noise_multiplier * self.norm / math.sqrt(self.threshold)",
+        "self.plan.noise_multiplier * self.norm / math.sqrt(self.owners)",
+        "test_discrete.py -k honest",
+    ),
+    Mutation(
+        "proposals of the discrete Gaussian all taken",
+        "discrete.py",
+        "is_taken &= generator.exponential(proposals) > (magnitude",
+        "is_taken &= -generator.exponential(proposals) < (magnitude",
+        "test_discrete.py -k chances",
+    ),
+    Mutation(
+        "sums of shares taken for a Gaussian",
+        "discrete.py",
+        "+ tau * math.sqrt(size)",
+        "",
+        "test_discrete.py -k divergence",
+    ),
 ]
 
 
