@@ -36,6 +36,7 @@ from discreet.federated.rounds import (
 )
 from discreet.federated.strategy import AdapterAveraging, OnRound, RoundReport, RunningMean
 from discreet.federated.task import AssistantTask, plan_of
+from discreet.federated.tensorboard import events_to
 
 __all__ = [
     "PREFERENCES",
@@ -69,6 +70,7 @@ __all__ = [
     "client_app",
     "describe_fields",
     "draw_generators",
+    "events_to",
     "example_losses",
     "local_update",
     "most_tokens",
