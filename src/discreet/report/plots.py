@@ -135,7 +135,8 @@ def bar_plot(
     ticks = nice_ticks(0.0, max(tops))
     up = _scale(0.0, ticks[-1], BOTTOM, TOP)
     across = _scale(rounds[0] - 0.5, rounds[-1] + 0.5, LEFT, RIGHT)
-    wide = min(32.0, 0.7 * (RIGHT - LEFT) / (rounds[-1] - rounds[0] + 1))
+    share = 0.7 if len(rounds) <= MOST_MARKS else 1.0
+    wide = min(32.0, share * (RIGHT - LEFT) / (rounds[-1] - rounds[0] + 1))
     bars = []
     for number, column in zip(rounds, columns, strict=True):
         below = 0.0

@@ -94,10 +94,14 @@ class RunRecord:
 
     @property
     def total_bytes(self) -> int | None:
-        """Array bytes of all rounds, both ways; None: not of every round."""
-        sizes = [size for r in self.rounds for size in (r.bytes_down, r.bytes_up)]
-        known = [size for size in sizes if size is not None]
-        return sum(known) if sizes and len(known) == len(sizes) else None
+        """Array bytes both ways of the rounds that say them; None: none does."""
+        sizes = [s for r in self.rounds for s in (r.bytes_down, r.bytes_up) if s is not None]
+        return sum(sizes) if sizes else None
+
+    @property
+    def rounds_with_bytes(self) -> int:
+        """Rounds that say their bytes of both ways."""
+        return sum(None not in (r.bytes_down, r.bytes_up) for r in self.rounds)
 
     @property
     def dropped(self) -> dict[str, int]:

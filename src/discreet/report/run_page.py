@@ -24,6 +24,9 @@ BUDGET_BYTES = 200_000_000_000
 MISSING = "not recorded"
 """Stands for what a run folder does not say."""
 
+MOST_ROWS = 30
+"""Rows of a table that is shown at once; a longer one is folded."""
+
 _TRAINED = {
     "base": "base model",
     "objective": "learns",
@@ -65,7 +68,9 @@ def page_of(record: RunRecord) -> str:
         missing=MISSING,
         target=_target(record),
         meaning=record.worst and meaning(record.worst.unit, record.worst),
-        bytes=_against_budget(record.total_bytes),
+        sent=_against_budget(record),
+        partly=_partly(record),
+        most_rows=MOST_ROWS,
         facts=list(_facts(record)),
         warnings=list(_warnings(record)),
         charts=list(_charts(record)),
@@ -128,6 +133,9 @@ def _warnings(record: RunRecord) -> Iterator[str]:
         )
     if any(owner.spent is None for owner in record.owners):
         yield "An owner's epsilon is beyond what can be computed: nothing is promised there."
+    target = _target(record)
+    if target and record.worst and record.worst.epsilon > target.epsilon:
+        yield "An owner spent more than the plan of this run allows."
     if not record.owners:
         yield "Nothing in this folder says what was spent: take it for no guarantee at all."
     if any(owner.unsettled for owner in record.owners):
@@ -139,16 +147,23 @@ def _warnings(record: RunRecord) -> Iterator[str]:
         yield f"Training ended before its last round. {record.ended}"
 
 
-def _against_budget(total_bytes: int | None) -> str:
+def _against_budget(record: RunRecord) -> str:
     """Return what was sent beside the budget of a known contest."""
-    if total_bytes is None:
+    if record.total_bytes is None:
         return MISSING
-    share = total_bytes / BUDGET_BYTES
+    share = record.total_bytes / BUDGET_BYTES
     percent = "less than 0.01%" if share < 1e-4 else f"{share:.2%}"
     return (
-        f"{size_in_words(total_bytes)} both ways, {percent} of the {size_in_words(BUDGET_BYTES)} "
-        "that FlowerTune's leaderboard allows a run"
+        f"{size_in_words(record.total_bytes)} both ways{_partly(record)}, {percent} of the "
+        f"{size_in_words(BUDGET_BYTES)} that FlowerTune's leaderboard allows a run"
     )
+
+
+def _partly(record: RunRecord) -> str:
+    """Return in how many rounds bytes were counted, where it was not in all."""
+    if record.rounds_with_bytes == len(record.rounds):
+        return ""
+    return f" in {record.rounds_with_bytes} of {len(record.rounds)} rounds, in the others not known"
 
 
 def _charts(record: RunRecord) -> Iterator[Chart]:
@@ -175,7 +190,7 @@ def _charts(record: RunRecord) -> Iterator[Chart]:
         "to owners": [_millions(one.bytes_down) for one in rounds],
         "from owners": [_millions(one.bytes_up) for one in rounds],
     }
-    sent = _against_budget(record.total_bytes)
+    sent = _against_budget(record)
     yield Chart(
         "Megabytes",
         bar_plot("Megabytes", numbers, megabytes, tell="{:.3g} MB".format),
@@ -199,40 +214,43 @@ def _limits(record: RunRecord) -> Iterator[str]:
     unit, is_secure = config.get("unit"), bool(config.get("secure_aggregation"))
     if unit == "example":
         yield (
-            "A person with several examples. The unit is one example; whoever has more is "
-            "protected less. discreet privacy spent RUN --examples-per-user K says how much less."
+            "A person with several examples as the number says. The unit is one example; whoever "
+            "has more is protected less: discreet privacy spent RUN --examples-per-user K."
         )
     if unit in ("example", "user"):
         yield "An owner as a whole: what is common to all of an owner's data can be learnt."
-    if unit == "owner" and not is_secure:
-        yield (
-            "An owner against the server. The noise is added there, so the server sees each "
-            "update without it and has to be trusted."
-        )
     if is_secure:
         yield (
-            "Single updates, if too many collude: secure aggregation holds while the server and "
-            "fewer owners than its threshold work together."
+            "An owner's update from a server that colludes: secure aggregation hides it while "
+            "fewer owners than its threshold help the server."
+        )
+    elif unit == "owner":
+        yield (
+            "An owner from the server. The noise is added there, so the server sees each update "
+            "without it and has to be trusted."
         )
     else:
-        yield "Each owner's update from the server: it sees every one of them."
+        yield (
+            "Each owner's update from the server: it sees every one of them, with the noise that "
+            "the owner added."
+        )
     if record.owners_from == "ledger.jsonl":
         yield (
-            "Owners from each other on this machine. Their accounts lie in one ledger, so all of "
-            "them trained here, and nothing kept them apart."
+            "Owners from each other where they trained. Their accounts lie in one ledger, so all "
+            "of them did so on one machine, and nothing kept them apart."
         )
     yield (
         "Who took part, when, for how long and with how many bytes; which error made a node drop "
         "out. The server sees all of it, and epsilon covers none of it."
     )
     yield (
-        "Choices made on the owners' data that no ledger saw: plans that were tried, other copies "
-        "of the data, a second ledger, a ledger that was deleted."
+        "Data that were used beside the ledger: plans that were tried on them, other copies, a "
+        "second ledger, a ledger that was deleted."
     )
     yield "Local records: loss and batch sizes are computed without noise."
     yield (
-        "Against wrong updates or wrong answers. Epsilon bounds what can be learnt of the data; "
-        "it says nothing of what an owner sends or of how good the adapter is."
+        "The adapter from an owner who sends nonsense, or anybody from its wrong answers. Epsilon "
+        "bounds what can be learnt of the data and says nothing else."
     )
 
 
