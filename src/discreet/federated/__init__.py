@@ -40,6 +40,7 @@ from discreet.federated.rounds import (
     statements_of,
 )
 from discreet.federated.task import AssistantTask
+from discreet.federated.tensorboard import events_to
 
 __all__ = [
     "CODECS",
@@ -74,6 +75,7 @@ __all__ = [
     "client_app",
     "describe_fields",
     "draw_generators",
+    "events_to",
     "example_losses",
     "local_update",
     "make_codec",
