@@ -11,6 +11,7 @@
     ├── BudgetExhausted      a privacy budget would be overrun; nothing was spent
     ├── LedgerInUse          another process trains on the same budget; nothing was spent
     ├── FederationError      too few usable replies to make an average
+    ├── DeploymentError      a server or a node cannot be started, trusted or reached
     ├── PolicyError          a policy file asks for something that may not be done
     └── ExtraMissing         an optional package is not installed
 
@@ -60,6 +61,10 @@ class LedgerInUse(DiscreetError):
 
 class FederationError(DiscreetError):
     """Too few usable replies came back to make an average."""
+
+
+class DeploymentError(DiscreetError):
+    """A server or a node of a federation cannot be started, trusted or reached."""
 
 
 class PolicyError(DiscreetError):

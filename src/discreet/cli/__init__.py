@@ -19,6 +19,7 @@ COMMANDS = {
     "quickstart": ("train", "quickstart", "Train over four owners with privacy, then ask."),
     "train": ("train", "train", "Train an adapter over several owners with privacy."),
     "chat": ("chat", "chat", "Ask the assistant: perceive, gate by the policy, respond."),
+    "federation": ("federation", "app", "Run a federation over several machines."),
     "adapters": ("adapters", "app", "What is on the shelf, and what it cost."),
     "data": ("data", "app", "Data sets on disk: see, check, describe, share out."),
     "people": ("people", "app", "Synthetic people: export or render portraits."),
