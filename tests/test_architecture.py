@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "secagg": BASE,
     "federated": BASE
     | {"aggregation", "data", "model", "privacy", "registry", "secagg", "sources"},
+    "deployment": BASE | {"federated"},
     "report": BASE | {"registry", "privacy"},
     "assistant": BASE | {"model", "perception", "readers", "registry"},
     "audit": BASE | {"data", "model", "perception", "registry"},

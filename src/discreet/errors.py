@@ -12,6 +12,7 @@
     ├── LedgerInUse          another process trains on the same budget; nothing was spent
     ├── FederationError      too few usable replies to make an average
     │   └── AggregationRefused  a part of a secure sum would reveal somebody's numbers, or is damaged
+    ├── DeploymentError      a server or a node cannot be started, trusted or reached
     ├── PolicyError          a policy file asks for something that may not be done
     └── ExtraMissing         an optional package is not installed
 
@@ -65,6 +66,10 @@ class FederationError(DiscreetError):
 
 class AggregationRefused(FederationError):
     """A part of a secure sum would reveal somebody's numbers, or is not what it should be."""
+
+
+class DeploymentError(DiscreetError):
+    """A server or a node of a federation cannot be started, trusted or reached."""
 
 
 class PolicyError(DiscreetError):

@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train", "train", "Train an adapter over several owners with privacy."),
     "report": ("report", "report", "Write a run as one page: plan, privacy, rounds, bytes."),
     "chat": ("chat", "chat", "Ask the assistant: perceive, gate by the policy, respond."),
+    "federation": ("federation", "app", "Run a federation over several machines."),
     "adapters": ("adapters", "app", "What is on the shelf, and what it cost."),
     "data": ("data", "app", "Data sets on disk: see, check, describe, share out."),
     "people": ("people", "app", "Synthetic people: export or render portraits."),

@@ -275,7 +275,9 @@ class TrainConfig:
         self._require("max_update_norm", is_norm, "a finite max_update_norm > 0")
         around = self.secagg_neighbours
         is_number = around is None or 2 <= around < self.num_owners
-        self._require("secagg_neighbours", is_number, "secagg_neighbours from 2 to below num_owners")
+        self._require(
+            "secagg_neighbours", is_number, "secagg_neighbours from 2 to below num_owners"
+        )
         self._require(
             "lora_ranks",
             all(rank.isdecimal() and 1 <= int(rank) <= self.lora_r for rank in self._ranks),

@@ -23,8 +23,8 @@ from discreet.federated.checkpoint import Checkpoint
 from discreet.federated.choice import choose, connected, is_secret_choice
 from discreet.federated.events import Event, OnEvent, OwnerDropped, OwnerReplied, RoundStarted
 from discreet.federated.exchange import exchange
-from discreet.federated.plans import SERVER, plan_of
 from discreet.federated.messages import Parts
+from discreet.federated.plans import SERVER, plan_of
 from discreet.federated.receipts import NO_REPLY, OpenUpdates, Receipts, RoundReport
 from discreet.federated.secure import SecureSum
 from discreet.federated.terms import CONTROL, Terms, of_prefix
@@ -68,13 +68,17 @@ class Coordinator:
         """
         config, number, start = self._terms.config, last.rounds_done + 1, time.monotonic()
         nodes = choose(config, connected(self._grid, config), last.taken_part, number)
-        needed = min(config.min_replies, len(nodes)) if is_secret_choice(config) else config.min_replies
+        needed = (
+            min(config.min_replies, len(nodes)) if is_secret_choice(config) else config.min_replies
+        )
         if len(nodes) < needed:
             raise BudgetExhausted(
                 f"Round {number}: {len(nodes)} owners may still be asked, fewer than {needed}: the "
                 "others took part as often as noise was calibrated for. The last adapter is kept."
             )
-        self._tell(RoundStarted(server_round=number, num_rounds=config.num_rounds, asked=len(nodes)))
+        self._tell(
+            RoundStarted(server_round=number, num_rounds=config.num_rounds, asked=len(nodes))
+        )
         arrays = messages.pack(last.state, self._terms.down, self._chance("wire", number))
         collect = self._collect_securely if config.secure_aggregation else self._collect
         with self._charged():
@@ -104,7 +108,7 @@ class Coordinator:
         accumulator = self._terms.rule.start(Terms.adapter_of(last.state), number, combine)
         updates = OpenUpdates(self._terms, number, accumulator)
         receipts = Receipts(self._terms, number, updates.accept)
-        self._train(arrays, {node: None for node in nodes}, receipts)
+        self._train(arrays, dict.fromkeys(nodes), receipts)
         receipts.finish(nodes, needed)
         self._clip_norm = getattr(combine, "max_grad_norm", None)
         return accumulator.result(), receipts
@@ -166,9 +170,7 @@ class Coordinator:
             total.max_grad_norm = last.clip_norm
         return total
 
-    def _follow(
-        self, last: Checkpoint, proposed: State, *, replies: int
-    ) -> tuple[State, State]:
+    def _follow(self, last: Checkpoint, proposed: State, *, replies: int) -> tuple[State, State]:
         """Return the next state after the server's optimizer, and what that remembers."""
         config = self._terms.config
         learnt = self._terms.learns(last.rounds_done + 1)

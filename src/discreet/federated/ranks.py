@@ -24,7 +24,10 @@ def cut(state: State, rank: int) -> State:
 
 def keep_rank(state: State, rank: int) -> State:
     """Return a state of full size in which everything beyond a rank is zero."""
-    return {name: value * mask for (name, value), mask in zip(state.items(), masks(state, rank).values(), strict=True)}
+    return {
+        name: value * mask
+        for (name, value), mask in zip(state.items(), masks(state, rank).values(), strict=True)
+    }
 
 
 def masks(state: State, rank: int) -> State:

@@ -262,14 +262,10 @@ def _own_ledger(config: TrainConfig, run: RunFolder) -> PrivacyLedger | None:
 
 
 def _outcome(last: Checkpoint, ended: Literal["completed", "budget_exhausted"]) -> Outcome:
-    return Outcome(
-        rounds_done=last.rounds_done, ended=ended, state=Terms.adapter_of(last.state)
-    )
+    return Outcome(rounds_done=last.rounds_done, ended=ended, state=Terms.adapter_of(last.state))
 
 
-def _taken(
-    owner: OwnerId, server_round: int, record: StepRecord, config: TrainConfig
-) -> StepTaken:
+def _taken(owner: OwnerId, server_round: int, record: StepRecord, config: TrainConfig) -> StepTaken:
     """Return what whoever watches is told of a step in this process."""
     return StepTaken(
         server_round=server_round,

@@ -174,9 +174,7 @@ class AssistantTask:
         """Take private steps, and return what the owner has spent in all."""
         ledger.open_account(owner, self.plan)
         lessons = self.lessons_of(owner)
-        chance = draw_generators(
-            self.config, owner=owner, server_round=assignment.server_round
-        )
+        chance = draw_generators(self.config, owner=owner, server_round=assignment.server_round)
         return spend(
             ledger,
             owner,
@@ -205,9 +203,7 @@ class AssistantTask:
     ) -> None:
         """Take steps without noise: what they give may leave only where it is hidden as a whole."""
         lessons = self.lessons_of(owner)
-        chance = draw_generators(
-            self.config, owner=owner, server_round=assignment.server_round
-        )
+        chance = draw_generators(self.config, owner=owner, server_round=assignment.server_round)
         train_plainly(
             lessons.losses,
             self.optimizer(assignment),

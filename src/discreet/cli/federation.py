@@ -1,0 +1,269 @@
+"""`discreet federation`: a server, its owners' nodes, and runs over several machines.
+
+The operator of the server: `init`, `admit`, `server`, `run`, `status`, `renew`. An owner: `join`,
+`node`. What each writes and starts lies in `discreet.deployment`.
+"""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from discreet.artifacts import RunFolder
+from discreet.cli.options import Json, progress, show_json, talk
+from discreet.deployment import (
+    App,
+    NodeFolder,
+    NodeSettings,
+    ServerFolder,
+    ServerSettings,
+    create_trial,
+    days_left,
+    fingerprint,
+    is_healthy,
+    open_control,
+    read_app,
+    start_node,
+    start_server,
+    submit,
+)
+from discreet.errors import DeploymentError
+from discreet.federated import TrainConfig, released_statements
+from discreet.types import PrivacyStatement
+
+app = typer.Typer(
+    add_completion=False, help="Run a federation over several machines.", no_args_is_help=True
+)
+
+ServerPath = Annotated[Path, typer.Argument(help="The server's folder.")]
+NodePath = Annotated[Path, typer.Argument(help="The node's folder.")]
+AppPath = Annotated[
+    Path | None,
+    typer.Option("--app", help="Folder of a Flower app of your own; the same on all machines."),
+]
+
+
+@app.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+    host: Annotated[
+        str, typer.Option(help="Name or address by which owners reach the server.")
+    ] = "localhost",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 8000,
+    listen: Annotated[str, typer.Option(help="Address of the interface to listen on.")] = "0.0.0.0",
+    owners: Annotated[
+        str | None,
+        typer.Option(help="Make a trial on this machine with these owners: clinic-a,clinic-b."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a server's folder: certificate authority, certificate, settings.
+
+    With --owners, also a node's folder for each owner, for a trial on this machine with the
+    packaged people. Real owners make theirs with `discreet federation join`.
+    """
+    if owners is None:
+        made = ServerFolder.create(folder, ServerSettings(host=host, port=port, listen=listen))
+    elif host != "localhost":
+        raise typer.BadParameter(
+            "Expected no other host for a trial on this machine. Leave --host or --owners out.",
+            param_hint="--owners",
+        )
+    else:
+        made = create_trial(folder, _names(owners), port=port)
+    ca = made.authority.certificate
+    if as_json:
+        show_json({"folder": str(folder), "ca": str(ca), "fingerprint": fingerprint(ca)})
+        return
+    talk().print("Send this file to every owner, and read them its fingerprint:", markup=False)
+    typer.echo(str(ca))
+    talk().print(fingerprint(ca), markup=False)
+
+
+@app.command("admit")
+def admit(
+    folder: ServerPath,
+    keys: Annotated[
+        list[Path] | None, typer.Argument(help="Public keys that owners sent (.pub).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Let owners take part; a server that runs knows at once.
+
+    To strike an owner off, remove the file from `admitted/` and give this command without a key.
+    """
+    server = ServerFolder.open(folder)
+    for key in keys or []:
+        server.admit(key)
+    admitted = server.admitted()
+    is_running = is_healthy(server)
+    if is_running:
+        with open_control(server) as control:
+            control.sync_nodes(admitted)
+    if as_json:
+        show_json({"admitted": sorted(admitted), "server_knows": is_running})
+        return
+    for owner in sorted(admitted):
+        typer.echo(owner)
+
+
+@app.command("server")
+def server(folder: ServerPath) -> None:
+    """Run the server in the foreground until it is stopped."""
+    _end_on_sigterm()
+    opened = ServerFolder.open(folder)
+    with start_server(opened) as running:
+        settings = opened.settings()
+        talk().print(
+            f"The server answers at {settings.host}:{settings.port}; owners admitted: "
+            f"{len(opened.admitted())}. Ctrl-C ends it.",
+            markup=False,
+        )
+        status = running.wait()
+    raise DeploymentError(f"Expected a server until it is stopped, got its end ({status}).")
+
+
+@app.command("status")
+def status(folder: ServerPath, as_json: Json = False) -> None:
+    """Say whether the server answers, and who is connected; exit status 1 if it does not."""
+    opened = ServerFolder.open(folder)
+    is_up = is_healthy(opened)
+    connected = 0
+    if is_up:
+        with open_control(opened) as control:
+            connected = control.count_connected()
+    found = {
+        "is_healthy": is_up,
+        "admitted": len(opened.admitted()),
+        "connected": connected,
+        "certificate_days": days_left(opened.certificate),
+    }
+    if as_json:
+        show_json(found)
+    else:
+        typer.echo("\n".join(f"{name}: {value}" for name, value in found.items()))
+    if not is_up:
+        raise typer.Exit(1)
+
+
+@app.command("renew")
+def renew(folder: ServerPath) -> None:
+    """Make the server's next certificate, for another year; owners need nothing new."""
+    opened = ServerFolder.open(folder)
+    opened.renew()
+    talk().print("Start the server again: it reads certificates at its start.", markup=False)
+    typer.echo(str(opened.certificate))
+
+
+@app.command("join")
+def join(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+    to: Annotated[str, typer.Option("--server", help="The server: fed.example.org:8000.")],
+    ca: Annotated[Path, typer.Option("--ca", help="The federation's ca.crt.")],
+    owner: Annotated[str, typer.Option(help="Pseudonym; the server's operator sees it.")],
+    data: Annotated[Path, typer.Option(help="The owner's data; they stay where they are.")],
+    ledger: Annotated[
+        Path | None, typer.Option(help="What was spent; in the node's folder by default.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Where the pictures of --data lie, if the set was moved.")
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="Folder of a base that is accepted besides the shipped.")
+    ] = None,
+    max_epsilon: Annotated[
+        float | None, typer.Option(help="Largest target_epsilon that is accepted; 8 by default.")
+    ] = None,
+    max_delta: Annotated[
+        float | None, typer.Option(help="Largest delta that is accepted; 1e-5 by default.")
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="`user`: only plans that hide persons are accepted.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make an owner's folder: key pair, trusted authority, data, limits."""
+    paths = {"data": data, "ledger": ledger or folder / "ledger.jsonl", "root": root, "base": base}
+    limits = {"max_epsilon": max_epsilon, "max_delta": max_delta, "unit": unit}
+    site = {
+        "owner": owner,
+        **{name: str(path.resolve()) for name, path in paths.items() if path is not None},
+        **{name: value for name, value in limits.items() if value is not None},
+    }
+    made = NodeFolder.create(
+        folder, name=owner, ca_certificate=ca, settings=NodeSettings(superlink=to, site=site)
+    )
+    if as_json:
+        found = {"public_key": str(made.public_key), "fingerprint": fingerprint(ca)}
+        show_json({"folder": str(folder), **found})
+        return
+    talk().print("Compare this fingerprint with the server's operator:", markup=False)
+    talk().print(fingerprint(ca), markup=False)
+    talk().print("Then send this file to be admitted:", markup=False)
+    typer.echo(str(made.public_key))
+
+
+@app.command("node")
+def node(folder: NodePath, app_folder: AppPath = None) -> None:
+    """Run an owner's node in the foreground until it is stopped."""
+    _end_on_sigterm()
+    with start_node(NodeFolder.open(folder), app=_app(app_folder)) as running:
+        status = running.wait()
+    raise DeploymentError(
+        f"Expected a node until it is stopped, got its end ({status}). If the server does not know "
+        "it, send the .pub file of its folder to the operator."
+    )
+
+
+@app.command("run")
+def run(
+    folder: ServerPath,
+    plan: Annotated[Path, typer.Argument(help="TOML file of the public plan.")],
+    out: Annotated[Path, typer.Option(help="Run folder; one that was stopped goes on.")],
+    app_folder: AppPath = None,
+    as_json: Json = False,
+) -> None:
+    """Run a plan over the nodes that are connected, from the server's machine."""
+    config = TrainConfig.load(plan)
+    opened = ServerFolder.open(folder)
+    target = RunFolder.open(out) if out.is_dir() else RunFolder.create(out)
+    promise = PrivacyStatement(
+        epsilon=config.target_epsilon,
+        delta=config.delta,
+        unit=config.unit,
+        neighbouring_relation="add_or_remove_one",
+    )
+    talk().print(f"each owner spends at most {promise}", markup=False)
+    with progress() as bar:
+        row = bar.add_task("rounds", total=config.num_rounds)
+        outcome = submit(
+            config,
+            target,
+            opened,
+            app=_app(app_folder),
+            on_round=lambda done: bar.update(row, completed=done),
+        )
+    spent = released_statements(target)
+    if as_json:
+        found = {"run": str(out), "rounds_done": outcome.rounds_done, "ended": outcome.ended}
+        show_json({**found, "privacy": spent})
+        return
+    for name, statement in sorted(spent.items()):
+        talk().print(f"{name} says it spent {statement}", markup=False)
+    talk().print(f"rounds done: {outcome.rounds_done}, {outcome.ended}; run folder:", markup=False)
+    typer.echo(str(out))
+
+
+def _app(folder: Path | None) -> App | None:
+    return None if folder is None else read_app(folder)
+
+
+def _names(owners: str) -> list[str]:
+    return [name.strip() for name in owners.split(",")]
+
+
+def _end_on_sigterm() -> None:
+    """Let what a service manager sends end the block in which something runs."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -1,0 +1,34 @@
+"""Run a federation over several machines: certificates, keys, Flower's processes, runs."""
+
+from discreet.deployment.bundle import App, kit_app, read_app
+from discreet.deployment.certificates import days_left, fingerprint
+from discreet.deployment.control import Control, RunState, is_healthy, open_control
+from discreet.deployment.folders import NodeFolder, ServerFolder, create_trial
+from discreet.deployment.node import Node, start_node
+from discreet.deployment.runs import run_deployed, run_ray, submit
+from discreet.deployment.server import Server, start_server
+from discreet.deployment.settings import NodeSettings, ServerSettings
+
+__all__ = [
+    "App",
+    "Control",
+    "Node",
+    "NodeFolder",
+    "NodeSettings",
+    "RunState",
+    "Server",
+    "ServerFolder",
+    "ServerSettings",
+    "create_trial",
+    "days_left",
+    "fingerprint",
+    "is_healthy",
+    "kit_app",
+    "open_control",
+    "read_app",
+    "run_deployed",
+    "run_ray",
+    "start_node",
+    "start_server",
+    "submit",
+]

@@ -1,0 +1,288 @@
+"""What a server and a node keep on disk: settings as TOML, and where their files lie.
+
+    SERVER/                                  NODE/
+      server.toml   name, port, interface      node.toml    server, and what this owner accepts
+      ca.crt ca.key                            ca.crt       the federation's, from its server
+      server.crt server.key                    node.key     this owner's; never leaves
+      operator.key  who may start runs         OWNER.pub    to be sent to the server's operator
+      admitted/     OWNER.pub, one an owner    app.fab      the only program this node runs
+      superlink.db flower/                     ledger.jsonl flower/
+
+Both folders have mode 0700. This file starts nothing.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from discreet.artifacts import read_toml, write_bytes, write_toml
+from discreet.deployment.certificates import (
+    Authority,
+    check_certificate,
+    issue,
+    make_authority,
+    make_node_key,
+    read_certificate,
+    read_public_key,
+)
+from discreet.deployment.settings import NodeSettings, ServerSettings, join_address
+from discreet.errors import ArtifactError, DataError, DeploymentError, RunExists
+
+_NAME = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFolder:
+    """The folder of a federation's server; its properties name the files in it."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, settings: ServerSettings) -> "ServerFolder":
+        """Return a new server folder with an authority and a certificate.
+
+        Raises:
+            RunExists: if something is there already.
+        """
+        folder = cls(_new_folder(path))
+        folder.admitted_dir.mkdir()
+        make_authority(folder.authority)
+        write_toml(folder.settings_path, asdict(settings))
+        write_bytes(folder.operator_key, secrets.token_hex(32).encode())
+        folder.renew()
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "ServerFolder":
+        """Return a server folder that exists.
+
+        Raises:
+            ArtifactError: if there is none.
+        """
+        folder = cls(path)
+        if not folder.settings_path.is_file():
+            raise ArtifactError(
+                f"Expected a server's folder, found none at '{path}'. `discreet federation init` "
+                "makes one."
+            )
+        return folder
+
+    @property
+    def settings_path(self) -> Path:
+        """The server's settings."""
+        return self.path / "server.toml"
+
+    @property
+    def authority(self) -> Authority:
+        """The federation's certificate authority; the certificate goes to every owner."""
+        return Authority(self.path / "ca.crt", self.path / "ca.key")
+
+    @property
+    def certificate(self) -> Path:
+        """The server's certificate."""
+        return self.path / "server.crt"
+
+    @property
+    def key(self) -> Path:
+        """The server's private key."""
+        return self.path / "server.key"
+
+    @property
+    def operator_key(self) -> Path:
+        """A secret that runs have to be started with."""
+        return self.path / "operator.key"
+
+    @property
+    def admitted_dir(self) -> Path:
+        """Public keys of the owners that may take part."""
+        return self.path / "admitted"
+
+    @property
+    def database(self) -> Path:
+        """Flower's database of runs and nodes."""
+        return self.path / "superlink.db"
+
+    @property
+    def flower_home(self) -> Path:
+        """Where Flower unpacks apps."""
+        return self.path / "flower"
+
+    def settings(self) -> ServerSettings:
+        """Return the settings; `ValueError` on an unknown key or a value of another type."""
+        try:
+            return ServerSettings(**read_toml(self.settings_path))
+        except TypeError as error:
+            raise ValueError(
+                "Expected host, port and listen in server.toml, got others. Correct it."
+            ) from error
+
+    def renew(self) -> None:
+        """Write a new key and certificate for the server; nodes need nothing new."""
+        settings = self.settings()
+        check_certificate(
+            self.authority.certificate,
+            self.authority.certificate,
+            way_out="Make a new federation folder: every owner needs its ca.crt.",
+        )
+        hosts = [settings.host, settings.local_host]
+        issue(self.authority, self.certificate, self.key, hosts=hosts)
+
+    def admit(self, public_key: Path) -> Path:
+        """Copy an owner's public key into `admitted/`, under the name it has; return the copy."""
+        read_public_key(public_key)
+        _check_name(public_key.stem)
+        copy = self.admitted_dir / f"{public_key.stem}.pub"
+        if copy.exists() and read_public_key(copy) != read_public_key(public_key):
+            raise DeploymentError(
+                f"Expected the key that '{copy.name}' has, got another. If the owner has a new "
+                "key, remove the file from admitted/ first."
+            )
+        write_bytes(copy, public_key.read_bytes())
+        return copy
+
+    def admitted(self) -> dict[str, bytes]:
+        """Return the public keys that were admitted, as PEM by owner.
+
+        Raises:
+            ArtifactCorrupt: if one of them is no key.
+        """
+        return {
+            path.stem: read_public_key(path) for path in sorted(self.admitted_dir.glob("*.pub"))
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFolder:
+    """The folder of an owner's node; its properties name the files in it."""
+
+    path: Path
+
+    @classmethod
+    def create(
+        cls, path: Path, *, name: str, ca_certificate: Path, settings: NodeSettings
+    ) -> "NodeFolder":
+        """Return a new node folder with a key pair of its own.
+
+        Args:
+            path: The folder to make.
+            name: What the public key's file is called; the server's operator sees it.
+            ca_certificate: The federation's, as its operator handed it out.
+            settings: The server, and what this owner accepts.
+
+        Raises:
+            RunExists: if something is there already.
+        """
+        _check_name(name)
+        read_certificate(ca_certificate)
+        folder = cls(_new_folder(path))
+        write_bytes(folder.ca_certificate, ca_certificate.read_bytes())
+        write_toml(folder.settings_path, {"superlink": settings.superlink, "site": settings.site})
+        make_node_key(folder.key, path / f"{name}.pub")
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "NodeFolder":
+        """Return a node folder that exists.
+
+        Raises:
+            ArtifactError: if there is none.
+        """
+        folder = cls(path)
+        if not folder.settings_path.is_file():
+            raise ArtifactError(
+                f"Expected a node's folder, found none at '{path}'. `discreet federation join` "
+                "makes one."
+            )
+        return folder
+
+    @property
+    def settings_path(self) -> Path:
+        """The node's settings."""
+        return self.path / "node.toml"
+
+    @property
+    def ca_certificate(self) -> Path:
+        """The only authority this node trusts."""
+        return self.path / "ca.crt"
+
+    @property
+    def key(self) -> Path:
+        """The node's private key."""
+        return self.path / "node.key"
+
+    @property
+    def public_key(self) -> Path:
+        """The node's public key, named after the owner."""
+        found = sorted(self.path.glob("*.pub"))
+        return found[0] if found else self.path / "node.pub"
+
+    @property
+    def app(self) -> Path:
+        """The program this node runs, as a bundle of Flower's."""
+        return self.path / "app.fab"
+
+    @property
+    def node_config(self) -> Path:
+        """`[site]` as the file that Flower reads; written at each start."""
+        return self.path / "flower" / "site.toml"
+
+    @property
+    def flower_home(self) -> Path:
+        """Where Flower unpacks apps."""
+        return self.path / "flower"
+
+    def settings(self) -> NodeSettings:
+        """Return the settings; `ValueError` on an unknown key or data that are not there."""
+        try:
+            settings = NodeSettings(**read_toml(self.settings_path))
+        except TypeError as error:
+            raise ValueError(
+                "Expected superlink and [site] in node.toml, got others. Correct it."
+            ) from error
+        if "data" in settings.site and not Path(str(settings.site["data"])).exists():
+            raise DataError("Expected data at the path in node.toml, found none. Correct `data`.")
+        return settings
+
+
+def create_trial(path: Path, owners: Sequence[str], *, port: int = 8000) -> ServerFolder:
+    """Return a federation on this machine alone: a server, and a node folder for each owner.
+
+    Owners are simulated ones with the packaged people; their folders lie in `owners/`.
+    """
+    for owner in owners:
+        _check_name(owner)
+    folder = ServerFolder.create(
+        path, ServerSettings(host="localhost", port=port, listen="127.0.0.1")
+    )
+    for index, owner in enumerate(owners):
+        node = NodeFolder.create(
+            path / "owners" / owner,
+            name=owner,
+            ca_certificate=folder.authority.certificate,
+            settings=NodeSettings(
+                superlink=join_address("localhost", port),
+                site={"partition-id": index, "num-partitions": len(owners)},
+            ),
+        )
+        folder.admit(node.public_key)
+    return folder
+
+
+def _check_name(name: str) -> None:
+    """Refuse names that are no plain file name."""
+    if not name or set(name) - _NAME:
+        raise ValueError(
+            "Expected an owner's pseudonym of letters, digits, - and _, got another. It becomes a "
+            "file name on the server: use clinic-a, for example."
+        )
+
+
+def _new_folder(path: Path) -> Path:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunExists(
+            f"Expected a new or empty folder, found '{path.name}' in use. Choose another name."
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path

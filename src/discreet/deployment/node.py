@@ -1,0 +1,127 @@
+"""An owner's node: Flower's SuperNode with a key of its own and a fixed program.
+
+    with start_node(folder) as node:
+        node.wait()
+
+A node waits for its server as long as it takes, also after the server was away.
+"""
+
+import logging
+import socket
+import ssl
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from discreet.artifacts import write_bytes, write_toml
+from discreet.deployment import flower
+from discreet.deployment.bundle import App, build, kit_app
+from discreet.deployment.certificates import check_certificate, make_node_key
+from discreet.deployment.folders import NodeFolder
+from discreet.deployment.processes import Child
+from discreet.deployment.settings import split_address
+from discreet.errors import DeploymentError
+
+logger = logging.getLogger(__name__)
+
+_KNOCK_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Node:
+    """A node that runs; leaving its block ends it."""
+
+    folder: NodeFolder
+    child: Child
+
+    def wait(self) -> int:
+        """Return the exit status once the node ends by itself: the server may not know its key."""
+        return self.child.wait()
+
+    def stop(self) -> None:
+        """End the node and everything that it started."""
+        self.child.stop()
+
+    def __enter__(self) -> "Node":
+        """Return the node."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the node."""
+        self.stop()
+
+
+def start_node(folder: NodeFolder, *, app: App | None = None, log: Path | None = None) -> Node:
+    """Start a folder's node.
+
+    Args:
+        folder: Settings, key, the authority to trust.
+        app: The only program that the node will run; that of the installed kit by default.
+        log: File for what Flower says; by default it goes where ours goes.
+
+    Raises:
+        ArtifactCorrupt: if a key or a certificate is missing or damaged.
+        DataError: if the owner's data are not where the settings say.
+        DeploymentError: if a certificate is out of date, the server shows one that the authority
+            did not sign, or the key can be read by others.
+    """
+    settings = folder.settings()
+    make_node_key(folder.key, folder.public_key)
+    way_out = "Ask the server's operator for the new ca.crt."
+    check_certificate(folder.ca_certificate, folder.ca_certificate, way_out=way_out)
+    check_trust(folder)
+    write_bytes(folder.app, build(app or kit_app(), {}))
+    write_toml(folder.node_config, settings.site)
+    command = _command(folder, settings.superlink)
+    return Node(folder, Child.start(command, home=folder.flower_home, log=log))
+
+
+def check_trust(folder: NodeFolder) -> None:
+    """Refuse a server that shows a certificate which cannot be trusted; one that is away may be.
+
+    Raises:
+        DeploymentError: with the reason, which Flower would repeat in its log without an end.
+    """
+    host, port = split_address(folder.settings().superlink)
+    trust = ssl.create_default_context(cafile=str(folder.ca_certificate))
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_KNOCK_SECONDS) as plain,
+            trust.wrap_socket(plain, server_hostname=host),
+        ):
+            return
+    except ssl.SSLCertVerificationError as error:
+        raise DeploymentError(
+            f"Expected a certificate of this federation's server, got one that is refused: "
+            f"{error.verify_message}. Compare the fingerprint of ca.crt with the server's "
+            "operator, and the name in node.toml with the server's."
+        ) from error
+    except OSError:
+        logger.warning("The server does not answer yet; the node waits for it.")
+
+
+def _command(folder: NodeFolder, superlink: str) -> list[str]:
+    options = {
+        "--superlink": superlink,
+        "--root-certificates": folder.ca_certificate.resolve(),
+        "--auth-supernode-private-key": folder.key.resolve(),
+        "--node-config": folder.node_config.resolve(),
+        "--port": _free_port(),
+    }
+    return [
+        *(sys.executable, "-P", flower.__file__, "supernode", str(folder.app.resolve())),
+        *(str(word) for pair in options.items() for word in pair),
+    ]
+
+
+def _free_port() -> int:
+    """Return a port of this machine on which the node can reach its own workers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

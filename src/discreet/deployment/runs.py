@@ -1,0 +1,224 @@
+"""Runs of a plan on a server that runs, on a federation of this machine, and in Ray's simulation.
+
+    with start_server(folder):                       # and nodes, elsewhere
+        outcome = submit(config, run, folder)
+
+All three drive the apps of `clients/` and `server/`, or an app of one's own, and leave the same run
+folder as `discreet.federated.run_federation` does in one process; all go on where a run folder
+stopped.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from discreet.artifacts import RunFolder
+from discreet.deployment import client_app as owner_side
+from discreet.deployment import server_app as server_side
+from discreet.deployment.bundle import App, build, kit_app
+from discreet.deployment.control import RunState, open_control
+from discreet.deployment.folders import NodeFolder, ServerFolder
+from discreet.deployment.node import start_node
+from discreet.deployment.processes import QUIET
+from discreet.deployment.server import start_server
+from discreet.errors import ExtraMissing, FederationError
+from discreet.federated import (
+    LocalTask,
+    OnRound,
+    Outcome,
+    TrainConfig,
+    client_app,
+    read_checkpoint,
+    server_app,
+)
+
+MakeTask = Callable[[TrainConfig, Path | None, Path | None], LocalTask]
+"""Makes what is trained, as in `discreet.federated.client_app`."""
+MakePublisher = Callable[[TrainConfig, RunFolder, Any], OnRound]
+"""Makes the hook that writes each round's adapter, as in `discreet.federated.server_app`."""
+OnRoundDone = Callable[[int], None]
+"""Called with the number of rounds that are done."""
+_POLL_SECONDS = 2.0
+_LOGS = "logs"
+
+
+def submit(
+    config: TrainConfig,
+    run: RunFolder,
+    folder: ServerFolder,
+    *,
+    app: App | None = None,
+    on_round: OnRoundDone | None = None,
+) -> Outcome:
+    """Run a plan on a server that runs, and wait for its end; Ctrl-C ends the run.
+
+    Args:
+        config: The public plan; that of the run folder if there is one in it.
+        run: Where the server writes; a run that was stopped goes on.
+        folder: The server's, on this machine.
+        app: What the nodes were started with; that of the installed kit by default.
+        on_round: Called after each round.
+
+    Raises:
+        DeploymentError: if the server does not answer, or has a run under way.
+        FederationError: if the run failed, with the server's words.
+        ValueError: if the run folder belongs to another plan.
+    """
+    _require_same_plan(config, run)
+    settings = {**config.as_mapping(), "run_folder": str(run.path.resolve())}
+    with open_control(folder) as ask:
+        run_id = ask.start_run(build(app or kit_app(), settings))
+        done = _rounds_done(run)
+        try:
+            while not (state := ask.state_of(run_id)).is_finished:
+                time.sleep(_POLL_SECONDS)
+                done = _tell(run, done, on_round)
+        except KeyboardInterrupt:
+            ask.stop_run(run_id)
+            raise
+    _tell(run, done, on_round)
+    return _outcome(config, run, state)
+
+
+def run_deployed(
+    config: TrainConfig,
+    run: RunFolder,
+    folder: ServerFolder,
+    *,
+    app: App | None = None,
+    on_round: OnRoundDone | None = None,
+) -> Outcome:
+    """Run a plan on a server and nodes that are started on this machine, and end them.
+
+    Args:
+        config: The public plan.
+        run: Where the server writes.
+        folder: A federation of `create_trial`, with a node folder for each owner.
+        app: What is run; the installed kit's by default.
+        on_round: Called after each round.
+    """
+    logs = folder.path / _LOGS
+    logs.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(start_server(folder, log=logs / "server.log"))
+        for path in sorted((folder.path / "owners").iterdir()):
+            node = start_node(NodeFolder.open(path), app=app, log=logs / f"{path.name}.log")
+            stack.enter_context(node)
+        return submit(config, run, folder, app=app, on_round=on_round)
+
+
+def run_ray(
+    config: TrainConfig,
+    run: RunFolder,
+    *,
+    make_task: MakeTask = owner_side.resident_task,
+    make_server_task: MakeTask = server_side.build_task,
+    publisher: MakePublisher | None = server_side.publisher,
+    processes: int | None = None,
+) -> Outcome:
+    """Run a plan with simulated owners in Ray's worker processes, several at once.
+
+    Ray and Flower's simulation live in a process of their own, so that neither leaves anything in
+    this one. Each worker loads the base.
+
+    Args:
+        config: The public plan.
+        run: Where everything is written, also the owners' ledger.
+        make_task: Makes an owner's task; a function of a module, as workers import it.
+        make_server_task: Makes the server's.
+        publisher: Makes the hook that writes the adapter after each round.
+        processes: Owners that train at once; as many as there are processor cores by default.
+
+    Raises:
+        ExtraMissing: if Ray is not installed.
+        FederationError: if the run failed.
+    """
+    try:
+        import ray  # noqa: F401 - only asked for: the other process imports it
+    except ImportError as error:
+        raise ExtraMissing("Expected Ray, found none. Install it: pip install ray.") from error
+    _require_same_plan(config, run)
+    spawn = multiprocessing.get_context("spawn")
+    with _quiet(), ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        made_by = make_task, make_server_task, publisher
+        count = processes or os.cpu_count() or 1
+        pool.submit(_simulate, config, run, made_by, count).result()
+    return _outcome(config, run, RunState("finished", "completed", ""))
+
+
+def _simulate(
+    config: TrainConfig,
+    run: RunFolder,
+    made_by: tuple[MakeTask, MakeTask, MakePublisher | None],
+    processes: int,
+) -> None:
+    """Run Flower's simulation; in a process of its own."""
+    from flwr.simulation import run_simulation
+
+    make_task, make_server_task, publisher = made_by
+    run_simulation(
+        server_app(make_server_task, config=config, run=run, publisher=publisher),
+        client_app(make_task, config=config, ledger=run.ledger_path),
+        num_supernodes=config.num_owners,
+        backend_config={
+            "client_resources": {"num_cpus": 1},
+            "init_args": {"include_dashboard": False, "num_cpus": processes},
+        },
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let processes that start inside the block inherit `QUIET`; then put back what there was."""
+    former = {name: os.environ.get(name) for name in QUIET}
+    os.environ.update(QUIET)
+    try:
+        yield
+    finally:
+        for name, value in former.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _require_same_plan(config: TrainConfig, run: RunFolder) -> None:
+    if run.config_path.exists() and TrainConfig.load(run.config_path) != config:
+        raise ValueError(
+            f"Expected the plan of run '{run.id}', got another. A plan is fixed once training "
+            "began: give its config.toml, or another run folder."
+        )
+
+
+def _tell(run: RunFolder, done: int, on_round: OnRoundDone | None) -> int:
+    """Call the hook for each round since `done`; return how many are done."""
+    now = _rounds_done(run)
+    if on_round:
+        for server_round in range(done + 1, now + 1):
+            on_round(server_round)
+    return now
+
+
+def _rounds_done(run: RunFolder) -> int:
+    last = read_checkpoint(run)
+    return last.rounds_done if last else 0
+
+
+def _outcome(config: TrainConfig, run: RunFolder, state: RunState) -> Outcome:
+    """Return how the run ended, read from its folder."""
+    last = read_checkpoint(run)
+    ended: Mapping[str, object] = next(iter(reversed(run.read_metrics())), {})
+    if last and last.rounds_done == config.num_rounds:
+        return Outcome(rounds_done=last.rounds_done, ended="completed", state=last.state)
+    if last and ended.get("name") == "ended":
+        return Outcome(rounds_done=last.rounds_done, ended="budget_exhausted", state=last.state)
+    reason = state.details or "the server's log says why"
+    raise FederationError(
+        f"Expected {config.num_rounds} rounds, got {last.rounds_done if last else 0}: the run "
+        f"{state.outcome} ({reason}). Correct that, and give the same run folder to go on."
+    )

@@ -1,0 +1,132 @@
+"""The server of a federation: Flower's SuperLink with TLS, node keys and a database.
+
+    with start_server(folder) as server:
+        server.wait()
+
+It is started again on the same folder after any end; nodes come back by themselves, and a run goes
+on from its last finished round when it is submitted again with the same run folder.
+"""
+
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from discreet.deployment import flower
+from discreet.deployment.certificates import check_certificate, check_private
+from discreet.deployment.control import is_healthy, open_control
+from discreet.deployment.folders import ServerFolder
+from discreet.deployment.processes import Child
+from discreet.errors import DeploymentError
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS = 90.0
+"""Longest wait for a server to answer; it imports for seconds on a busy machine."""
+_POLL_SECONDS = 0.3
+
+
+@dataclass(slots=True)
+class Server:
+    """A server that runs; leaving its block ends it."""
+
+    folder: ServerFolder
+    child: Child
+
+    def wait(self) -> int:
+        """Return the exit status once the server ends by itself."""
+        return self.child.wait()
+
+    def stop(self) -> None:
+        """End the server and everything that it started."""
+        self.child.stop()
+
+    def __enter__(self) -> "Server":
+        """Return the server."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the server."""
+        self.stop()
+
+
+def start_server(folder: ServerFolder, *, log: Path | None = None) -> Server:
+    """Start a folder's server, and return once it answers and knows the admitted keys.
+
+    Args:
+        folder: Settings, certificates, admitted keys, database.
+        log: File for what Flower says; by default it goes where ours goes.
+
+    Raises:
+        ArtifactCorrupt: if a key or a certificate is missing or damaged.
+        DeploymentError: if no owner is admitted, a certificate is out of date, a key can be read by
+            others, or the server does not come up.
+    """
+    check_server_folder(folder)
+    if is_healthy(folder):
+        raise DeploymentError(
+            f"Expected a free port, got a server of this federation on port "
+            f"{folder.settings().port} already. Stop it first."
+        )
+    child = Child.start(_command(folder), home=folder.flower_home, log=log)
+    try:
+        _wait_until_healthy(folder, child)
+        with open_control(folder) as ask:
+            ask.sync_nodes(folder.admitted())
+    except BaseException:
+        child.stop()
+        raise
+    return Server(folder, child)
+
+
+def check_server_folder(folder: ServerFolder) -> None:
+    """Refuse to start with what nodes would not trust, or with nobody to wait for."""
+    for key in (folder.authority.key, folder.key, folder.operator_key):
+        check_private(key)
+    authority = folder.authority.certificate
+    new = "Make a new federation folder: every owner needs its ca.crt."
+    check_certificate(authority, authority, way_out=new)
+    check_certificate(
+        folder.certificate, authority, way_out="Make the next one: `discreet federation renew`."
+    )
+    if not folder.admitted():
+        raise DeploymentError(
+            "Expected one admitted owner or more, got none. Admit the public keys that owners "
+            "sent: `discreet federation admit`."
+        )
+
+
+def _command(folder: ServerFolder) -> list[str]:
+    settings = folder.settings()
+    options = {
+        "--host": settings.listen,
+        "--port": settings.port,
+        "--ssl-certfile": folder.certificate.resolve(),
+        "--ssl-keyfile": folder.key.resolve(),
+        "--ssl-ca-certfile": folder.authority.certificate.resolve(),
+        "--database": folder.database.resolve(),
+    }
+    return [
+        *(sys.executable, "-P", flower.__file__, "superlink", str(folder.operator_key.resolve())),
+        *(str(word) for pair in options.items() for word in pair),
+        "--enable-supernode-auth",
+        "--disable-runtime-dependency-installation",
+    ]
+
+
+def _wait_until_healthy(folder: ServerFolder, child: Child) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not is_healthy(folder):
+        if not child.is_running or time.monotonic() > deadline:
+            raise DeploymentError(
+                f"Expected the server to answer on port {folder.settings().port}, got no answer. "
+                "What Flower said is in its log; is the port in use?"
+            )
+        time.sleep(_POLL_SECONDS)
