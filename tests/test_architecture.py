@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "audit": BASE | {"data", "model", "perception", "registry"},
     "bench": BASE
     | {"people", "data", "model", "perception", "privacy", "readers", "recipes", "registry"}
-    | {"audit", "federated", "figures", "studio"},
+    | {"aggregation", "audit", "federated", "figures", "studio"},
 }
 EVERYTHING = set(MAY_IMPORT)
 FOLDERS = [PACKAGE, ROOT / "clients", ROOT / "server", ROOT / "demos"]

@@ -11,7 +11,7 @@
     ├── BudgetExhausted      a privacy budget would be overrun; nothing was spent
     ├── LedgerInUse          another process trains on the same budget; nothing was spent
     ├── FederationError      too few usable replies to make an average
-    │   └── AggregationRefused  a part of a secure sum would reveal somebody's numbers, or is damaged
+    │   └── AggregationRefused  a part of a secure sum would reveal somebody, or is damaged
     ├── DeploymentError      a server or a node cannot be started, trusted or reached
     ├── PolicyError          a policy file asks for something that may not be done
     └── ExtraMissing         an optional package is not installed

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import torch
 
-from discreet.federated import AssistantTask, RunningMean, draw_generators, train_plainly
+from discreet.aggregation import make_combine
+from discreet.federated import AssistantTask, draw_generators, train_plainly
 from discreet.model import adapter_parameters, adapter_state, load_adapter_state
 from discreet.privacy import draw_as_planned
 from discreet.types import OwnerId
@@ -25,12 +26,13 @@ def run_without_privacy(
     """Return the averaged adapter after all rounds of `task.config`, trained in the clear."""
     state = task.initial_state()
     for server_round in range(1, task.config.num_rounds + 1):
-        mean = RunningMean({name: tuple(value.shape) for name, value in state.items()})
+        shapes = {name: tuple(value.shape) for name, value in state.items()}
+        mean = make_combine("mean", shapes, hostile=0)
         for owner in task.owned:
             load_adapter_state(task.vlm, state)
             _train(task, owner, server_round, on_step)
             mean.add(adapter_state(task.vlm))
-        state = mean.mean()
+        state = mean.result()
     return state
 
 

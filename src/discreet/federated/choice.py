@@ -55,10 +55,8 @@ def choose(
         return tuple(n for n, coin in zip(nodes, coins.tolist(), strict=True) if coin < chance)
     able = [n for n in nodes if taken_part.get(n, 0) < config.rounds_per_owner]
     ties = CounterGenerator.seeded(f"owners/{config.seed}/{server_round}").uniform(len(able))
-    order = sorted(
-        zip(able, ties.tolist(), strict=True), key=lambda p: (taken_part.get(p[0], 0), p[1])
-    )
-    return tuple(sorted(node for node, _ in order[: config.asked_per_round]))
+    order = sorted(zip((taken_part.get(n, 0) for n in able), ties.tolist(), able, strict=True))
+    return tuple(sorted(node for *_, node in order[: config.asked_per_round]))
 
 
 def is_secret_choice(config: TrainConfig) -> bool:

@@ -68,11 +68,11 @@ def local_update(
         result = visit.train(task, watch)
         if config.secure_aggregation:
             words, result = visit.words_of(result)
-            arrays, after = secure.mask(message, context, words), {}
+            arrays = secure.mask(message, context, words)
         else:
             arrays, after = visit.arrays_of(result)
-        if memory:
-            memory.keep(request.server_round, before=before, after=after)
+            if memory:
+                memory.keep(request.server_round, before=before, after=after)
         return messages.answer(
             message,
             arrays,

@@ -7,7 +7,7 @@ it for a plan is here, and nowhere else.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from discreet.aggregation import RULES
+from discreet.aggregation import RULES, least_updates
 
 if TYPE_CHECKING:
     from discreet.federated.config import TrainConfig
@@ -62,10 +62,14 @@ def _of_linearity(config: "TrainConfig") -> Iterator[Demand]:
             "no sum of updates",
             f"Use one of {linear}.",
         )
+    if config.secure_aggregation:
+        return
+    needed = least_updates(config.combine, hostile=config.hostile_owners)
     yield (
-        config.combine != "mean" or config.hostile_owners == 0 or config.secure_aggregation,
-        f"hostile_owners = 0 with combine = 'mean', got {config.hostile_owners}",
-        "The mean bears nobody: use median, trimmed_mean or multi_krum.",
+        config.min_replies >= needed,
+        f"min_replies >= {needed} for {config.combine} against {config.hostile_owners} hostile "
+        f"owners, got {config.min_replies}",
+        "Raise min_replies, or lower hostile_owners.",
     )
 
 

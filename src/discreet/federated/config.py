@@ -85,19 +85,19 @@ class TrainConfig:
     first. Where the unit is `owner` and the server adds the noise, the number asked on average:
     everyone is asked on a secret coin."""
     aggregation: str = "ffa"
-    """Rule that makes one adapter of many: `ffa`, `fedit`, `rolora`, `fedsb`, `flexlora`, `fedex` or
-    `flora`; each says what it goes together with."""
+    """Rule that makes one adapter of many: `ffa`, `fedit`, `rolora`, `fedsb`, `flexlora`, `fedex`
+    or `flora`; each says what it goes together with."""
     lora_ranks: str = ""
-    """Ranks of owners in turn, separated by commas, none above `lora_r`; empty: all have `lora_r`."""
+    """Ranks of owners in turn, separated by commas, none above `lora_r`; empty: `lora_r`."""
     combine: str = "mean"
     """How updates become one: `mean`, or against hostile owners `median`, `trimmed_mean` or
     `multi_krum`, which hold all updates of a round in memory."""
     hostile_owners: int = 0
-    """Owners of a round who may send anything, 0 or more; what `trimmed_mean` and `multi_krum` bear.
-    With `secure_aggregation` they may also tell the server their part of the noise."""
+    """Owners of a round who may send anything, 0 with the `mean`, else 1 or more and below half.
+    With `secure_aggregation`: who may tell the server their secrets and their share of noise."""
     server_optimizer: str = "none"
-    """What the server does with the combined update: `none` (FedAvg), `momentum` (FedAvgM) or `adam`
-    (FedAdam)."""
+    """What the server does with the combined update: `none` (FedAvg), `momentum` (FedAvgM) or
+    `adam` (FedAdam)."""
     server_learning_rate: float = 1.0
     """Of `momentum` and `adam`, above 0."""
     server_momentum: float = 0.9
@@ -109,17 +109,16 @@ class TrainConfig:
     """Strength of `prox`, above 0 with it and 0 without."""
     secure_aggregation: bool = False
     """Whether the server sees the sum of all updates only, and never one owner's."""
-    secagg_neighbours: int | None = None
-    """Owners with whom each shares keys, 2 or more; left out: all."""
     max_update_norm: float | None = None
-    """Longest update of an owner. Where the unit is `owner`: what it is clipped to. Else a longer one
-    is dropped; left out: four times what the plan lets one expect."""
+    """Longest update of an owner. Where the unit is `owner`: what it is clipped to. Else a longer
+    one is dropped; left out: four times what the plan lets one expect."""
     wire: str = "float32"
-    """Form in which updates travel to the server: `float32`, `bfloat16`, `float16`, `int8` or `topk`."""
+    """Form in which updates travel to the server: `float32`, `bfloat16`, `float16`, `int8` or
+    `topk`."""
     wire_down: str = "float32"
     """Form in which the adapter travels to owners; any of these but `topk`."""
     topk_share: float = 0.1
-    """Share of numbers that `topk` sends, above 0 and at most 1; the rest waits for later rounds."""
+    """Share of numbers that `topk` sends, above 0 and at most 1; the rest comes later."""
     round_timeout_seconds: float = 3600.0
     """Longest wait for the replies of a round, in seconds; Flower's own default."""
     node_wait_seconds: float = 60.0
@@ -273,11 +272,6 @@ class TrainConfig:
         norm = self.max_update_norm
         is_norm = norm is None or 0 < norm < float("inf")
         self._require("max_update_norm", is_norm, "a finite max_update_norm > 0")
-        around = self.secagg_neighbours
-        is_number = around is None or 2 <= around < self.num_owners
-        self._require(
-            "secagg_neighbours", is_number, "secagg_neighbours from 2 to below num_owners"
-        )
         self._require(
             "lora_ranks",
             all(rank.isdecimal() and 1 <= int(rank) <= self.lora_r for rank in self._ranks),
@@ -309,7 +303,7 @@ class TrainConfig:
 
     @property
     def rounds_per_owner(self) -> int:
-        """Rounds in which one owner is asked at most; nobody is asked twice before all were once."""
+        """Rounds in which an owner is asked at most; nobody is asked twice before all were once."""
         return -(-self.num_rounds * self.asked_per_round // self.num_owners)
 
     @property

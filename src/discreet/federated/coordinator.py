@@ -68,17 +68,16 @@ class Coordinator:
         """
         config, number, start = self._terms.config, last.rounds_done + 1, time.monotonic()
         nodes = choose(config, connected(self._grid, config), last.taken_part, number)
-        needed = (
-            min(config.min_replies, len(nodes)) if is_secret_choice(config) else config.min_replies
-        )
+        needed = config.min_replies
+        if is_secret_choice(config):  # chance may ask fewer, and noise does not depend on it
+            needed = min(needed, len(nodes))
         if len(nodes) < needed:
             raise BudgetExhausted(
                 f"Round {number}: {len(nodes)} owners may still be asked, fewer than {needed}: the "
                 "others took part as often as noise was calibrated for. The last adapter is kept."
             )
-        self._tell(
-            RoundStarted(server_round=number, num_rounds=config.num_rounds, asked=len(nodes))
-        )
+        rounds = config.num_rounds
+        self._tell(RoundStarted(server_round=number, num_rounds=rounds, asked=len(nodes)))
         arrays = messages.pack(last.state, self._terms.down, self._chance("wire", number))
         collect = self._collect_securely if config.secure_aggregation else self._collect
         with self._charged():

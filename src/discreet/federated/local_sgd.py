@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from discreet.federated.codec import State
+from discreet.aggregation import State
 
 
 class LocalSgd(torch.optim.SGD):

@@ -24,9 +24,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from discreet.aggregation import State
 from discreet.artifacts import write_bytes
 from discreet.errors import ArtifactCorrupt, ArtifactError
-from discreet.federated.codec import State
 
 _BEFORE, _AFTER = "before/", "after/"
 

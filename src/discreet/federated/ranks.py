@@ -24,10 +24,8 @@ def cut(state: State, rank: int) -> State:
 
 def keep_rank(state: State, rank: int) -> State:
     """Return a state of full size in which everything beyond a rank is zero."""
-    return {
-        name: value * mask
-        for (name, value), mask in zip(state.items(), masks(state, rank).values(), strict=True)
-    }
+    kept = masks(state, rank)
+    return {name: value * kept[name] for name, value in state.items()}
 
 
 def masks(state: State, rank: int) -> State:

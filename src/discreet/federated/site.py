@@ -86,18 +86,18 @@ class OwnerSite:
                 f"Expected owner and ledger beside data, got no {' and no '.join(missing)}. Start "
                 'the SuperNode with --node-config \'owner="…" ledger="…" data="…"\'.'
             )
-        limits = {k: float(node[k]) for k in ("max_epsilon", "max_delta") if k in node}
         owner, path, data = (str(node[key]) for key in ("owner", "ledger", "data"))
         return cls(
             owner=OwnerId(owner),
             ledger=Path(path),
             data=Path(data),
             root=Path(str(node["root"])) if "root" in node else None,
+            max_epsilon=float(node.get("max_epsilon", 8.0)),
+            max_delta=float(node.get("max_delta", 1e-5)),
             unit=str(node.get("unit", "example")),
             base=str(node["base"]) if "base" in node else None,
             lora_rank=int(node["lora_rank"]) if "lora_rank" in node else None,
             trusts_server=node.get("trusts_server") is True,
-            **limits,
         )
 
     def check(self, config: TrainConfig) -> None:
