@@ -76,6 +76,9 @@ def test_the_report_says_what_is_promised_and_what_is_not(plan: Run) -> None:
         (("--sampler", "bins"), "claims nothing for who is drawn"),
         (("--sampler", "cyclic", "--bands", 4), "times the noise that independent noise leaves"),
         (("--unit", "user", "--examples-per-user", 3), "at most 3 are used"),
+        (("--unit", "owner"), "each with 40 owners on average"),
+        (("--unit", "owner"), "x the norm to which the update of an owner is clipped"),
+        (("--unit", "owner"), "hidden with all that is theirs at one owner"),
         (
             ("--unit", "user", "--sampled", "user", "--examples-per-user", 3),
             "mean gradient of a user",
@@ -117,6 +120,25 @@ def test_a_plan_that_makes_no_sense_is_refused(
     status, _, err = plan(*words)
     assert status != 0
     assert expected in err.replace("\u2502 ", "")
+
+
+def test_owners_cost_what_examples_cost_at_the_same_rate(plan: Run) -> None:
+    """To an accountant both are one thing that is drawn and clipped."""
+    found = [json.loads(plan(*COMMON, *words, "--json")[1]) for words in ((), ("--unit", "owner"))]
+    for name in ("epsilon", "shuffled_epsilon", "best_attack"):
+        assert found[0][name] == found[1][name]
+    assert (found[1]["unit"], found[1]["plan"]["sampled"]) == ("owner", "owner")
+    assert found[1]["user_epsilon"] == {}
+
+
+def test_owners_who_add_the_noise_themselves_are_planned_for(plan: Run) -> None:
+    common = ("--unit", "owner", "--neighbours", "zero_out_one", "--steps", 20)
+    status, _, err = plan(*common, "--accountant", "rdp", "--sample-rate", 1)
+    assert status == 0
+    assert "(unit: owner, neighbours: zero_out_one)" in err
+    status, _, err = plan(*common, "--sample-rate", 1)
+    assert status != 0
+    assert "accountant='rdp'" in err
 
 
 def test_an_epsilon_that_means_nothing_is_not_dressed_up() -> None:

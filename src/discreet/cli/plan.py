@@ -82,19 +82,34 @@ def plan_(
     ] = None,
     steps: Annotated[int, typer.Option(help="Private steps in all.")] = QUICKSTART.steps_total,
     expected_batch_size: Annotated[
-        int, typer.Option(help="Examples, or users, a step on average: the public divisor.")
+        int, typer.Option(help="Examples, users or owners a step on average: the public divisor.")
     ] = QUICKSTART.expected_batch_size,
     examples_expected: Annotated[
         int | None,
-        typer.Option(help="Examples, or users, in the data, about: a public guess, not a count."),
+        typer.Option(
+            help="Examples, users or owners that there are, about: a public guess, not a count."
+        ),
     ] = None,
     sample_rate: Annotated[
         float | None, typer.Option(help="Chance to be in a step, instead of --examples-expected.")
     ] = None,
     unit: Annotated[
-        str | None, typer.Option(help="What is hidden: example (default) or user.")
+        str | None,
+        typer.Option(
+            help="What is hidden: example (default), user, or owner: all of a federation's round "
+            "that one owner contributes; a step is a round."
+        ),
     ] = None,
-    sampled: Annotated[str, typer.Option(help="What is drawn: example or user.")] = "example",
+    neighbours: Annotated[
+        str | None,
+        typer.Option(
+            help="add_or_remove_one (default), or zero_out_one: owners who add the noise "
+            "themselves, with --accountant rdp and --sample-rate 1."
+        ),
+    ] = None,
+    sampled: Annotated[
+        str | None, typer.Option(help="What is drawn: example (default), user or owner.")
+    ] = None,
     examples_per_user: Annotated[
         int | None, typer.Option(help="Most examples of one user, for --unit user.")
     ] = None,
@@ -139,17 +154,24 @@ def plan_(
         sample_rate = expected_batch_size / examples_expected
     account = _account(ledger, owner, runs)
     settings: dict[str, Any] = {
-        **_promise(account, target_epsilon=epsilon, delta=delta, unit=unit),
+        **_promise(
+            account,
+            target_epsilon=epsilon,
+            delta=delta,
+            unit=unit,
+            neighbouring_relation=neighbours,
+        ),
         "sample_rate": QUICKSTART.sample_rate if sample_rate is None else sample_rate,
         "steps": steps,
         "expected_batch_size": expected_batch_size,
-        "sampled": sampled,
         "examples_per_user": examples_per_user,
         "sampler": sampler,
         "bands": bands,
         "steps_per_call": steps_per_call,
         "accountant": accountant,
     }
+    usually_drawn = "owner" if settings["unit"] == "owner" else "example"
+    settings["sampled"] = usually_drawn if sampled is None else sampled
     if settings["unit"] == "user" and examples_per_user is None:
         raise typer.BadParameter(
             "Expected --examples-per-user where users are hidden, got none. Say how many examples "
@@ -239,13 +261,13 @@ def _account(ref: str | None, owner: str | None, runs: Path) -> Account | None:
 
 
 def _promise(account: Account | None, **given: object) -> dict[str, object]:
-    """Return target, delta and unit: as given, or as the account promises already.
+    """Return target, delta, unit and neighbours: as given, or as the account promises already.
 
     Raises:
         typer.BadParameter: if what is given is not what the account promises.
     """
     usual = {"target_epsilon": QUICKSTART.target_epsilon, "delta": QUICKSTART.delta}
-    promised = {**usual, "unit": "example"}
+    promised = {**usual, "unit": "example", "neighbouring_relation": "add_or_remove_one"}
     if account is not None:
         promised = {name: getattr(account.plan, name) for name in promised}
     for name, value in given.items():
@@ -261,7 +283,7 @@ def _promise(account: Account | None, **given: object) -> dict[str, object]:
 def report_on(plan: PrivacyPlan, already: Sequence[Event] = ()) -> Report:
     """Return what a plan promises on top of what is spent already, and what it does not."""
     events = [*already, *plan.events()]
-    shuffled = replace(plan, sampler="bins", bands=1).events()
+    shuffled = _shuffled(plan).events()
     users = EXAMPLES_OF_A_USER if plan.unit == "example" and plan.bands == 1 else ()
     return Report(
         plan=plan,
@@ -277,6 +299,19 @@ def report_on(plan: PrivacyPlan, already: Sequence[Event] = ()) -> Report:
         noise_in_the_sum=_noise_in_the_sum(plan, already) if plan.bands > 1 else None,
         beware=tuple(_doubts(plan)),
     )
+
+
+def _shuffled(plan: PrivacyPlan) -> PrivacyPlan:
+    """Return a plan with the same noise that claims nothing for who is drawn."""
+    if plan.unit == "owner":  # to an accountant an owner is one contribution, as an example is
+        return replace(
+            plan,
+            unit="example",
+            sampled="example",
+            neighbouring_relation="add_or_remove_one",
+            sampler="bins",
+        )
+    return replace(plan, sampler="bins", bands=1)
 
 
 def _doubts(plan: PrivacyPlan) -> Iterator[str]:
@@ -346,7 +381,6 @@ def as_table(report: Report) -> Table:
 
 
 def _steps(plan: PrivacyPlan) -> str:
-    thing = "examples" if plan.sampled == "example" else "users"
     how = {
         "poisson": f"each joins on a coin of its own, chance {plan.sample_rate:g}",
         "cyclic": f"each is in one of {plan.bands} groups that take turns, and joins its group's "
@@ -356,11 +390,16 @@ def _steps(plan: PrivacyPlan) -> str:
     calls = "" if plan.steps_per_call is None else f", {plan.steps_per_call} in a call"
     if plan.sampler == "poisson":
         calls = ""
-    return f"{plan.steps}{calls}, each with {plan.expected_batch_size} {thing} on average; {how}"
+    each = f"each with {plan.expected_batch_size} {plan.sampled}s on average"
+    return f"{plan.steps}{calls}, {each}; {how}"
 
 
 def _noise(plan: PrivacyPlan) -> str:
-    clipped = "gradient of an example" if plan.sampled == "example" else "mean gradient of a user"
+    clipped = {
+        "example": "gradient of an example",
+        "user": "mean gradient of a user",
+        "owner": "update of an owner",
+    }[plan.sampled]
     text = f"{plan.gradient_noise_multiplier:.3f} x the norm to which the {clipped} is clipped"
     if plan.clip_quantile is None:
         return text
@@ -383,6 +422,8 @@ def _users(report: Report) -> str:
     plan = report.plan
     if plan.unit == "user":
         return f"hidden with all their examples, of which at most {plan.examples_per_user} are used"
+    if plan.unit == "owner":
+        return "hidden with all that is theirs at one owner; at two owners both epsilons add"
     if not report.user_epsilon:
         return "not hidden: this is no guarantee for who has two examples or more"
     figures = ", ".join(f"{n} examples {_number(e)}" for n, e in report.user_epsilon.items())

@@ -343,6 +343,8 @@ def _mechanism(plan: PrivacyPlan) -> str:
     whose = ""
     if plan.unit == "user":
         whose = f", {plan.sampled}s are drawn, at most {plan.examples_per_user} examples of a user"
+    elif plan.unit == "owner":
+        whose = ", owners are drawn"
     noise = f", noise {plan.gradient_noise_multiplier:.3f} x the clipping norm"
     shared = f", correlated over {plan.bands} steps" if plan.bands > 1 else ""
     if plan.clip_quantile is None:

@@ -116,8 +116,8 @@ class OwnerShare:
     def reach(self) -> float:
         """Return what no number of any sum exceeds, save by a chance of 2**-40 in all, in steps.
 
-        Source: the discrete Gaussian has tails no heavier than the Gaussian's (Canonne, Kamath,
-        Steinke 2020, arXiv:2004.00010, Corollary 17).
+        Source: the discrete Gaussian is subgaussian with its deviation (Canonne, Kamath, Steinke
+        2020, arXiv:2004.00010), and so is a sum of shares with the root of the sum of squares.
         """
         numbers = self.size * self.plan.steps
         tails = math.sqrt(2 * math.log(2 * numbers * 2.0**_WRAP_BITS))
