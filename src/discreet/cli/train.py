@@ -1,39 +1,51 @@
 """`discreet train` and `discreet quickstart`: federated rounds with privacy, on one machine."""
 
+import tempfile
 import time
-from collections.abc import Callable
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from PIL.Image import Image
-from rich.progress import Progress
 
 from discreet.artifacts import RunFolder
 from discreet.assistant import Assistant, Turn
 from discreet.cli.chat import build_assistant, why
-from discreet.cli.options import RUNS, Cache, Json, Runs, progress, quiet_logs, show_json, talk
+from discreet.cli.live import watching
+from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
 from discreet.data import load_portraits
+from discreet.deployment import create_trial, run_deployed, run_ray
 from discreet.errors import DataError
 from discreet.federated import (
     PREFERENCES,
     REASONS,
     AssistantTask,
+    Event,
+    OnEvent,
     Outcome,
+    RoundReport,
+    State,
     TrainConfig,
+    events_to,
     plan_of,
     publish,
+    round_done,
     run_federation,
+    statements_of,
 )
-from discreet.privacy import PrivacyLedger, StepRecord
 from discreet.sources import holds_shares, num_owners_in
-from discreet.types import AgeBand, OwnerId, PrivacyStatement
+from discreet.types import AgeBand
 
 QUICKSTART = TrainConfig()
 """The defaults are the quickstart: four owners, two rounds, epsilon 8 at delta 1e-5."""
 
+Driver = Literal["local", "ray", "deployment"]
+"""Who runs the owners."""
 QUESTION = "What should I do after a tick bite?"
 """Of the fifth that no training sees."""
 _AN_EXAMPLE = {
@@ -84,6 +96,20 @@ def train(
     root: Annotated[
         Path | None, typer.Option(help="Where the pictures of --data lie, if the set was moved.")
     ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any field of the plan: --set aggregation=rolora. Repeatable."),
+    ] = None,
+    driver: Annotated[
+        Driver,
+        typer.Option(
+            help="Who runs the owners: this process, Ray's workers, or a Flower server and nodes "
+            "with TLS and keys, all on this machine."
+        ),
+    ] = "local",
+    events: Annotated[
+        Path | None, typer.Option(help="Folder for TensorBoard; needs the extra `watch`.")
+    ] = None,
     runs: Runs = RUNS,
     cache: Cache = None,
     as_json: Json = False,
@@ -112,6 +138,7 @@ def train(
             "--alpha": alpha,
             "--seed": seed,
             "--reproducible": reproducible or None,
+            "--set": changes,
         }
         _refuse_with_resume([name for name, value in given.items() if value is not None])
         run = RunFolder.open(resume)
@@ -133,11 +160,73 @@ def train(
             seed=seed,
             reproducible=reproducible or None,
         )
+        plan = _changed(plan, changes or [])
         plan = _follow(plan, data, is_counted=config is not None or owners is not None)
         plan_of(plan)  # what does not go together is refused before a folder is made
         run = RunFolder.create(out or _new_folder(runs))
-    outcome = train_run(plan, run, data=data, root=root, cache=cache)
+    with _watched(plan, events) as on_event:
+        if driver == "local":
+            outcome = train_run(plan, run, on_event, data=data, root=root, cache=cache)
+        else:
+            _refuse_with_driver(driver, {"--data": data, "--root": root, "--cache": cache})
+            outcome = _train_elsewhere(plan, run, driver, on_event)
     _show(run, outcome, as_json)
+
+
+@contextmanager
+def _watched(plan: TrainConfig, events: Path | None = None) -> Iterator[OnEvent]:
+    """Yield what shows a run on the terminal, and writes it for TensorBoard if asked to."""
+    quiet_logs()
+    written = events_to(events) if events else None
+    with watching(_promise(plan), talk()) as shown:
+
+        def on_event(event: Event) -> None:
+            shown(event)
+            if written:
+                written(event)
+
+        yield on_event
+
+
+def _train_elsewhere(
+    plan: TrainConfig, run: RunFolder, driver: Driver, on_event: OnEvent
+) -> Outcome:
+    """Run the rounds that are left in other processes of this machine."""
+
+    def tell(done: int) -> None:
+        on_event(round_done(run, done, plan.num_rounds))
+
+    if driver == "ray":
+        return run_ray(plan, run, on_round=tell)
+    with tempfile.TemporaryDirectory(prefix="discreet-") as folder:
+        owners = [f"owner-{index}" for index in range(plan.num_owners)]
+        trial = create_trial(Path(folder) / "federation", owners, ledgers=run.path / "ledgers")
+        return run_deployed(plan, run, trial, on_round=tell)
+
+
+def _refuse_with_driver(driver: str, given: dict[str, Path | None]) -> None:
+    """Say that data go to owners in this process only; elsewhere owners bring their own."""
+    if found := [name for name, value in given.items() if value is not None]:
+        raise typer.BadParameter(
+            f"Expected no {', '.join(found)} with --driver {driver}: its owners have the packaged "
+            "people. Leave it out, use --driver local, or start nodes with data of their own "
+            "(`discreet federation`).",
+            param_hint="--driver",
+        )
+
+
+def _changed(plan: TrainConfig, changes: list[str]) -> TrainConfig:
+    """Return the plan with fields that were given as KEY=VALUE."""
+    values = dict(plan.as_mapping())
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals:
+            raise typer.BadParameter("Expected KEY=VALUE, got no =.", param_hint="--set")
+        try:
+            values[name.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[name.strip()] = text.strip()
+    return TrainConfig.from_mapping(values)
 
 
 def _refuse_with_resume(given: list[str]) -> None:
@@ -153,7 +242,8 @@ def _refuse_with_resume(given: list[str]) -> None:
 def quickstart(runs: Runs = RUNS, cache: Cache = None) -> None:
     """Train over four owners with privacy, then answer a child and an older adult."""
     run = RunFolder.create(_new_folder(runs))
-    outcome = train_run(QUICKSTART, run, cache=cache)
+    with _watched(QUICKSTART) as on_event:
+        outcome = train_run(QUICKSTART, run, on_event, cache=cache)
     assistant = build_assistant(str(run.path), "small", "healthcare", runs=runs, cache=cache)
     bands: tuple[AgeBand, ...] = ("child", "older_adult")
     people = [portrait for portrait in load_portraits("test") if portrait.expression == "neutral"]
@@ -182,57 +272,37 @@ def _first_seen_as(band: AgeBand, own: list[Image], assistant: Assistant) -> tup
 def train_run(
     plan: TrainConfig,
     run: RunFolder,
+    on_event: OnEvent,
     *,
     data: Path | None = None,
     root: Path | None = None,
     cache: Path | None = None,
 ) -> Outcome:
-    """Run the rounds that are left with a progress bar; publish the adapter after each."""
-    quiet_logs()
-    talk().print(_promise(plan), markup=False)
+    """Run the rounds that are left in this process; publish the adapter after each."""
     with talk().status("loading the base model, and giving owners their examples"):
         task = AssistantTask.build(plan, shared_data=data, root=root, cache_dir=cache)
     for reason, count in task.shared.left_out.items():
         talk().print(f"left out: {count} {REASONS[reason]}", markup=False)
-    with progress() as bar:
-        return run_federation(
-            plan,
-            run,
-            task,
-            on_round=lambda done, state, _: _publish(run, task, state, done),
-            on_step=_bar(bar, plan),
-        )
 
+    def publish_round(done: int, state: State, report: RoundReport) -> None:
+        publish(run, task, state, rounds_done=done)
 
-def _publish(run: RunFolder, task: AssistantTask, state: Any, done: int) -> None:
-    publish(run, task, state, rounds_done=done)
+    return run_federation(plan, run, task, on_round=publish_round, on_event=on_event)
 
 
 def _promise(plan: TrainConfig) -> str:
-    statement = PrivacyStatement(
-        epsilon=plan.target_epsilon,
-        delta=plan.delta,
-        unit=plan.unit,
-        neighbouring_relation="add_or_remove_one",
-    )
+    statement = plan_of(plan).state(plan.target_epsilon)
     chance = (
         "Not private: noise is drawn from the public seed (reproducible); for public data only."
         if plan.reproducible
         else "Noise comes from the operating system and is not recorded."
     )
+    asked = f" {plan.asked_per_round} a round," if plan.owners_per_round else ""
+    kind = "" if plan.unit == "owner" else "private "
     return (
-        f"{plan.num_owners} owners, {plan.num_rounds} rounds of {plan.local_steps} private steps; "
-        f"each owner spends at most {statement}. {_AN_EXAMPLE[plan.examples]}{chance}"
+        f"{plan.num_owners} owners,{asked} {plan.num_rounds} rounds of {plan.local_steps} {kind}"
+        f"steps; each owner spends at most {statement}. {_AN_EXAMPLE[plan.examples]}{chance}"
     )
-
-
-def _bar(bar: Progress, plan: TrainConfig) -> Callable[[OwnerId, int, StepRecord], None]:
-    row = bar.add_task("training", total=plan.num_owners * plan.steps_total)
-
-    def on_step(owner: OwnerId, server_round: int, record: StepRecord) -> None:
-        bar.update(row, advance=1, description=f"round {server_round}, {owner}")
-
-    return on_step
 
 
 def _aim(plan: TrainConfig, objective: str | None, *, is_planned: bool) -> TrainConfig:
@@ -278,8 +348,7 @@ def _new_folder(runs: Path) -> Path:
 
 
 def _show(run: RunFolder, outcome: Outcome, as_json: bool) -> None:
-    ledger = PrivacyLedger.open(run.ledger_path)
-    spent = {str(owner): ledger.spent(owner) for owner in ledger.owners()}
+    spent = statements_of(run)
     if as_json:
         show_json(
             {

@@ -176,8 +176,24 @@ def drive(
             if on_round:
                 on_round(now.rounds_done, Terms.adapter_of(now.state), report)
         if on_event:
-            on_event(_done(config, run, report))
+            on_event(round_done(run, now.rounds_done, config.num_rounds))
     return _outcome(last, "completed")
+
+
+def round_done(run: RunFolder, server_round: int, num_rounds: int) -> RoundDone:
+    """Return what whoever watches is told of a round, from what the run folder says of it."""
+    lines = [line for line in run.read_metrics() if line["round"] == server_round]
+    found = {line["name"]: line["value"] for line in lines if line["visibility"] == "released"}
+    return RoundDone(
+        server_round=server_round,
+        num_rounds=num_rounds,
+        replies=found.get("replies", 0),
+        dropped=sum(line["name"] == "dropped" for line in lines),
+        bytes_down=int(found.get("bytes_down", 0)),
+        bytes_up=int(found.get("bytes_up", 0)),
+        seconds=found.get("seconds", 0.0),
+        spent=max(statements_of(run).values(), key=lambda s: s.epsilon, default=None),
+    )
 
 
 def statements_of(run: RunFolder) -> dict[str, PrivacyStatement]:
@@ -273,21 +289,6 @@ def _taken(owner: OwnerId, server_round: int, record: StepRecord, config: TrainC
         step=record.step,
         steps=config.local_steps,
         loss=record.loss,
-    )
-
-
-def _done(config: TrainConfig, run: RunFolder, report: RoundReport) -> RoundDone:
-    """Return what whoever watches is told of a round."""
-    spent = statements_of(run).values()
-    return RoundDone(
-        server_round=report.server_round,
-        num_rounds=config.num_rounds,
-        replies=len(report.steps),
-        dropped=len(report.dropped),
-        bytes_down=report.bytes_down,
-        bytes_up=report.bytes_up,
-        seconds=report.seconds,
-        spent=max(spent, key=lambda s: s.epsilon, default=None),
     )
 
 

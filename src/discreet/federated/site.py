@@ -1,6 +1,7 @@
 """Where an owner keeps things, and what the owner accepts from a server."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,7 @@ class OwnerSite:
             turn = int(node.get("partition-id", 0))
             return cls(
                 owner=OwnerId(str(node.get("owner", f"owner-{turn}"))),
-                ledger=ledger or folder / f"{context.run_id}.jsonl",
+                ledger=_path(node, "ledger") or ledger or folder / f"{context.run_id}.jsonl",
                 turn=turn,
             )
         if missing := sorted({"owner", "ledger"} - set(node)):
@@ -91,7 +92,7 @@ class OwnerSite:
             owner=OwnerId(owner),
             ledger=Path(path),
             data=Path(data),
-            root=Path(str(node["root"])) if "root" in node else None,
+            root=_path(node, "root"),
             max_epsilon=float(node.get("max_epsilon", 8.0)),
             max_delta=float(node.get("max_delta", 1e-5)),
             unit=str(node.get("unit", "example")),
@@ -157,3 +158,8 @@ class OwnerSite:
         """Where the owner keeps what a later round needs; beside the ledger, and as local."""
         name = hashlib.sha256(self.owner.encode()).hexdigest()[:16]  # it may hold a slash
         return self.ledger.with_name(f"{self.ledger.name}.{name}.safetensors")
+
+
+def _path(node: Mapping[str, object], key: str) -> Path | None:
+    """Return a path of a node's configuration, if it is there."""
+    return Path(str(node[key])) if key in node else None
