@@ -86,11 +86,18 @@ def run_federation(
     """
     _settle_ledger(run)
     failures: list[Exception] = []
+    kept: list[dict[str, object]] = []
 
     def record(owner: OwnerId, server_round: int, result: LocalResult) -> None:
         if losses := [loss for loss in result.losses if isfinite(loss)]:
             line = {"round": server_round, "owner": owner, "name": "train_loss"}
-            run.append_metric({**line, "value": fmean(losses), "visibility": "local"})
+            kept.append({**line, "value": fmean(losses), "visibility": "local"})
+
+    def finish(server_round: int, state: State, report: RoundReport) -> None:
+        run.append_metric(*kept)
+        kept.clear()
+        if on_round:
+            on_round(server_round, state, report)
 
     def step(owner: OwnerId, server_round: int, taken: StepRecord) -> None:
         if on_step:
@@ -99,7 +106,7 @@ def run_federation(
             on_event(_taken(owner, server_round, taken, config))
 
     watch = Watch(
-        on_step=step, on_result=record, on_failure=lambda _, error: failures.append(error)
+        on_step=step, on_result=record, on_failure=lambda _, error: failures.__setitem__(slice(1), [error])
     )
     app = client_app(lambda *_: task, config=config, ledger=run.ledger_path, watch=watch)
     count = config.num_owners
@@ -107,7 +114,7 @@ def run_federation(
     grid = LocalGrid(app, nodes)
     try:
         with grid.activated():
-            return drive(config, run, task, grid, on_round=on_round, on_event=on_event)
+            return drive(config, run, task, grid, on_round=finish, on_event=on_event)
     except FederationError as error:
         raise error from (failures[-1] if failures else None)
 
@@ -321,18 +328,18 @@ def _catch_up(last: Checkpoint, on_round: OnRound) -> None:
 def _release(run: RunFolder, report: RoundReport, now: Checkpoint) -> None:
     """Add what the server learned in a round to the metrics."""
     line = {"round": report.server_round, "visibility": "released"}
-    run.append_metric({**line, "name": "replies", "value": len(report.steps)})
+    lines = [{**line, "name": "replies", "value": len(report.steps)}]
     for node, reason in report.dropped.items():
-        run.append_metric({**line, "name": "dropped", "node": node, "value": 1, "reason": reason})
+        lines.append({**line, "name": "dropped", "node": node, "value": 1, "reason": reason})
     for node, spent in sorted(report.statements.items()):
         guarantee = {key: value for key, value in asdict(spent).items() if key != "epsilon"}
         steps = {**line, "name": "steps", "node": node, "value": report.steps[node]}
-        run.append_metric(steps)
-        run.append_metric({**steps, "name": "epsilon", "value": spent.epsilon, **guarantee})
+        lines += [steps, {**steps, "name": "epsilon", "value": spent.epsilon, **guarantee}]
     for name in ("bytes_down", "bytes_up", "seconds"):
-        run.append_metric({**line, "name": name, "value": round(getattr(report, name), 3)})
+        lines.append({**line, "name": name, "value": round(getattr(report, name), 3)})
     if now.clip_norm is not None:
-        run.append_metric({**line, "name": "clip_norm", "value": now.clip_norm})
+        lines.append({**line, "name": "clip_norm", "value": now.clip_norm})
+    run.append_metric(*lines)
 
 
 def _log_end(run: RunFolder, server_round: int, reason: str) -> None:
