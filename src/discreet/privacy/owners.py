@@ -10,8 +10,9 @@ Guarantee:
     delta)-differentially private for adding or removing one owner, with the epsilon of
     `PrivacyLedger.spent`, towards everybody but the one who adds up. It rests on `add` being called
     once at most for each owner of a round, on owners being drawn as the plan says and nobody being
-    told who was, and on a noise generator with a key that nobody knows. An owner that was drawn and
-    does not answer, or answers nonsense, is a zero: noise and divisor stay as planned.
+    told who was or how many were, and on a noise generator with a key that nobody knows. An owner
+    that was drawn and does not answer, or answers nonsense, is a zero: noise and divisor stay as
+    planned. To change what one owner holds is to take it away and to add another: two changes.
 
 It knows nothing of messages, of who the owners are, or of how they train.
 
