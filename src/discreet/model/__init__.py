@@ -11,6 +11,13 @@ from discreet.model.context import (
 )
 from discreet.model.decoding import BASE_ADAPTER, lay_out_weights
 from discreet.model.dialogue import TooManyTokens, encode_dialogue
+from discreet.model.exports import (
+    drop_adapter,
+    join_tunings,
+    load_adapter,
+    save_adapter,
+    tuning_state,
+)
 from discreet.model.families import (
     FAMILIES,
     PARTS,
@@ -37,13 +44,8 @@ from discreet.model.lora import (
     adapter_parameters,
     adapter_state,
     attach_lora,
-    drop_adapter,
     frozen_adapter_hash,
-    join_tunings,
-    load_adapter,
     load_adapter_state,
-    save_adapter,
-    tuning_state,
     without_adapter,
 )
 from discreet.model.losses import (

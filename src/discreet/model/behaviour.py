@@ -17,15 +17,10 @@ from typing import Any
 import torch
 
 from discreet.model.base import Vlm
+from discreet.model.exports import load_adapter, save_adapter
 from discreet.model.finding import Rule
 from discreet.model.generation import LOOP_TOKENS, Request, answer_all
-from discreet.model.lora import (
-    LoraSpec,
-    adapter_parameters,
-    attach_lora,
-    load_adapter,
-    save_adapter,
-)
+from discreet.model.lora import LoraSpec, adapter_parameters, attach_lora
 from discreet.model.losses import answer_logits, answer_losses, base_of, encode_images
 from discreet.model.probes import NOTE, QUESTION, noise, probe_features, probe_rows
 from discreet.model.prompt import Batch, build_prompt, collate, encode_prompt
