@@ -33,8 +33,8 @@ from discreet.model import (
     save_adapter,
 )
 from discreet.model.decoding import Prompt, _groups
+from discreet.model.exports import ADAPTER_FILE
 from discreet.model.generation import _Draft
-from discreet.model.lora import ADAPTER_FILE
 from discreet.model.prompt import encode_prompt
 from tests.model.conftest import shake, talkative
 
