@@ -11,7 +11,7 @@
     ├── BudgetExhausted      a privacy budget would be overrun; nothing was spent
     ├── LedgerInUse          another process trains on the same budget; nothing was spent
     ├── FederationError      too few usable replies to make an average
-    │   └── AggregationRefused  a part of a secure sum would reveal somebody's numbers, or is damaged
+    │   └── AggregationRefused  a part of a secure sum would reveal numbers, or is damaged
     ├── PolicyError          a policy file asks for something that may not be done
     └── ExtraMissing         an optional package is not installed
 
