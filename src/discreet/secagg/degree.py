@@ -1,6 +1,6 @@
 """How many neighbours a member needs, and how many of them have to stay.
 
-Bell et al. 2020 (eprint 2020/704), section 3.2: on a ring in random order three things may go wrong
+Bell et al. 2020 (eprint 2020/704), section 3: on a ring in random order three things may go wrong
 for somebody, each with a chance that is a hypergeometric tail. Too many neighbours collude; too few
 stay; or those who neither collude nor drop fall apart, for which half a neighbourhood in a row has
 to be missing. The bound is the sum of the three over all members. It holds for members who collude
@@ -42,7 +42,7 @@ def choose_degree(n: int, *, dropout: float, corrupt: float, failure: float = 2.
         ValueError: if an argument is out of range, or if members who stay are too few to outnumber
             those who collude.
 
-    Source: Bell et al. 2020, section 3.2 (eprint 2020/704).
+    Source: Bell et al. 2020, section 3 (eprint 2020/704).
     """
     if n < 2 or not 0 <= dropout < 1 or not 0 <= corrupt < 1 or not 0 < failure < 1:
         raise ValueError(

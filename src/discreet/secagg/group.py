@@ -1,7 +1,7 @@
 """Who adds up with whom in a round: public settings, the same at the server and at every member.
 
 Neighbours stand near each other on a ring whose order follows from the round's id (a Harary graph;
-Bell et al. 2020, eprint 2020/704, section 3.1). Members share masks and secrets with neighbours
+Bell et al. 2020, eprint 2020/704, section 3). Members share masks and secrets with neighbours
 only, so that a round costs n * neighbours and not n * n. The group holds no secret.
 
     >>> group = Group(ids=(1, 2, 3, 4, 5), neighbours=2, threshold=2, size=8, round_id=b"a round")
