@@ -82,14 +82,18 @@ class Control:
         """Return how many nodes are connected."""
         return sum(node.status == _ONLINE for node in self._nodes())
 
+    def close_runs(self) -> None:
+        """End the runs that a killed server left open; nothing works on them any more."""
+        for run_id in self._open_runs():
+            self.stop_run(run_id)
+
     def start_run(self, bundle: bytes) -> int:
         """Start a run of an app; return its id.
 
         Raises:
             DeploymentError: if another run is under way: two would train on the same budgets.
         """
-        runs = self.client.ListRuns(ListRunsRequest()).run_dict
-        if any(run.status.status != _FINISHED for run in runs.values()):
+        if self._open_runs():
             raise DeploymentError(
                 "Expected a server without a run under way, got one with a run. Wait for its end, "
                 "or stop it where it was started."
@@ -107,6 +111,10 @@ class Control:
     def stop_run(self, run_id: int) -> None:
         """End a run; the last complete round is kept."""
         self.client.StopRun(StopRunRequest(run_id=run_id))
+
+    def _open_runs(self) -> list[int]:
+        runs = self.client.ListRuns(ListRunsRequest()).run_dict
+        return [run_id for run_id, run in runs.items() if run.status.status != _FINISHED]
 
     def _nodes(self) -> list[NodeInfo]:
         return list(self.client.ListNodes(ListNodesRequest()).nodes_info)

@@ -79,6 +79,7 @@ def start_server(folder: ServerFolder, *, log: Path | None = None) -> Server:
     try:
         _wait_until_healthy(folder, child)
         with open_control(folder) as ask:
+            ask.close_runs()
             ask.sync_nodes(folder.admitted())
     except BaseException:
         child.stop()

@@ -1,0 +1,130 @@
+"""Who gets through the server's gate, and which bundles are the same program."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from deployment.apps import tiny_app
+from discreet.deployment.bundle import build
+from discreet.deployment.flower import OPERATOR_HEADER, Gate, code_of, is_from_this_machine
+
+KEY = "5ecret"
+
+
+def scope(path: str, client: str, *, key: str | None = None, server: str = "10.0.0.1") -> Scope:
+    headers = [] if key is None else [(OPERATOR_HEADER.encode(), key.encode())]
+    ends = {"client": (client, 5), "server": (server, 8000)}
+    return {"type": "http", "path": path, "headers": headers, **ends}
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app behind the gate."""
+
+
+GATE = Gate(nothing, KEY)
+
+
+@pytest.mark.parametrize("client", ["10.0.0.9", "::ffff:10.0.0.9", "2001:db8::1", "nonsense"])
+@pytest.mark.parametrize(
+    "path", ["/v1/control/start-run", "/v1/runtime/acquire-task", "/docs", "/openapi.json", "/"]
+)
+def test_other_machines_reach_the_nodes_interface_only(client: str, path: str) -> None:
+    assert not GATE.is_allowed(scope(path, client, key=KEY))
+    assert GATE.is_allowed(scope("/v1/fleet/pull-messages", client))
+    assert GATE.is_allowed(scope("/health", client))
+
+
+@pytest.mark.parametrize("client", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "10.0.0.1"])
+def test_this_machine_needs_the_key_to_start_runs(client: str) -> None:
+    path = "/v1/control/start-run"
+    assert GATE.is_allowed(scope("/v1/runtime/acquire-task", client))
+    assert GATE.is_allowed(scope(path, client, key=KEY))
+    assert not GATE.is_allowed(scope(path, client))
+    assert not GATE.is_allowed(scope(path, client, key="5ecret!"))
+    assert not GATE.is_allowed(scope(path, client, key=""))
+    twice = scope(path, client, key=KEY)
+    twice["headers"] *= 2
+    assert not GATE.is_allowed(twice)
+
+
+def test_a_caller_without_an_address_is_another_machine() -> None:
+    assert not is_from_this_machine({"type": "http", "client": None, "server": None})
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_what_is_refused_does_not_reach_the_app(kind: str) -> None:
+    import asyncio
+
+    seen: list[Message] = []
+
+    async def send(message: Message) -> None:
+        seen.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    refused = {**scope("/v1/control/start-run", "10.0.0.9"), "type": kind}
+    asyncio.run(GATE(refused, receive, send))
+    assert [message["status"] for message in seen if "status" in message] == [403]
+
+
+def packed(files: list[tuple[str, bytes]]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def unpacked(bundle: bytes) -> list[tuple[str, bytes]]:
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        return [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
+
+
+OWN = build(tiny_app(), {})
+FILES = unpacked(OWN)
+
+
+def changed(**edits: bytes) -> bytes:
+    names: Mapping[str, bytes] = {name.replace("__", "."): data for name, data in edits.items()}
+    return packed([(name, names.get(name.rpartition("/")[2], data)) for name, data in FILES])
+
+
+def test_a_plan_makes_no_other_program() -> None:
+    assert code_of(build(tiny_app(), {"num_rounds": 7, "run_folder": "x"})) == code_of(OWN)
+    assert code_of(packed(FILES[::-1])) == code_of(OWN)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+def test_any_other_byte_makes_another_program() -> None:
+    project = dict(FILES)["pyproject.toml"]
+    others = {
+        "a changed module": changed(client__py=b"import os"),
+        "another component": changed(pyproject__toml=project.replace(b"tiny.client", b"tiny.x")),
+        "a dependency": changed(
+            pyproject__toml=project.replace(b"[project]", b'[project]\ndependencies = ["x"]')
+        ),
+        "one file more": packed([*FILES, ("tiny/sitecustomize.py", b"")]),
+        "one file less": packed([entry for entry in FILES if entry[0] != "tiny/server.py"]),
+        "a file twice": packed([*FILES, ("tiny/client.py", b"import os")]),
+        "a file below .info": packed([*FILES, (".info/x.py", b"")]),
+    }
+    for what, bundle in others.items():
+        assert code_of(bundle) != code_of(OWN), what
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        b"",
+        b"PK\x03\x04",
+        changed(pyproject__toml=b"]["),
+        packed([("a", b"0" * 10**7), ("b", b"0")]),
+    ],
+)
+def test_what_is_no_bundle_is_refused(bundle: bytes) -> None:
+    with pytest.raises(ValueError, match="Expected"):
+        code_of(bundle)

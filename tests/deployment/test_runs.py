@@ -1,0 +1,73 @@
+"""The drivers agree with the one in one process."""
+
+import os
+from pathlib import Path
+
+import pytest
+from federated.tiny import TinyTask, tiny_config
+
+from deployment.apps import tiny_app
+from deployment.conftest import free_port
+from deployment.test_machines import equal, in_one_process
+from discreet.artifacts import RunFolder
+from discreet.deployment import create_trial, run_deployed, run_ray, submit
+from discreet.deployment.processes import QUIET
+from discreet.errors import DeploymentError, FederationError
+
+
+@pytest.mark.slow
+def test_a_deployed_run_ends_as_one_in_one_process(tmp_path: Path) -> None:
+    config = tiny_config(num_rounds=1)
+    folder = create_trial(tmp_path / "trial", ["owner-0", "owner-1"], port=free_port())
+    done: list[int] = []
+    run = RunFolder.create(tmp_path / "run")
+    outcome = run_deployed(config, run, folder, app=tiny_app(), on_round=done.append)
+    assert (outcome.rounds_done, outcome.ended, done) == (1, "completed", [1])
+    assert equal(outcome, in_one_process(config, tmp_path))
+    assert sorted(path.name for path in (folder.path / "logs").iterdir()) == [
+        "owner-0.log",
+        "owner-1.log",
+        "server.log",
+    ]
+
+
+@pytest.mark.slow
+def test_rays_simulation_ends_as_one_in_one_process(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Flower's simulation runs on Ray")
+    config, before = tiny_config(num_rounds=1), dict(os.environ)
+    run = RunFolder.create(tmp_path / "run")
+    makers = {"make_task": TinyTask, "make_server_task": TinyTask, "publisher": None}
+    outcome = run_ray(config, run, processes=2, **makers)  # type: ignore[arg-type]
+    assert (outcome.rounds_done, outcome.ended) == (1, "completed")
+    assert equal(outcome, in_one_process(config, tmp_path))
+    assert dict(os.environ) == before
+    assert not set(QUIET) & (set(os.environ) - set(before))
+
+
+def test_another_plan_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    tiny_config().save(run.config_path)
+    folder = create_trial(tmp_path / "trial", ["a"], port=free_port())
+    with pytest.raises(ValueError, match=r"give its config\.toml"):
+        submit(tiny_config(num_rounds=3), run, folder)
+
+
+def test_a_server_that_is_away_is_told_with_the_way_out(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    folder = create_trial(tmp_path / "trial", ["a"], port=free_port())
+    with pytest.raises(DeploymentError, match="discreet federation server"):
+        submit(tiny_config(), run, folder)
+    assert list(run.path.iterdir()) == []
+
+
+def test_a_failure_in_the_simulation_is_told(tmp_path: Path) -> None:
+    """The other process has an exception of its own; this one says what to do."""
+    from discreet.deployment.control import RunState
+    from discreet.deployment.runs import _outcome
+
+    run = RunFolder.create(tmp_path / "run")
+    with pytest.raises(FederationError, match=r"Expected 2 rounds, got 0: the run failed \(why\)"):
+        _outcome(tiny_config(), run, RunState("finished", "failed", "why"))
+    run.append_metric({"name": "ended", "value": "budget_exhausted", "visibility": "released"})
+    with pytest.raises(FederationError):
+        _outcome(tiny_config(), run, RunState("finished", "failed", "why"))
