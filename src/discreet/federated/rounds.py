@@ -106,7 +106,9 @@ def run_federation(
             on_event(_taken(owner, server_round, taken, config))
 
     watch = Watch(
-        on_step=step, on_result=record, on_failure=lambda _, error: failures.__setitem__(slice(1), [error])
+        on_step=step,
+        on_result=record,
+        on_failure=lambda _, error: failures.__setitem__(slice(1), [error]),
     )
     app = client_app(lambda *_: task, config=config, ledger=run.ledger_path, watch=watch)
     count = config.num_owners
