@@ -81,10 +81,18 @@ from discreet.bench.twins import (
     represent,
     told,
 )
+from discreet.bench.wire import (
+    BUDGET_MIB,
+    WireCost,
+    as_wire_table,
+    measure_wire,
+    reference_update,
+)
 from discreet.bench.workloads import MODELS, Adapter, Setting, Workload, build_workload
 
 __all__ = [
     "ATTRIBUTE_OF",
+    "BUDGET_MIB",
     "GENERATE_WAYS",
     "MIN_PEOPLE",
     "MODELS",
@@ -112,6 +120,7 @@ __all__ = [
     "Share",
     "Speed",
     "TwinFlips",
+    "WireCost",
     "Workload",
     "Writing",
     "as_answers",
@@ -121,6 +130,7 @@ __all__ = [
     "as_rows",
     "as_speeds",
     "as_table",
+    "as_wire_table",
     "ask_all",
     "asking_prompt",
     "audience_of_answer",
@@ -149,7 +159,9 @@ __all__ = [
     "measure_generation",
     "measure_grounding",
     "measure_twins",
+    "measure_wire",
     "peak_bytes",
+    "reference_update",
     "repeat_note",
     "represent",
     "run_without_privacy",

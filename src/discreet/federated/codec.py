@@ -249,8 +249,8 @@ def _least_step(largest: float) -> float:
 class _TopK:
     """The largest numbers of a tensor with their places, as many for every tensor of a shape.
 
-    Noise has no large and small numbers: of an update that is mostly noise, a tenth of the numbers
-    is less than half of it.
+    Few numbers stand for all where most are near zero. Those of Gaussian noise are not: the largest
+    tenth of them holds 44 % of its squares.
 
     Source: Aji and Heafield 2017 (arXiv:1704.05021), each tensor on its own.
     """
