@@ -24,7 +24,7 @@ def same(one: State, other: State) -> bool:
 
 @pytest.fixture
 def memory(tmp_path: Path) -> OwnerMemory:
-    return OwnerMemory(tmp_path / "owner" / "memory.safetensors")
+    return OwnerMemory(tmp_path / "owner" / "memory.safetensors", run="r")
 
 
 def test_nothing_is_there_before_the_first_round(memory: OwnerMemory) -> None:

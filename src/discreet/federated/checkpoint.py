@@ -5,6 +5,7 @@ and clipping norm remember. Written whole or not at all.
 """
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -29,6 +30,8 @@ class Checkpoint:
     """The adapter, and control variates if the plan has them."""
     plan_sha256: str = ""
     """Of the plan and of what was frozen: the state means nothing under another."""
+    run_token: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Name of the run for owners who keep something from round to round."""
     optimizer: State = field(default_factory=dict, repr=False)
     """What the server's optimizer remembers."""
     taken_part: Mapping[int, int] = field(default_factory=dict, repr=False)
@@ -44,6 +47,7 @@ def write_checkpoint(run: RunFolder, checkpoint: Checkpoint) -> None:
         "format": _FORMAT,
         "rounds_done": str(checkpoint.rounds_done),
         "plan_sha256": checkpoint.plan_sha256,
+        "run_token": checkpoint.run_token,
         "taken_part": json.dumps({str(n): times for n, times in checkpoint.taken_part.items()}),
         "clip_norm": json.dumps(checkpoint.clip_norm),
     }
@@ -70,6 +74,7 @@ def read_checkpoint(run: RunFolder) -> Checkpoint | None:
             rounds_done=int(metadata["rounds_done"]),
             state=of_prefix(_STATE, tensors),
             plan_sha256=str(metadata["plan_sha256"]),
+            run_token=str(metadata["run_token"]),
             optimizer=of_prefix(_OPTIMIZER, tensors),
             taken_part={int(n): int(k) for n, k in json.loads(metadata["taken_part"]).items()},
             clip_norm=json.loads(metadata["clip_norm"]),

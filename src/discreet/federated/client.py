@@ -57,7 +57,7 @@ def local_update(
         terms = Terms.of(config, task.initial_state())
         request = messages.read_request(message, terms.shapes, terms.down)
         _require_same_frozen(request, task)
-        memory = OwnerMemory(site.memory_path) if terms.has_memory else None
+        memory = OwnerMemory(site.memory_path, request.run) if terms.has_memory else None
         before = memory.recall(request.server_round) if memory else {}
         ledger = PrivacyLedger.open(
             site.ledger,

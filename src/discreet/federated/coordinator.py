@@ -91,6 +91,7 @@ class Coordinator:
                 rounds_done=number,
                 state=new,
                 plan_sha256=last.plan_sha256,
+                run_token=last.run_token,
                 optimizer=memory,
                 taken_part={**last.taken_part, **{n: last.taken_part.get(n, 0) + 1 for n in nodes}},
                 clip_norm=self._clip_norm,
@@ -107,7 +108,7 @@ class Coordinator:
         accumulator = self._terms.rule.start(Terms.adapter_of(last.state), number, combine)
         updates = OpenUpdates(self._terms, number, accumulator)
         receipts = Receipts(self._terms, number, updates.accept)
-        self._train(arrays, dict.fromkeys(nodes), receipts)
+        self._train(arrays, last.run_token, dict.fromkeys(nodes), receipts)
         receipts.finish(nodes, needed)
         self._clip_norm = getattr(combine, "max_grad_norm", None)
         return accumulator.result(), receipts
@@ -119,13 +120,17 @@ class Coordinator:
         number = last.rounds_done + 1
         total = SecureSum(self._terms, self._grid, number, nodes)
         receipts = Receipts(self._terms, number, total.accept)
-        self._train(arrays, total.prepare(receipts), receipts)
+        self._train(arrays, last.run_token, total.prepare(receipts), receipts)
         receipts.finish(nodes, needed)
         adapter = Terms.adapter_of(last.state)
         return self._terms.rule.start(adapter, number, total.open()).result(), receipts
 
     def _train(
-        self, arrays: ArrayRecord, parts: Mapping[int, Parts | None], receipts: Receipts
+        self,
+        arrays: ArrayRecord,
+        run: str,
+        parts: Mapping[int, Parts | None],
+        receipts: Receipts,
     ) -> None:
         """Ask nodes to train, and take what comes until the round's time is over."""
         config, number = self._terms.config, receipts.server_round
@@ -135,6 +140,7 @@ class Coordinator:
                 arrays,
                 server_round=number,
                 frozen_hash=self._frozen_hash,
+                run=run,
                 node_id=node,
                 ttl=wait,
                 parts=part,

@@ -5,7 +5,7 @@ that a round that is asked again, because its reply or the server's checkpoint w
 where it started first. It is no checkpoint of the adapter, which every request brings along.
 
     >>> import tempfile, torch
-    >>> memory = OwnerMemory(Path(tempfile.mkdtemp()) / "memory.safetensors")
+    >>> memory = OwnerMemory(Path(tempfile.mkdtemp()) / "memory.safetensors", run="a run")
     >>> memory.recall(1)
     {}
     >>> memory.keep(1, before={}, after={"residual/b": torch.ones(2)})
@@ -36,6 +36,8 @@ class OwnerMemory:
     """The memory of one owner in one run, in one file; nothing is there before the first round."""
 
     path: Path
+    run: str
+    """Token of the run; what another run left there counts as nothing."""
 
     def recall(self, server_round: int) -> State:
         """Return what to start a round from; nothing if nothing was kept.
@@ -46,7 +48,9 @@ class OwnerMemory:
         """
         if not self.path.exists():
             return {}
-        kept_round, tensors = self._read()
+        kept_run, kept_round, tensors = self._read()
+        if kept_run != self.run:
+            return {}
         if server_round < kept_round:
             raise ArtifactError(
                 f"Expected round {kept_round} or a later one, as '{self.path.name}' is of that "
@@ -65,29 +69,28 @@ class OwnerMemory:
         """
         tensors = {_BEFORE + name: tensor.contiguous() for name, tensor in before.items()}
         tensors |= {_AFTER + name: tensor.contiguous() for name, tensor in after.items()}
-        metadata = {
-            "server_round": str(server_round),
-            "sha256": _sha256(server_round, tensors),
-        }
+        about = f"{self.run}\n{server_round}"
+        metadata = {"about": about, "sha256": _sha256(about, tensors)}
         write_bytes(self.path, save(tensors, metadata=metadata))
 
-    def _read(self) -> tuple[int, State]:
-        """Return the round and all tensors of the file."""
+    def _read(self) -> tuple[str, int, State]:
+        """Return the run, the round and all tensors of the file."""
         try:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                server_round, wanted = int(metadata["server_round"]), metadata["sha256"]
+                about, wanted = metadata["about"], metadata["sha256"]
                 tensors: State = {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118 - no mapping
-            if _sha256(server_round, tensors) != wanted:
+            if _sha256(about, tensors) != wanted:
                 raise ValueError("Expected the tensors that were written, got others.")
+            run, server_round = about.split("\n")
         except (SafetensorError, KeyError, ValueError) as error:
             raise ArtifactCorrupt(
                 f"Expected an owner's memory in '{self.path.name}', could not read it. Restore it "
                 "from a copy, or remove it to go on without a memory."
             ) from error
-        return server_round, tensors
+        return run, int(server_round), tensors
 
 
-def _sha256(server_round: int, tensors: State) -> str:
-    """Return a hash of the round and of every name, shape, type and number."""
-    return hashlib.sha256(f"{server_round}\n".encode() + save(tensors)).hexdigest()
+def _sha256(about: str, tensors: State) -> str:
+    """Return a hash of run and round, and of every name, shape, type and number."""
+    return hashlib.sha256(f"{about}\n".encode() + save(tensors)).hexdigest()

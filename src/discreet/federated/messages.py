@@ -37,7 +37,7 @@ that hides owners by the server's own noise, a client states no epsilon: it does
 _ROUNDING = 1 + 1e-9
 _ARRAYS, _CONFIG, _METRICS, _PARTS = "arrays", "config", "metrics", "parts"
 _MASKED = "masked"
-_ROUND, _FROZEN = "server-round", "frozen-sha256"
+_ROUND, _FROZEN, _RUN = "server-round", "frozen-sha256", "run"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +47,8 @@ class Request:
     server_round: int
     frozen_hash: str
     """SHA-256 of what the server takes every node to hold besides the arrays."""
+    run: str
+    """Token of the run, the same before and after it was resumed."""
     state: State = field(repr=False)
 
 
@@ -104,12 +106,13 @@ def ask(
     *,
     server_round: int,
     frozen_hash: str,
+    run: str,
     node_id: int,
     ttl: float | None = None,
     parts: Parts | None = None,
 ) -> Message:
     """Return the server's request to train for one round; after `ttl` seconds it is void."""
-    config = ConfigRecord({_ROUND: server_round, _FROZEN: frozen_hash})
+    config = ConfigRecord({_ROUND: server_round, _FROZEN: frozen_hash, _RUN: run})
     content = RecordDict({_ARRAYS: arrays, _CONFIG: config})
     if parts is not None:
         content[_PARTS] = _bytes(parts)
@@ -130,8 +133,11 @@ def read_request(message: Message, shapes: Shapes, codec: Codec) -> Request:
     frozen_hash = config.get(_FROZEN) if config else None
     if not isinstance(frozen_hash, str):
         raise BadMessage("Expected text as frozen-sha256. Update the server.")
+    run = config.get(_RUN) if config else None
+    if not isinstance(run, str):
+        raise BadMessage("Expected text as run. Update the server.")
     state = unpack(_array_record(message), shapes, codec)
-    return Request(server_round=server_round, frozen_hash=frozen_hash, state=state)
+    return Request(server_round=server_round, frozen_hash=frozen_hash, run=run, state=state)
 
 
 def answer(

@@ -85,7 +85,7 @@ def run_federation(
         KeyboardInterrupt: on Ctrl-C, once the file being written is complete.
     """
     _settle_ledger(run)
-    failures: list[Exception] = []
+    failure: Exception | None = None
     kept: list[dict[str, object]] = []
 
     def record(owner: OwnerId, server_round: int, result: LocalResult) -> None:
@@ -105,11 +105,11 @@ def run_federation(
         if on_event:
             on_event(_taken(owner, server_round, taken, config))
 
-    watch = Watch(
-        on_step=step,
-        on_result=record,
-        on_failure=lambda _, error: failures.__setitem__(slice(1), [error]),
-    )
+    def fail(owner: OwnerId, error: Exception) -> None:
+        nonlocal failure
+        failure = error
+
+    watch = Watch(on_step=step, on_result=record, on_failure=fail)
     app = client_app(lambda *_: task, config=config, ledger=run.ledger_path, watch=watch)
     count = config.num_owners
     nodes = [{"partition-id": index, "num-partitions": count} for index in range(count)]
@@ -118,7 +118,7 @@ def run_federation(
         with grid.activated():
             return drive(config, run, task, grid, on_round=finish, on_event=on_event)
     except FederationError as error:
-        raise error from (failures[-1] if failures else None)
+        raise error from failure
 
 
 def server_app(
@@ -181,7 +181,7 @@ def drive(
         with _interrupts_held():
             write_checkpoint(run, now)
             last = now
-            _release(run, report, now)
+            _release(config, run, report, now)
             if on_round:
                 on_round(now.rounds_done, Terms.adapter_of(now.state), report)
         if on_event:
@@ -192,7 +192,7 @@ def drive(
 def round_done(run: RunFolder, server_round: int, num_rounds: int) -> RoundDone:
     """Return what whoever watches is told of a round, from what the run folder says of it."""
     lines = [line for line in run.read_metrics() if line["round"] == server_round]
-    found = {line["name"]: line["value"] for line in lines if line["visibility"] == "released"}
+    found = {line["name"]: line["value"] for line in lines}
     return RoundDone(
         server_round=server_round,
         num_rounds=num_rounds,
@@ -225,7 +225,7 @@ def released_statements(run: RunFolder) -> dict[str, PrivacyStatement]:
     """
     spent: dict[str, PrivacyStatement] = {}
     for line in run.read_metrics():
-        if line["name"] == "epsilon" and line["visibility"] == "released":
+        if line["name"] == "epsilon" and "node" in line:
             spent[f"node-{line['node']}"] = PrivacyStatement(
                 epsilon=line["value"],
                 delta=line["delta"],
@@ -327,21 +327,32 @@ def _catch_up(last: Checkpoint, on_round: OnRound) -> None:
         on_round(last.rounds_done, Terms.adapter_of(last.state), report)
 
 
-def _release(run: RunFolder, report: RoundReport, now: Checkpoint) -> None:
-    """Add what the server learned in a round to the metrics."""
+def _release(config: TrainConfig, run: RunFolder, report: RoundReport, now: Checkpoint) -> None:
+    """Add what the server learned in a round to the metrics.
+
+    Where epsilon counts on a secret choice of owners, how many were asked or replied stays local.
+    """
     line = {"round": report.server_round, "visibility": "released"}
-    lines = [{**line, "name": "replies", "value": len(report.steps)}]
+    seen = {**line, "visibility": "local"} if is_secret_choice(config) else line
+    lines: list[dict[str, object]] = [{**seen, "name": "replies", "value": len(report.steps)}]
     for node, reason in report.dropped.items():
-        lines.append({**line, "name": "dropped", "node": node, "value": 1, "reason": reason})
+        lines.append({**seen, "name": "dropped", "node": node, "value": 1, "reason": reason})
     for node, spent in sorted(report.statements.items()):
-        guarantee = {key: value for key, value in asdict(spent).items() if key != "epsilon"}
         steps = {**line, "name": "steps", "node": node, "value": report.steps[node]}
-        lines += [steps, {**steps, "name": "epsilon", "value": spent.epsilon, **guarantee}]
+        lines += [steps, {**steps, **_epsilon(spent)}]
     for name in ("bytes_down", "bytes_up", "seconds"):
-        lines.append({**line, "name": name, "value": round(getattr(report, name), 3)})
+        lines.append({**seen, "name": name, "value": round(getattr(report, name), 3)})
     if now.clip_norm is not None:
         lines.append({**line, "name": "clip_norm", "value": now.clip_norm})
+    if is_secret_choice(config):
+        lines += [{**line, **_epsilon(spent)} for spent in statements_of(run).values()]
     run.append_metric(*lines)
+
+
+def _epsilon(spent: PrivacyStatement) -> dict[str, object]:
+    """Return the part of a line that says what was spent."""
+    guarantee = {key: value for key, value in asdict(spent).items() if key != "epsilon"}
+    return {"name": "epsilon", "value": spent.epsilon, **guarantee}
 
 
 def _log_end(run: RunFolder, server_round: int, reason: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from flwr.app import ArrayRecord
 
-from discreet.aggregation import State
+from discreet.aggregation import Shapes, State
 from discreet.federated import messages
 from discreet.federated.codec import encode_with_feedback
 from discreet.federated.local_sgd import control_after
@@ -75,15 +75,20 @@ class Visit:
 
     def arrays_of(self, result: LocalResult) -> tuple[ArrayRecord, State]:
         """Return the update as it travels, and what the owner keeps for later rounds."""
-        config, state, number = self.terms.config, self.state, self.request.server_round
-        update = {name: result.state[name] - state[name] for name in self.learns}
+        config, codec, number = self.terms.config, self.terms.up, self.request.server_round
+        update = {name: result.state[name] - self.state[name] for name in self.learns}
         update = cut(update, self.site.rank_in(config))
         coins = draw_generators(config, owner=self.site.owner, server_round=number).wire
-        if not self.terms.up.is_sparse:
-            return messages.pack(update, self.terms.up, coins), self._control_after(result)
-        left = of_prefix(LEFT, self.before)
-        arrays, left = encode_with_feedback(self.terms.up, update, left, coins)
-        return messages.record_of(arrays), self._control_after(result) | with_prefix(LEFT, left)
+        kept: State = {}
+        if codec.is_sparse:
+            left = of_prefix(LEFT, self.before)
+            encoded, left = encode_with_feedback(codec, update, left, coins)
+            arrays, kept = messages.record_of(encoded), with_prefix(LEFT, left)
+        else:
+            arrays = messages.pack(update, codec, coins)
+        if config.local_rule == "scaffold":
+            kept |= self._controls_after(arrays, messages.shapes_of(update), result.steps)
+        return arrays, kept
 
     def words_of(self, result: LocalResult) -> tuple[Words, LocalResult]:
         """Return the update as whole numbers, with its share of the noise if the unit is the owner.
@@ -102,16 +107,17 @@ class Visit:
             words = form.encode(update, noise)
         return words, replace(result, statement=ledger.spent(site.owner))
 
-    def _control_after(self, result: LocalResult) -> State:
-        """Return the owner's control variates after the round; nothing without them.
+    def _controls_after(self, arrays: ArrayRecord, shapes: Shapes, steps: int) -> State:
+        """Return the owner's control variates after the round.
 
-        They are not sent: the server finds the change of their mean in the mean update.
+        They are not sent: the server finds the change of their mean in the mean update, so that
+        they follow from the update as the server reads it.
         """
         control, own = self._controls()
-        if not control:
-            return {}
-        start, end = ({name: s[name] for name in control} for s in (self.state, result.state))
-        rate, steps = self.terms.config.learning_rate, result.steps
+        sent = messages.unpack(arrays, shapes, self.terms.up)
+        start = {name: self.state[name] for name in control}
+        end = {name: self.state[name] + sent[name] for name in control}
+        rate = self.terms.config.learning_rate
         fresh = control_after(own, control, start=start, end=end, steps=steps, learning_rate=rate)
         return with_prefix(CONTROL, of_prefix(CONTROL, self.before) | fresh)
 
