@@ -159,3 +159,18 @@ class PrivacyStatement:
             f"epsilon = {rounded_up(self.epsilon)} at delta = {self.delta:g} "
             f"(unit: {self.unit}, neighbours: {self.neighbouring_relation})"
         )
+
+
+def meaning(whom: str, spent: PrivacyStatement) -> str:
+    """Return what an epsilon and its delta bound: not the chance that the loss is above epsilon."""
+    if spent.epsilon >= 20:
+        article = "an" if whom in ("example", "owner") else "a"
+        return f"so large an epsilon promises nothing to {article} {whom}"
+    more = math.expm1(spent.epsilon)
+    times = f"{math.ceil(more + 1):,}" if more >= 19 else f"{1 + float(rounded_up(more)):.10g}"
+    pronoun = "it" if whom == "example" else "them"
+    return (
+        f"whatever somebody looks for in what is released is at most {times} times as likely with "
+        f"any one {whom} in the data as without {pronoun} (or without as with), plus "
+        f"{spent.delta:g}"
+    )

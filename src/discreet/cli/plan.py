@@ -16,7 +16,6 @@ from discreet.cli.spent import (
     attack,
     by_accountant,
     ledger_of,
-    meaning,
     seeded_steps,
 )
 from discreet.federated import TrainConfig, plan_of
@@ -33,7 +32,7 @@ from discreet.privacy import (
     epsilon_of,
     prefix_sum_error,
 )
-from discreet.types import OwnerId, rounded_up
+from discreet.types import OwnerId, meaning, rounded_up
 
 QUICKSTART = TrainConfig()
 EXAMPLES_OF_A_USER = (2, 4, 8)

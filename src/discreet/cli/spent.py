@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil, expm1
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +28,7 @@ from discreet.privacy import (
     spent_together,
 )
 from discreet.registry import REFERENCE, REFERENCE_DIR
-from discreet.types import OwnerId, PrivacyStatement, rounded_up
+from discreet.types import OwnerId, PrivacyStatement, meaning, rounded_up
 
 FPR = 0.01
 """False-positive rate at which an attacker's best true-positive rate is told."""
@@ -160,22 +160,6 @@ def ledger_of(ref: str, runs: Path) -> PrivacyLedger:
 def seeded_steps(account: Account) -> int:
     """Return how many steps drew their noise from a public seed."""
     return sum(entry.steps_counted for entry in account.entries if not entry.is_private)
-
-
-def meaning(whom: str, spent: PrivacyStatement) -> str:
-    """Return what an epsilon and its delta bound: not the chance that the loss is above epsilon."""
-    if spent.epsilon >= 20:
-        return (
-            f"so large an epsilon promises nothing to {'an' if whom == 'example' else 'a'} {whom}"
-        )
-    more = expm1(spent.epsilon)
-    times = f"{ceil(more + 1):,}" if more >= 19 else f"{1 + float(rounded_up(more)):.10g}"
-    pronoun = "it" if whom == "example" else "them"
-    return (
-        f"whatever somebody looks for in what is released is at most {times} times as likely with "
-        f"any one {whom} in the data as without {pronoun} (or without as with), plus "
-        f"{spent.delta:g}"
-    )
 
 
 def by_accountant(found: CrossCheck, events: Sequence[Event]) -> str:
