@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "privacy": BASE | {"data", "model"},
     "recipes": BASE | {"data", "model", "perception", "privacy", "readers"},
     "federated": BASE | {"data", "model", "privacy", "registry", "sources"},
+    "report": BASE | {"registry", "privacy"},
     "assistant": BASE | {"model", "perception", "readers", "registry"},
     "audit": BASE | {"data", "model", "perception", "registry"},
     "bench": BASE

@@ -18,6 +18,7 @@ from discreet.errors import DiscreetError
 COMMANDS = {
     "quickstart": ("train", "quickstart", "Train over four owners with privacy, then ask."),
     "train": ("train", "train", "Train an adapter over several owners with privacy."),
+    "report": ("report", "report", "Write a run as one page: plan, privacy, rounds, bytes."),
     "chat": ("chat", "chat", "Ask the assistant: perceive, gate by the policy, respond."),
     "adapters": ("adapters", "app", "What is on the shelf, and what it cost."),
     "data": ("data", "app", "Data sets on disk: see, check, describe, share out."),

@@ -1,0 +1,260 @@
+"""What a run folder says of itself, as plain values: plan, owners, rounds.
+
+Reads `config.toml`, `metrics.jsonl`, `card.json` and `ledger.jsonl`; writes and draws nothing. What
+a folder does not have, as one of an older version or of a server without ledger, is None.
+
+    record = read_run(RunFolder.open(Path("runs/first")))
+    record.rounds[-1].worst          # what the worst owner had spent by then
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from statistics import fmean
+from typing import Any
+
+from discreet.artifacts import RunFolder, read_toml
+from discreet.errors import ArtifactCorrupt
+from discreet.privacy import Account, OutOfRange, PrivacyLedger
+from discreet.registry import AdapterCard, read_card
+from discreet.types import PrivacyStatement
+
+Line = Mapping[str, Any]
+"""A line of `metrics.jsonl`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnerRecord:
+    """What is known of one owner's spending."""
+
+    name: str
+    """Pseudonym, or `node-<id>` where only a server's metrics are known."""
+    spent: PrivacyStatement | None
+    """None: beyond what can be computed."""
+    steps: int | None
+    """Private steps that count; None: nobody wrote them down here."""
+    unsettled: int | None = None
+    """Steps among them of which nobody knows whether they were started."""
+    seeded: int | None = None
+    """Steps among them whose noise came from a public seed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundRecord:
+    """One round; None stands for what was not written down."""
+
+    number: int
+    replies: int | None
+    dropped: dict[str, int]
+    """Why nodes did not count -> how many."""
+    worst: PrivacyStatement | None
+    """Of the node that had spent most by the end of the round."""
+    mean_epsilon: float | None
+    """Over the nodes that had said one by then."""
+    bytes_down: int | None
+    bytes_up: int | None
+    seconds: float | None
+    clip_norm: float | None
+    """Norm that updates were clipped to, where the unit is an owner."""
+    loss: float | None
+    """Mean over owners in this process; local."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """A run folder, read."""
+
+    run: str
+    config: dict[str, Any] = field(repr=False)
+    card: AdapterCard | None
+    owners: tuple[OwnerRecord, ...]
+    owners_from: str
+    """File that says what owners spent; empty: none does."""
+    rounds: tuple[RoundRecord, ...]
+    ended: str | None
+    """Why training ended before its last round; None: it did not, or goes on."""
+
+    @property
+    def rounds_done(self) -> int:
+        """Rounds that made a new average."""
+        return max((r.number for r in self.rounds if r.replies), default=0)
+
+    @property
+    def worst(self) -> PrivacyStatement | None:
+        """What the owner spent who spent most; None: nothing is known, or it has no bound."""
+        spent = [owner.spent for owner in self.owners]
+        return _worst(one for one in spent if one is not None) if None not in spent else None
+
+    @property
+    def mean_epsilon(self) -> float | None:
+        """Mean over owners; None: nothing is known, or the statements are not of one kind."""
+        spent = [owner.spent for owner in self.owners if owner.spent is not None]
+        return _mean(spent) if len(spent) == len(self.owners) else None
+
+    @property
+    def total_bytes(self) -> int | None:
+        """Array bytes both ways of the rounds that say them; None: none does."""
+        sizes = [s for r in self.rounds for s in (r.bytes_down, r.bytes_up) if s is not None]
+        return sum(sizes) if sizes else None
+
+    @property
+    def rounds_with_bytes(self) -> int:
+        """Rounds that say their bytes of both ways."""
+        return sum(None not in (r.bytes_down, r.bytes_up) for r in self.rounds)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Why nodes did not count, over all rounds, the commonest first."""
+        total: Counter[str] = Counter()
+        for one in self.rounds:
+            total.update(one.dropped)
+        return dict(total.most_common())
+
+
+def read_run(run: RunFolder) -> RunRecord:
+    """Return what a run folder says.
+
+    Raises:
+        ArtifactCorrupt: if there is no plan, or a file is damaged.
+    """
+    lines = run.read_metrics()
+    card = read_card(run) if run.card_path.exists() else None
+    try:
+        rounds = _rounds(lines)
+        owners, source = _owners(run, card, lines)
+        ended = _end(lines, max((r.number for r in rounds if r.replies), default=0))
+    except (KeyError, TypeError) as error:
+        raise ArtifactCorrupt(
+            f"Expected metrics as this version writes them in '{run.metrics_path.name}' of run "
+            f"'{run.id}', could not read a line. Restore the file from a copy."
+        ) from error
+    return RunRecord(
+        run=run.id,
+        config=read_toml(run.config_path),
+        card=card,
+        owners=owners,
+        owners_from=source,
+        rounds=rounds,
+        ended=ended,
+    )
+
+
+def _owners(
+    run: RunFolder, card: AdapterCard | None, lines: list[dict[str, Any]]
+) -> tuple[tuple[OwnerRecord, ...], str]:
+    """Return the owners and the file that knows most of them: ledger, card or metrics."""
+    if run.ledger_path.exists():
+        accounts = PrivacyLedger(run.ledger_path).accounts()
+        if accounts:
+            owners = (_of_account(name, account) for name, account in sorted(accounts.items()))
+            return tuple(owners), run.ledger_path.name
+    if card is not None and card.per_owner:
+        spent = sorted(card.per_owner.items())
+        return tuple(OwnerRecord(name=n, spent=s, steps=None) for n, s in spent), run.card_path.name
+    said = {line.get("node"): line for line in lines if _is(line, "epsilon")}
+    steps: Counter[object] = Counter()
+    for line in lines:
+        if _is(line, "steps"):
+            steps[line.get("node")] += line["value"]
+    owners = (
+        OwnerRecord(
+            name="all owners" if node is None else f"node-{node}",
+            spent=_statement(line),
+            steps=steps.get(node),
+        )
+        for node, line in said.items()
+    )
+    return tuple(owners), run.metrics_path.name if said else ""
+
+
+def _of_account(name: str, account: Account) -> OwnerRecord:
+    """Return what a ledger says of an owner."""
+    try:
+        spent: PrivacyStatement | None = account.spent()
+    except OutOfRange:
+        spent = None
+    entries = account.entries
+    return OwnerRecord(
+        name=name,
+        spent=spent,
+        steps=sum(entry.steps_counted for entry in entries),
+        unsettled=sum(entry.steps for entry in entries if not entry.is_settled),
+        seeded=sum(entry.steps_counted for entry in entries if not entry.is_private),
+    )
+
+
+def _rounds(lines: list[dict[str, Any]]) -> tuple[RoundRecord, ...]:
+    """Return the rounds in order; nodes that are silent in one keep what they said before."""
+    spent: dict[object, PrivacyStatement] = {}
+    rounds = []
+    for number in sorted({line["round"] for line in lines if line["name"] != "ended"}):
+        own = [line for line in lines if line["round"] == number]
+        spent |= {line.get("node"): _statement(line) for line in own if _is(line, "epsilon")}
+        losses = {line["owner"]: line for line in own if line["name"] == "train_loss"}
+        known = list(spent.values())
+        rounds.append(
+            RoundRecord(
+                number=number,
+                replies=_count(own, "replies"),
+                dropped=dict(Counter(str(line["reason"]) for line in own if _is(line, "dropped"))),
+                worst=_worst(known),
+                mean_epsilon=_mean(known),
+                bytes_down=_count(own, "bytes_down"),
+                bytes_up=_count(own, "bytes_up"),
+                seconds=_value(own, "seconds"),
+                clip_norm=_value(own, "clip_norm"),
+                loss=fmean(_number(line) for line in losses.values()) if losses else None,
+            )
+        )
+    return tuple(rounds)
+
+
+def _end(lines: list[dict[str, Any]], rounds_done: int) -> str | None:
+    """Return why the run ended, unless it was resumed and went on since."""
+    said = [line for line in lines if line["name"] == "ended" and line["round"] > rounds_done]
+    return str(said[-1]["reason"]) if said else None
+
+
+def _is(line: Line, name: str) -> bool:
+    """Tell whether a line is the released metric of a name."""
+    return bool(line["name"] == name and line["visibility"] == "released")
+
+
+def _value(lines: list[dict[str, Any]], name: str) -> float | None:
+    """Return a round's number of a name, the last one said; None: none was."""
+    found = [_number(line) for line in lines if _is(line, name)]
+    return found[-1] if found else None
+
+
+def _count(lines: list[dict[str, Any]], name: str) -> int | None:
+    value = _value(lines, name)
+    return None if value is None else int(value)
+
+
+def _number(line: Line) -> float:
+    """Return the value of a line; anybody may have written the file."""
+    value = line["value"]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise TypeError("Expected a finite number as value.")
+    return value
+
+
+def _statement(line: Line) -> PrivacyStatement:
+    """Return the privacy statement that a line of a node makes."""
+    return PrivacyStatement(
+        epsilon=_number(line),
+        delta=_number({"value": line["delta"]}),
+        unit=str(line["unit"]),
+        neighbouring_relation=str(line["neighbouring_relation"]),
+    )
+
+
+def _worst(spent: Iterable[PrivacyStatement]) -> PrivacyStatement | None:
+    return max(spent, key=lambda one: (one.epsilon, one.delta), default=None)
+
+
+def _mean(spent: list[PrivacyStatement]) -> float | None:
+    """Return the mean epsilon of statements that differ in nothing else."""
+    kinds = {(one.delta, one.unit, one.neighbouring_relation) for one in spent}
+    return fmean(one.epsilon for one in spent) if len(kinds) == 1 else None
