@@ -238,8 +238,13 @@ class View:
         others = sum(widths) - widths[reasons] + 2 * (len(names) - 1)
         widths[reasons] = min(widths[reasons], max(len("dropped"), width - others))
         for name, wide in zip(names, widths, strict=True):
-            side = "left" if name == "dropped" else "right"
-            table.add_column(name, justify=side, no_wrap=True, overflow="ellipsis", width=wide)
+            table.add_column(
+                name,
+                justify="left" if name == "dropped" else "right",
+                no_wrap=True,
+                overflow="ellipsis",
+                width=wide,
+            )
         for line in cells:
             table.add_row(*map(Text, line))
         return table

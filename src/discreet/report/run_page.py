@@ -172,7 +172,7 @@ def _charts(record: RunRecord) -> Iterator[Chart]:
     numbers, target = [one.number for one in rounds], _target(record)
     kind = next((f" ({_guarantee(one.worst)})" for one in rounds if one.worst), "")
     spent = {
-        "worst owner": [one.worst and one.worst.epsilon for one in rounds],
+        "worst owner": [one.worst.epsilon if one.worst else None for one in rounds],
         "mean of owners": [one.mean_epsilon for one in rounds],
     }
     limit = ("target", target.epsilon) if target else None
