@@ -1,4 +1,4 @@
-"""Adapters as files: a folder comes back as it was or not at all."""
+"""Adapters as files: a folder comes back as it was or not at all, whatever was learnt."""
 
 import json
 from collections.abc import Callable
@@ -13,12 +13,15 @@ from discreet.errors import ArtifactCorrupt, UnsafeFile
 from discreet.model import (
     LoraSpec,
     Vlm,
+    adapter_state,
     attach_lora,
     base_of,
     load,
     load_adapter,
+    load_adapter_state,
     projector_state,
     save_adapter,
+    tuning_state,
 )
 from discreet.model.exports import ADAPTER_FILE, PROJECTOR_FILE, SPEC_FILE
 from tests.model.conftest import shake
@@ -28,8 +31,12 @@ from tests.model.test_lora import (
     all_adapter_tensors,
     losses,
     same,
+    sums_of,
     with_one_transposed,
 )
+
+WIDE = {"layers": 2, "target_modules": ("v_proj", "down_proj")}
+IDS = torch.arange(4, 30)[None]
 
 
 @pytest.fixture
@@ -42,6 +49,12 @@ def saved(adapted: Vlm, tmp_path: Path) -> Path:
     """The folder of an adapter and a projector with random numbers."""
     save_adapter(shake(adapted), SPEC, tmp_path / "adapter")
     return tmp_path / "adapter"
+
+
+@torch.no_grad()
+def logits(vlm: Vlm) -> torch.Tensor:
+    found: torch.Tensor = vlm.model(input_ids=IDS).logits
+    return found
 
 
 @pytest.mark.parametrize("freeze_a", [True, False])
@@ -196,3 +209,80 @@ def test_target_modules_that_the_base_lacks_are_corrupt_and_change_nothing(
     with pytest.raises(ArtifactCorrupt, match="another base, or"):
         load_adapter(first, saved, name="two")
     assert [*first.model.peft_config] == ["one"]
+
+
+# Cores and dense sums
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("kind", [{"core": True}, {"freeze_a": True}, {"freeze_a": False}], ids=str)
+def test_whatever_was_learnt_comes_back_as_lora_on_a_fresh_base(
+    tiny: Vlm, tmp_path: Path, kind: dict[str, bool], dense: bool
+) -> None:
+    spec = LoraSpec(r=2, alpha=3, **WIDE, **kind)
+    vlm = shake(attach_lora(tiny, spec))
+    if dense:
+        load_adapter_state(vlm, {**adapter_state(vlm), **sums_of(vlm, rank=3)})
+    written = save_adapter(vlm, spec, tmp_path)
+    assert (written.core, written.r) == (False, 5 if dense else 2)
+    back = load_adapter(load("tiny"), tmp_path)
+    assert not torch.allclose(logits(load("tiny")), logits(vlm), atol=1e-3)
+    torch.testing.assert_close(logits(back), logits(vlm), rtol=1e-5, atol=1e-5)
+    assert "lora_R" not in " ".join(load_file(tmp_path / ADAPTER_FILE))
+    base = load("tiny")
+    put = base_of(vlm).model.multi_modal_projector.state_dict()
+    base.model.model.multi_modal_projector.load_state_dict(put)
+    theirs = PeftModel.from_pretrained(base.model, tmp_path).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(input_ids=IDS).logits, logits(back))
+
+
+def test_the_rank_is_the_least_that_holds_every_layer(tiny: Vlm, tmp_path: Path) -> None:
+    """B is zero: what remains are sums of rank 0, 3, 3 and 6, with roundings to float32."""
+    spec = LoraSpec(r=4, alpha=8, **WIDE)
+    vlm = attach_lora(tiny, spec)
+    sums = sums_of(vlm, rank=3)
+    first, *_, last = sums
+    more = sums_of(vlm, rank=3, seed=9)
+    rounds = {**sums, last: sums[last] + more[last], first: torch.zeros_like(sums[first])}
+    for _ in range(50):  # each sum rounds every number
+        rounds = {n: (v + sums[n] / 3) - sums[n] / 3 for n, v in rounds.items()}
+    rounds[first].zero_()
+    load_adapter_state(vlm, {**adapter_state(vlm), **rounds})
+    assert save_adapter(vlm, spec, tmp_path).r == 6
+    found = load_file(tmp_path / ADAPTER_FILE)
+    ranks = [int(v.abs().sum(1).count_nonzero()) for n, v in found.items() if "lora_A" in n]
+    assert sorted(ranks) == [0, 3, 3, 6]
+    torch.testing.assert_close(
+        logits(load_adapter(load("tiny"), tmp_path)), logits(vlm), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_sum_of_nothing_has_rank_one_since_there_is_no_less(tiny: Vlm, tmp_path: Path) -> None:
+    vlm = attach_lora(tiny, SPEC)
+    sums = {name: torch.zeros_like(value) for name, value in sums_of(vlm).items()}
+    load_adapter_state(vlm, {**adapter_state(vlm), **sums})
+    assert save_adapter(vlm, SPEC, tmp_path).r == 1
+    torch.testing.assert_close(logits(load_adapter(load("tiny"), tmp_path)), logits(load("tiny")))
+
+
+def test_a_tuning_of_a_core_holds_what_it_adds(tiny: Vlm) -> None:
+    vlm = shake(attach_lora(tiny, LoraSpec(r=2, alpha=6, layers=1, core=True)))
+    found = tuning_state(vlm)
+    (layer,) = [m for m in vlm.model.modules() if hasattr(m, "lora_R")]
+    own = [getattr(layer, f"lora_{kind}")["default"].weight for kind in "BRA"]
+    wanted = (3 * own[0] @ own[1] @ own[2]).detach()
+    place = "layers.1.self_attn.v_proj"
+    added = found[f"{place}.B"].float() @ found[f"{place}.A"].float()
+    torch.testing.assert_close(added, wanted, rtol=0, atol=4e-3 * float(wanted.abs().max()))
+
+
+def test_a_sum_of_full_rank_is_written_whole(tiny: Vlm, tmp_path: Path) -> None:
+    spec = LoraSpec(r=1, **WIDE)
+    vlm = attach_lora(tiny, spec)
+    load_adapter_state(vlm, {**adapter_state(vlm), **sums_of(vlm, rank=500)})
+    narrow = [min(v.shape) for n, v in vlm.model.named_parameters() if ".base_layer." in n]
+    assert save_adapter(vlm, spec, tmp_path).r == max(narrow)
+    torch.testing.assert_close(
+        logits(load_adapter(load("tiny"), tmp_path)), logits(vlm), rtol=1e-5, atol=1e-5
+    )

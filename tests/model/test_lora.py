@@ -1,11 +1,15 @@
-"""Adapters: what learns, what travels, and that a folder comes back as it was or not at all."""
+"""Adapters: what is added, what learns, what travels, and that a base comes back bit by bit."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from discreet.model import (
+    FrozenPrefix,
     LoraSpec,
     Row,
     Vlm,
@@ -16,10 +20,15 @@ from discreet.model import (
     base_of,
     build_prompt,
     collate,
+    frozen_adapter_hash,
     load,
     load_adapter_state,
+    set_learning,
+    without_adapter,
 )
+from discreet.model.lora import adapted_layers
 from tests.model.conftest import shake
+from tests.privacy.families import quantise
 
 SPEC = LoraSpec(r=2, alpha=4, layers=1)
 
@@ -32,6 +41,22 @@ def losses(vlm: Vlm) -> torch.Tensor:
 
 def all_adapter_tensors(vlm: Vlm) -> dict[str, torch.Tensor]:
     return {n: p.detach().clone() for n, p in vlm.model.named_parameters() if ".lora_" in n}
+
+
+def sums_of(vlm: Vlm, *, rank: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Return a dense sum of some rank for each layer."""
+    draw = torch.Generator().manual_seed(seed)
+    return {
+        f"{name}.delta": torch.randn(layer.out_features, rank, generator=draw)
+        @ torch.randn(rank, layer.in_features, generator=draw)
+        for name, layer in adapted_layers(vlm).items()
+    }
+
+
+def weights_of(vlm: Vlm) -> dict[str, torch.Tensor]:
+    """Return copies of all that is frozen."""
+    named = vlm.model.named_parameters()
+    return {n: p.detach().clone() for n, p in named if ".lora_" not in n}
 
 
 def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
@@ -143,3 +168,138 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(
     with pytest.raises(ValueError, match="other LoRA settings"):
         load_adapter_state(adapted, wrong)
     assert same(all_adapter_tensors(adapted), before)
+
+
+# What learns in a round
+
+
+def test_one_factor_learns_while_both_travel(tiny: Vlm) -> None:
+    vlm = shake(attach_lora(tiny, LoraSpec(r=2, layers=2, freeze_a=False)))
+    state, frozen = adapter_state(vlm), frozen_adapter_hash(vlm)
+    for kind in ("lora_A", "lora_B", "lora_"):
+        set_learning(vlm, lambda name, kind=kind: kind in name)
+        assert list(adapter_parameters(vlm)) == [name for name in state if kind in name]
+        assert same(adapter_state(vlm), state)
+        assert frozen_adapter_hash(vlm) == frozen
+        load_adapter_state(vlm, state)
+
+
+def test_nothing_frozen_can_be_made_to_learn(adapted: Vlm) -> None:
+    set_learning(adapted, lambda name: True)
+    assert all(".lora_B." in name for name in adapter_parameters(adapted))
+    with pytest.raises(ValueError, match="at least one of the 1 tensors"):
+        set_learning(adapted, lambda name: ".lora_A." in name)
+    assert adapter_parameters(adapted)
+
+
+# Dense sums
+
+
+@pytest.fixture
+def wide(tiny: Vlm) -> Vlm:
+    """Two kinds of weights, one of which is not square."""
+    spec = LoraSpec(r=2, alpha=6, layers=2, target_modules=("v_proj", "down_proj"), freeze_a=False)
+    return shake(attach_lora(tiny, spec))
+
+
+def test_a_dense_sum_adds_its_multiple_to_the_weight(wide: Vlm) -> None:
+    state, sums = adapter_state(wide), sums_of(wide)
+    before = weights_of(wide)
+    load_adapter_state(wide, {**state, **sums})
+    for name, value in weights_of(wide).items():
+        added = sums.get(name.replace(".base_layer.weight", ".delta"))
+        wanted = before[name] if added is None else before[name] + 3 * added
+        assert torch.equal(value, wanted)
+    assert same(adapter_state(wide), {**state, **sums})
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
+    order=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([1e-6, 1.0, 1e4])), max_size=4),
+)
+def test_the_base_comes_back_bit_by_bit(dtype: torch.dtype, order: list[tuple[int, float]]) -> None:
+    """Whatever sums stood in it, in whatever layers, and however large they were."""
+    vlm = attach_lora(load("tiny"), LoraSpec(r=2, layers=2, target_modules=("v_proj", "up_proj")))
+    for layer in adapted_layers(vlm).values():
+        layer.base_layer.to(dtype)
+    before, state = weights_of(vlm), adapter_state(vlm)
+    for seed, size in order:
+        some = list(sums_of(vlm, seed=seed).items())[seed:]
+        sums = {name: size * value for name, value in some}
+        load_adapter_state(vlm, {**state, **sums})
+        assert same(adapter_state(vlm), {**state, **sums})
+    load_adapter_state(vlm, state)
+    assert same(weights_of(vlm), before)
+    assert not vlm.deltas
+
+
+def test_without_the_adapter_the_base_speaks_without_its_sums(wide: Vlm) -> None:
+    with without_adapter(wide):
+        base = losses(wide)
+    load_adapter_state(wide, {**adapter_state(wide), **sums_of(wide)})
+    whole, weights = losses(wide), weights_of(wide)
+
+    def stop_inside() -> None:
+        with without_adapter(wide):
+            assert torch.equal(losses(wide), base)
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        stop_inside()
+    assert same(weights_of(wide), weights)
+    assert torch.equal(losses(wide), whole)
+
+
+def elsewhere(sums: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{name.removesuffix('.delta')}.extra.delta": value for name, value in sums.items()}
+
+
+def transposed(sums: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.T for name, value in sums.items()}
+
+
+@pytest.mark.parametrize("spoil", [elsewhere, transposed])
+def test_a_sum_that_does_not_fit_is_refused_and_changes_nothing(
+    wide: Vlm, spoil: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+) -> None:
+    load_adapter_state(wide, {**adapter_state(wide), **sums_of(wide)})
+    before, weights = adapter_state(wide), weights_of(wide)
+    wrong = {name: value for name, value in sums_of(wide, seed=1).items() if "down" in name}
+    factors = {name: value + 1 for name, value in before.items() if ".lora_" in name}
+    with pytest.raises(ValueError, match="other LoRA settings"):
+        load_adapter_state(wide, {**factors, **spoil(wrong)})
+    assert same(adapter_state(wide), before)
+    assert same(weights_of(wide), weights)
+
+
+def test_a_packed_weight_takes_no_sum(tiny: Vlm) -> None:
+    quantise(tiny.model, "nf4")
+    vlm = attach_lora(tiny, SPEC)
+    state, before = adapter_state(vlm), weights_of(vlm)
+    moved = {name: value + 1 for name, value in state.items()}
+    with pytest.raises(ValueError, match=r"got torch.uint8 for '.*v_proj.delta': it would"):
+        load_adapter_state(vlm, {**moved, **sums_of(vlm)})
+    assert same(adapter_state(vlm), state)
+    assert same(weights_of(vlm), before)
+
+
+def test_kept_states_are_not_used_after_a_sum_below_them(tiny: Vlm) -> None:
+    """Above where a cache starts, a sum is part of what is computed each time."""
+    whole = attach_lora(tiny, LoraSpec(r=2, layers=2))
+    set_learning(whole, lambda name: ".layers.1." in name)
+    vlm = replace(whole, travels=tuple(adapter_parameters(whole)))
+    state, sums = adapter_state(vlm), sums_of(vlm)
+    lower, upper = sums
+    prefix = FrozenPrefix(vlm)
+    assert prefix.start == 1
+    messages = build_prompt("Why?", note="Rest heals.", person="a child")
+    batch = collate(vlm, [Row(messages=messages, answer="Rest.")])
+    first = prefix.answer_losses(batch, None, keys=["a"])
+    load_adapter_state(vlm, {**state, upper: sums[upper]})
+    second = prefix.answer_losses(batch, None, keys=["a"])
+    assert not torch.allclose(first, second)
+    torch.testing.assert_close(second, answer_losses(vlm, batch, None), rtol=0, atol=1e-5)
+    load_adapter_state(vlm, {**state, lower: sums[lower]})
+    with pytest.raises(RuntimeError, match="Make a new cache"):
+        prefix.answer_losses(batch, None, keys=["a"])

@@ -46,6 +46,7 @@ from discreet.model.lora import (
     attach_lora,
     frozen_adapter_hash,
     load_adapter_state,
+    set_learning,
     without_adapter,
 )
 from discreet.model.losses import (
@@ -180,6 +181,7 @@ __all__ = [
     "preference_margins",
     "projector_state",
     "save_adapter",
+    "set_learning",
     "styled",
     "tuning_state",
     "without_adapter",

@@ -40,6 +40,16 @@ CACHE_DIR = Path(platformdirs.user_cache_dir("discreet"))
 """Where converted models are kept unless the caller says otherwise."""
 
 
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A dense sum that stands in a weight of the base, and what it takes to get it out again."""
+
+    value: torch.Tensor = field(repr=False)
+    """(out, in) float32 on the CPU, in units of B A: LoRA's scale is not in it."""
+    before: torch.Tensor = field(repr=False)
+    """The weight without it, bit by bit; on the CPU."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vlm:
     """A model with what it needs to read and write; `model` may carry an adapter."""
@@ -57,6 +67,10 @@ class Vlm:
     """Visual tokens of one picture."""
     projectors: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict, repr=False)
     """Projector tensors of each loaded adapter by its name, and of `base`."""
+    travels: tuple[str, ...] = ()
+    """Tensors that owners learn and send, of the adapter that `attach_lora` made."""
+    deltas: dict[str, Delta] = field(default_factory=dict, repr=False)
+    """By `<layer>.delta`, those that `load_adapter_state` put into the base."""
 
     @property
     def image_token_id(self) -> int:

@@ -1,15 +1,18 @@
-"""Adapters as files: write one in PEFT's format with its projector, load it, tunings of a base.
+"""Adapters as files: what `attach_lora` made is written as ordinary LoRA, and loaded again.
 
-Cards and the shelf are the registry's.
+A folder holds A and B in PEFT's format, whatever was learnt: with a core, A is R A; a dense sum
+makes the rank what it takes to hold all of it. So a base needs no weights of its own to be adapted,
+and PEFT reads the folder too. Cards and the shelf are the registry's.
 
     >>> import pathlib, tempfile
     >>> from discreet.model.base import load
     >>> from discreet.model.lora import attach_lora
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_adapter(attach_lora(load("tiny"), LoraSpec()), LoraSpec(), pathlib.Path(folder))
+    ...     spec = LoraSpec(r=4, layers=1, core=True)
+    ...     written = save_adapter(attach_lora(load("tiny"), spec), spec, pathlib.Path(folder))
     ...     vlm = load_adapter(load("tiny"), pathlib.Path(folder))
-    >>> [*vlm.projectors]
-    ['base', 'default']
+    >>> written.core, written.r, [*vlm.projectors]
+    (False, 4, ['base', 'default'])
 """
 
 import json
@@ -17,18 +20,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch.nn.functional import pad
 
 from discreet.artifacts import refuse_unsafe_files, write_bytes, write_json
 from discreet.errors import ArtifactCorrupt, IncompatibleBase
-from discreet.model.base import Vlm
+from discreet.model.base import Delta, Vlm
 from discreet.model.decoding import BASE_ADAPTER
-from discreet.model.lora import LoraSpec, lora_config
+from discreet.model.lora import ADAPTER, LoraSpec, adapted_layers, lora_config
 from discreet.model.losses import base_of
 from discreet.model.small import projector_state, put_projector, read_projector
 
@@ -36,28 +41,94 @@ ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 PROJECTOR_FILE = "projector.safetensors"
 SPEC_FILE = "lora.json"
-_NAME = "default"
 
 
-def save_adapter(vlm: Vlm, spec: LoraSpec, folder: Path) -> None:
-    """Write the adapter in PEFT's format with the projector beside it.
+def save_adapter(vlm: Vlm, spec: LoraSpec, folder: Path) -> LoraSpec:
+    """Write the adapter as LoRA in PEFT's format with the projector beside it.
 
     The projector is written in float16 where that loses nothing, as with `small`.
+
+    Returns:
+        The settings of what was written: `spec`, but for a core, which is in A, and with dense sums
+        another rank, with the scale 1.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model: PeftModel = vlm.model
+    written, factors = _as_lora(vlm, spec)
     tensors = {
-        name: value.detach().float().cpu().contiguous()
-        for name, value in get_peft_model_state_dict(model).items()
+        f"{name}.lora_{kind}.weight": value.detach().float().cpu().contiguous()
+        for name, pair in factors.items()
+        for kind, value in zip("AB", pair, strict=True)
     }
-    config = model.peft_config[_NAME].to_dict()
+    config = vlm.model.peft_config[ADAPTER].to_dict()
     config = {k: sorted(v) if isinstance(v, set) else v for k, v in sorted(config.items())}
     config.update(base_model_name_or_path=vlm.name, inference_mode=True)
+    config.update(r=written.r, lora_alpha=written.alpha)
     write_bytes(folder / ADAPTER_FILE, save(tensors, metadata={"format": "pt"}))
     projector = {k: _shortest(v) for k, v in projector_state(base_of(vlm)).items()}
     write_bytes(folder / PROJECTOR_FILE, save(projector))
     write_json(folder / CONFIG_FILE, config)
-    write_json(folder / SPEC_FILE, asdict(spec))
+    write_json(folder / SPEC_FILE, asdict(written))
+    return written
+
+
+def _as_lora(
+    vlm: Vlm, spec: LoraSpec
+) -> tuple[LoraSpec, dict[str, tuple[torch.Tensor, torch.Tensor]]]:
+    """Return A (r, in) and B (out, r) of each layer, and the settings that they follow."""
+    layers = adapted_layers(vlm)
+    if not vlm.deltas:
+        plain = {name: _factors(layer) for name, layer in layers.items()}
+        return replace(spec, core=False), plain
+    cut = {name: _cut(layer, vlm.deltas.get(f"{name}.delta")) for name, layer in layers.items()}
+    rank = max(1, *(len(a) for a, _ in cut.values()))
+    padded = {
+        name: (pad(a, (0, 0, 0, rank - len(a))), pad(b, (0, rank - len(a))))
+        for name, (a, b) in cut.items()
+    }
+    return replace(spec, core=False, r=rank, alpha=rank), padded
+
+
+def _factors(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return A (r, in) and B (out, r) of a layer; the core is in A."""
+    a, b = layer.lora_A[ADAPTER].weight.detach(), layer.lora_B[ADAPTER].weight.detach()
+    if hasattr(layer, "lora_R"):
+        a = layer.lora_R[ADAPTER].weight.detach() @ a
+    return a, b
+
+
+def _cut(layer: Any, delta: Delta | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return all that a layer adds as factors of the least rank, the scale in both.
+
+    Singular values below what rounding to float32 makes are left out: a matrix of independent
+    errors of size e has hardly any above e (sqrt(out) + sqrt(in)) (Vershynin 2010,
+    arXiv:1011.3027, Theorem 5.32). The size allowed for is that of some hundred rounds of sums.
+    """
+    a, b = (factor.double().cpu() for factor in _factors(layer))
+    whole = layer.scaling[ADAPTER] * (b @ a + (0 if delta is None else delta.value.double()))
+    error = 8 * torch.finfo(torch.float32).eps * whole.square().mean().sqrt()
+    left, values, right = _leading(whole, error * sum(n**0.5 for n in whole.shape), like=len(a))
+    root = values.sqrt()
+    return root[:, None] * right.T, left * root
+
+
+def _leading(
+    whole: torch.Tensor, least: torch.Tensor, *, like: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the singular values above `least` and their vectors, (out, k), (k,) and (in, k).
+
+    By sketches of twice the size until one of them finds a value that is not above it (Halko,
+    Martinsson, Tropp 2011, arXiv:0909.4061, Algorithm 5.1): a whole decomposition takes four times
+    as long already on the layers of `small`. `like` is a rank to begin with.
+    """
+    size, most = 2 * like, min(whole.shape)
+    while True:
+        size = min(2 * size, most)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            left, values, right = torch.svd_lowrank(whole, q=size)
+        found = int((values > least).sum())
+        if found < size or size == most:
+            return left[:, :found], values[:found], right[:, :found]
 
 
 def _shortest(value: torch.Tensor) -> torch.Tensor:
@@ -66,7 +137,7 @@ def _shortest(value: torch.Tensor) -> torch.Tensor:
     return half if torch.equal(half.float(), value) else value
 
 
-def load_adapter(vlm: Vlm, folder: Path, *, name: str = _NAME) -> Vlm:
+def load_adapter(vlm: Vlm, folder: Path, *, name: str = ADAPTER) -> Vlm:
     """Return `vlm` with the adapter of a folder, its projector included.
 
     The first one is in use from then on. Others can be loaded beside it under names of their own;
@@ -240,16 +311,14 @@ def tuning_state(vlm: Vlm) -> dict[str, torch.Tensor]:
     """Return the adapter of `attach_lora` as factors of what it adds to each weight, in float16.
 
     Names are those of the language model: `layers.0.mlp.up_proj.A` (r, in) and `.B` (out, r), the
-    scale in B. `small.add_tuning` adds the products.
+    scale in B. `small.add_tuning` adds the products. Dense sums are not in it.
     """
     found = {}
-    for name, module in base_of(vlm).named_modules():
-        if getattr(module, "lora_A", None) is None or _NAME not in module.lora_A:
-            continue
+    for name, layer in adapted_layers(vlm).items():
         place = name.partition("language_model.")[2]
-        scaled = module.lora_B[_NAME].weight * module.scaling[_NAME]
-        found[f"{place}.A"] = module.lora_A[_NAME].weight.detach().half().contiguous()
-        found[f"{place}.B"] = scaled.detach().half().contiguous()
+        a, b = _factors(layer)
+        found[f"{place}.A"] = a.half().contiguous()
+        found[f"{place}.B"] = (b * layer.scaling[ADAPTER]).half().contiguous()
     return found
 
 
