@@ -21,12 +21,14 @@ from discreet.privacy import check_exactness
 from tests.model.folders import save_member
 
 
+@pytest.mark.parametrize("core", [False, True], ids=["B", "core"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_gradients_of_answers_are_exact_on_a_base_of_any_family(
-    name: FamilyName, tmp_path: Path
+    name: FamilyName, core: bool, tmp_path: Path
 ) -> None:
     vlm = load(str(save_member(name, tmp_path / name)))
-    adapted = attach_lora(vlm, LoraSpec(r=2, layers=2, target_modules=("q_proj", "v_proj")))
+    spec = LoraSpec(r=2, layers=2, target_modules=("q_proj", "v_proj"), core=core)
+    adapted = attach_lora(vlm, spec)
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in adapter_parameters(adapted).values():

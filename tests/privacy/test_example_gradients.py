@@ -20,17 +20,20 @@ from peft import (
     VeraConfig,
     get_peft_model,
 )
+from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import LlamaForCausalLM
 
-from discreet.model import build_family
+from discreet.model import PARTS, Family, build_family
+from discreet.model.core import put_core
 from discreet.privacy import ExampleGradients, rows_of_counts
 from discreet.privacy.clipping import grid_of
 
 from .conftest import tiny_llama
 from .families import (
     EXACT,
+    Base,
     Checkpointing,
     Setting,
     adapted,
@@ -142,6 +145,55 @@ def test_tied_weights_gather_both_gradients() -> None:
             text_losses(model, IDS), rows_of_counts([1] * 4), torch.zeros(gradients.size), 1.0
         )
         assert_equal(gradients.by_example(), wanted)
+
+
+def learn_cores(family: Family, also: tuple[str, ...] = ()) -> None:
+    """Put a random core into every layer that has LoRA, and let nothing else learn but `also`."""
+    draw = torch.Generator().manual_seed(2)
+    for module in family.model.modules():
+        if isinstance(module, LoraLayer):
+            put_core(module, "default", draw)
+            module.lora_R["default"].weight.data.normal_(generator=draw)
+    for name, parameter in family.model.named_parameters():
+        parameter.requires_grad_(any(f".{kind}." in name for kind in ("lora_R", *also)))
+
+
+@pytest.mark.parametrize("base", ["float64", "float32", "int8", "nf4"])
+@pytest.mark.parametrize("also", [(), ("lora_A",), ("lora_B",)], ids=str)
+def test_cores_are_exact_whatever_learns_beside_them(base: Base, also: tuple[str, ...]) -> None:
+    family = adapted("llava", PARTS, base)
+    learn_cores(family, also)
+    samples = family.draw([2, 1, 3], seed=0)
+    wanted = one_by_one(family.model, [family.losses([s]).sum() for s in samples])
+    assert worst_error(by_example(family, samples, "right"), wanted) <= EXACT[base]
+
+
+def test_cores_clipped_layer_by_layer_are_parts_of_the_whole() -> None:
+    """With a bound that no layer's gradient reaches, only rounding to the grid changes them."""
+    family = adapted("qwen2_vl")
+    learn_cores(family)
+    samples = family.draw([1, 2], seed=0)
+    wanted = one_by_one(family.model, [family.losses([s]).sum() for s in samples])
+    by_layer = wanted.view(2, -1, 4 * 4)
+    bound = 1.01 * float(by_layer.norm(dim=2).max()) * by_layer.shape[1] ** 0.5
+    with ExampleGradients(family.model, capacity=2, grouped=True) as gradients:
+        total = torch.zeros(gradients.size, dtype=torch.float64)
+        gradients.add_clipped(family.losses(samples), family.rows(samples), total, bound)
+    error = float((total - wanted.sum(0)).norm())
+    assert error <= 2 * grid_of(bound, len(total)) / 2 * len(total) ** 0.5
+    assert error < 0.02 * float(wanted.sum(0).norm())
+
+
+@pytest.mark.parametrize("kind", ["lora_A", "lora_B"])
+@pytest.mark.parametrize("base", ["float32", "nf4"])
+def test_one_factor_alone_is_exact(kind: str, base: Base) -> None:
+    """What rules that alternate between A and B train in a round."""
+    family = adapted("smolvlm", PARTS, base)
+    for name, parameter in family.model.named_parameters():
+        parameter.requires_grad_(f".{kind}." in name)
+    samples = family.draw([1, 1, 1], seed=0)
+    wanted = one_by_one(family.model, [family.losses([s]).sum() for s in samples])
+    assert worst_error(by_example(family, samples, "left"), wanted) <= EXACT[base]
 
 
 T = {"target_modules": ["q_proj", "v_proj"]}

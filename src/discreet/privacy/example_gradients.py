@@ -6,10 +6,11 @@ the frozen base costs nothing more, nothing is computed twice, and nobody has to
 dimension holds the examples: each layer is told, for every row that it sees, which example the row
 belongs to. A row is whatever stands in the first dimension: a text, a picture, a tile, a patch.
 
-Exact for LoRA and rsLoRA on linear layers, of quantised bases too, and for whole linear layers,
-embeddings and normalisations (PEFT's `modules_to_save`), tied or not. What else learns is refused
-by name before anything is trained: DoRA and other variants of LoRA, LoRA on embeddings,
-convolutions or bare parameters, trainable tokens and prompts, and adapters that are no LoRA.
+Exact for LoRA and rsLoRA on linear layers, of quantised bases too, for a core between A and B, and
+for whole linear layers, embeddings and normalisations (PEFT's `modules_to_save`), tied or not. What
+else learns is refused by name before anything is trained: DoRA and other variants of LoRA, LoRA on
+embeddings, convolutions or bare parameters, trainable tokens and prompts, and adapters that are no
+LoRA.
 Frozen layers that mix the examples of a batch are refused too.
 
     >>> layer, x = torch.nn.Linear(3, 2, bias=False), torch.randn(4, 3)
@@ -49,6 +50,8 @@ _PLAIN = {
     ("peft.tuners.ln_tuning.layer", "LNTuningLayer"),
 }
 """Layers of PEFT that call what learns in them on the rows that they are given."""
+_PLAIN_VARIANTS = {("discreet.model.core", "Core")}
+"""Variants of LoRA of which the same holds."""
 _GROWS_WITH_LENGTH = ("dynamic", "longrope")
 """Rotary embeddings whose angles depend on the longest row of a batch."""
 _VISION = re.compile(r"(?:^|\.)(?:vision_\w+|visual)(?:\.|$)")
@@ -416,6 +419,8 @@ class ExampleGradients:
         adapters = module.active_adapters
         if module.merged or len(adapters) != 1 or adapters[0] not in module.lora_A:
             return None
+        if adapters[0] in module.lora_variant:
+            return None
         down, up = module.lora_A[adapters[0]], module.lora_B[adapters[0]]
         parts = (down, up)
         if any(
@@ -513,10 +518,13 @@ def _is_closed(module: nn.Module) -> bool:
         return True  # called once for a whole batch
     if not isinstance(module, BaseTunerLayer):
         return False
-    is_plain = (type(module).__module__, type(module).__name__) in _PLAIN
-    return not is_plain or any(
-        variant is not None for variant in getattr(module, "lora_variant", {}).values()
-    )
+    variants = set(map(_name_of, getattr(module, "lora_variant", {}).values()))
+    return _name_of(module) not in _PLAIN or not variants <= _PLAIN_VARIANTS
+
+
+def _name_of(part: object) -> tuple[str, str]:
+    """Return where a class is defined, and its name."""
+    return type(part).__module__, type(part).__name__
 
 
 def _twin(module: nn.Module, weight: float) -> Callable[[torch.Tensor], torch.Tensor]:
