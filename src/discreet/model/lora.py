@@ -76,10 +76,11 @@ class LoraSpec:
 
 
 def attach_lora(vlm: Vlm, spec: LoraSpec) -> Vlm:
-    """Return `vlm` with a fresh adapter that changes nothing yet (B is zero).
+    """Return `vlm` with a fresh adapter that changes nothing yet: B, or the core, is zero.
 
     Raises:
-        ValueError: if the base has none of the target modules, or if one of them is on disk.
+        ValueError: if the base has none of the target modules, if one of them is on disk, or if a
+            core is larger than one of them.
     """
     base = base_of(vlm)
     _refuse_layers(vlm, spec)
@@ -101,8 +102,9 @@ def _refuse_layers(vlm: Vlm, spec: LoraSpec) -> None:
     targets = re.compile(lora_config(vlm, spec).target_modules)
     named = base_of(vlm).named_modules()
     found = {name: module for name, module in named if targets.fullmatch(name)}
-    widths = [min(m.in_features, m.out_features) for m in found.values() if spec.core]
-    if spec.r > min(widths, default=spec.r):
+    linear = [m for m in found.values() if isinstance(m, torch.nn.Linear)]
+    widths = [min(m.in_features, m.out_features) for m in linear]
+    if spec.core and spec.r > min(widths, default=spec.r):
         raise ValueError(
             f"Expected a core of rank r <= {min(widths)}, the narrowest layer to adapt, got "
             f"r={spec.r}. A and B would not be orthonormal."
@@ -171,7 +173,8 @@ def load_adapter_state(vlm: Vlm, state: dict[str, torch.Tensor]) -> None:
 
     A dense sum (`<layer>.delta`) is added to the layer's weight, times LoRA's scale. One that is in
     the base and not in the state is taken out: the weight comes back bit by bit. While it is there,
-    it costs memory on the CPU twice the size of the layer, and none elsewhere.
+    it costs memory on the CPU twice the size of the layer, and none elsewhere. A weight of fewer
+    bits than float32 holds the sum rounded.
 
     Raises:
         ValueError: on a missing or unexpected name, another shape, or a dense sum for a weight that
