@@ -141,15 +141,15 @@ def test_the_order_of_replies_does_not_matter(name: str) -> None:
 
 
 def test_of_equal_scores_the_shorter_update_comes_first_in_any_order() -> None:
-    """Two pairs, the same distance apart, with a stray: one of each pair ties with its partner."""
-    points = [(1.0, 0.0), (2.0, 0.0), (-3.0, 0.0), (-4.0, 0.0), (50.0, 50.0)]
+    """Scores 8, 20 and 20 of 5, 7 and 3: two are chosen, and 3 is shorter than 7."""
+    points = [5.0, 7.0, 3.0, 100.0, 200.0]
     chosen = set()
     for order in itertools.permutations(points):
-        krum = MultiKrum({"w": (2,)}, 1)
+        krum = MultiKrum({"w": (1,)}, 1)
         for point in order:
-            krum.add({"w": torch.tensor(point)})
+            krum.add({"w": torch.tensor([point])})
         chosen.add(frozenset(order[i] for i in krum.chosen()))
-    assert len(chosen) == 1
+    assert chosen == {frozenset({5.0, 3.0})}
 
 
 @pytest.mark.parametrize(

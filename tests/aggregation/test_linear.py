@@ -178,6 +178,8 @@ class Noisy:
 
 def test_any_combine_fits_a_linear_rule_and_none_but_the_mean_the_others() -> None:
     accumulator = RULES["ffa"].start({B: torch.zeros(3, 2)}, 1, Noisy())
+    with pytest.raises(ValueError, match="of shape"):
+        accumulator.add({B: torch.ones(1, 2)})
     accumulator.add({B: torch.full((3, 2), 5.0)})
     assert torch.equal(accumulator.result()[B], torch.full((3, 2), 1.5))
     case = make_round(owners=1, r=2, out=3, inside=4, seed=0)

@@ -51,6 +51,16 @@ def test_fedex_is_exact(case: Round) -> None:
         assert torch.equal(result[b_of(layer)], plain[b_of(layer)])
 
 
+def test_fedex_puts_the_rounding_of_its_factors_into_the_delta_as_well() -> None:
+    """In float64: factors in float32 alone are off by 6e-8 or so."""
+    case = make_round(owners=1, r=3, out=6, inside=5, seed=8)
+    result = {n: t.double() for n, t in aggregate("fedex", case.previous, case.updates).items()}
+    for layer in LAYERS:
+        got = result[b_of(layer)] @ result[a_of(layer)]
+        assert error(got, case.dense_mean(layer)) > 1e-9
+        assert error(got + result[f"{layer}.delta"], case.dense_mean(layer)) < 1e-13
+
+
 @given(EVERY)
 def test_flexlora_is_the_best_part_of_the_mean_for_every_rank_up_to_r(case: Round) -> None:
     result = aggregate("flexlora", case.previous, case.updates)
