@@ -17,7 +17,7 @@ from discreet.aggregation import (
     make_combine,
     make_server_optimizer,
 )
-from discreet.errors import BudgetExhausted
+from discreet.errors import BudgetExhausted, FederationError
 from discreet.federated import messages
 from discreet.federated.checkpoint import Checkpoint
 from discreet.federated.choice import choose, connected, is_secret_choice
@@ -82,6 +82,7 @@ class Coordinator:
         collect = self._collect_securely if config.secure_aggregation else self._collect
         with self._charged():
             proposed, receipts = collect(last, arrays, nodes, needed)
+        _require_finite(proposed)
         new, memory = self._follow(last, proposed, replies=len(receipts.steps))
         report = receipts.report(
             bytes_down=messages.size_bytes_of(arrays) * len(nodes), seconds=time.monotonic() - start
@@ -239,3 +240,16 @@ class Coordinator:
     def _tell(self, event: Event) -> None:
         if self._on_event:
             self._on_event(event)
+
+
+def _require_finite(state: State) -> None:
+    """Refuse to go on with an adapter that is lost; the last one is kept.
+
+    Raises:
+        FederationError: if a number is NaN or infinite.
+    """
+    if not all(bool(value.isfinite().all()) for value in state.values()):
+        raise FederationError(
+            "Expected finite numbers in the new adapter, got others: updates were too large to be "
+            "added up. Set max_update_norm, or lower the learning rate, in a new run."
+        )

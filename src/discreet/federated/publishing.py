@@ -29,13 +29,13 @@ def publish(
     load_adapter_state(task.vlm, state)
     before = read_card(run) if run.card_path.exists() else None
     with run.new_adapter() as folder:
-        save_adapter(task.vlm, spec_of(task.config), folder)
+        written = save_adapter(task.vlm, spec_of(task.config), folder)
     card = AdapterCard(
         run=run.id,
         base_name=task.vlm.name,
         base_sha256=task.vlm.base_hash,
         adapter_sha256=sha256_of_folder(run.adapter_dir),
-        lora=asdict(spec_of(task.config)),
+        lora=asdict(written),
         per_owner=statements_of(run),
         data_licence=_licence(task, before),
         examples=task.config.examples,

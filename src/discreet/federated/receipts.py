@@ -71,7 +71,12 @@ class OpenUpdates:
         size = sum(value.numel() for value in update.values())
         _check_length(update, update_limit(self.terms.config, size))
         self._check_copy(update)
-        self.accumulator.add(update)
+        try:
+            self.accumulator.add(update)
+        except ValueError as error:  # a product of factors can be too large where neither is
+            raise BadMessage(
+                "Expected an update that the rule can take in, got another."
+            ) from error
 
     def _check_copy(self, update: State) -> None:
         """Refuse an update that another node sent: noise makes honest ones differ."""
