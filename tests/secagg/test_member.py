@@ -279,3 +279,12 @@ def test_an_advertisement_of_another_length_is_refused() -> None:
     for damaged in (b"", shown[:-1], shown + b"x"):
         with pytest.raises(AggregationRefused, match="bytes of keys"):
             Advertisement.read(damaged)
+
+
+def test_a_signature_is_for_one_member_and_one_round() -> None:
+    key = Ed25519PrivateKey.generate()
+    shown = Advertisement.make(A, b"a round", Secrets.draw(), signing_key=key)
+    shown.verify(A, b"a round", key.public_key())
+    for member, round_id in ((B, b"a round"), (A, b"another")):
+        with pytest.raises(AggregationRefused, match="signed by the peer"):
+            shown.verify(member, round_id, key.public_key())
