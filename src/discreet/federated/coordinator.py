@@ -111,8 +111,9 @@ class Coordinator:
         receipts = Receipts(self._terms, number, updates.accept)
         self._train(arrays, last.run_token, dict.fromkeys(nodes), receipts)
         receipts.finish(nodes, needed)
-        self._clip_norm = getattr(combine, "max_grad_norm", None)
-        return accumulator.result(), receipts
+        proposed = accumulator.result()
+        self._clip_norm = getattr(combine, "max_grad_norm", None)  # which the result has moved
+        return proposed, receipts
 
     def _collect_securely(
         self, last: Checkpoint, arrays: ArrayRecord, nodes: tuple[int, ...], needed: int

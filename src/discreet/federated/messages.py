@@ -70,8 +70,8 @@ def shapes_of(state: State) -> dict[str, tuple[int, ...]]:
 
 
 def pack(state: State, codec: Codec, generator: CounterGenerator) -> ArrayRecord:
-    """Return tensors as a record of arrays in the codec's form."""
-    plain = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in state.items()}
+    """Return tensors as a record of arrays in the codec's form; their order makes no difference."""
+    plain = {name: state[name].detach().to("cpu", torch.float32) for name in sorted(state)}
     return record_of(codec.encode(plain, generator))
 
 
