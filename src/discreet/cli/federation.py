@@ -145,7 +145,7 @@ def status(folder: ServerPath, as_json: Json = False) -> None:
     else:
         typer.echo("\n".join(f"{name}: {value}" for name, value in found.items()))
     if not is_up:
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 @app.command("renew")
