@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from federated.tiny import tiny_config
@@ -19,9 +20,10 @@ from discreet.deployment import NodeFolder, NodeSettings, ServerFolder, ServerSe
 
 HOST, PORT = "10.77.0.1", 8000
 OWNERS = ("owner-0", "owner-1")
-DEADLINE_SECONDS = 40.0
 PATIENCE_SECONDS = 180.0
 """Processes import for tens of seconds on a busy machine."""
+SLACK_SECONDS = 30.0
+"""For the end of the run and of the command."""
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("ip"), reason="namespaces need root and iproute2"
@@ -77,15 +79,17 @@ class Command:
         self.process.terminate()
         self.process.communicate(timeout=60)
 
-    def result(self) -> object:
+    def result(self) -> dict[str, Any]:
         out, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
         assert self.process.returncode == 0, self.log.read_text()
-        return json.loads(out)
+        found: dict[str, Any] = json.loads(out)
+        return found
 
 
-def wait_until(is_done: Callable[[], bool]) -> None:
+def wait_until(is_done: Callable[[], bool], command: Command) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_done():
+        assert command.process.poll() is None, command.log.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.3)
 
@@ -119,39 +123,47 @@ def status_of_a_request(where: str, key: str) -> str:
 @pytest.mark.slow
 @pytest.mark.usefixtures("cables")
 def test_a_cut_cable_costs_a_round_no_more_than_its_deadline(tmp_path: Path) -> None:
+    """The deadline follows from an undisturbed round: how fast the machine is, nobody knows."""
     folder = federation(tmp_path)
     for name, data in tiny_app().items():
         (tmp_path / "app" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "app" / name).write_bytes(data)
-    config = tiny_config(round_timeout_seconds=DEADLINE_SECONDS, node_wait_seconds=90.0)
-    config.save(tmp_path / "plan.toml")
     app = ("--app", tmp_path / "app")
-    run = RunFolder(tmp_path / "run")
-
-    def replies() -> list[int]:
-        return [line["value"] for line in run.read_metrics() if line["name"] == "replies"]
-
     with ExitStack() as stack:
 
         def start(where: str, *words: object) -> Command:
             log = tmp_path / f"{where}-{words[0]}.log"
             return stack.enter_context(Command(where, "federation", *words, log=log))
 
+        def run(name: str, deadline_seconds: float) -> Command:
+            plan = tiny_config(
+                num_rounds=1, round_timeout_seconds=deadline_seconds, node_wait_seconds=90.0
+            )
+            plan.save(tmp_path / f"{name}.toml")
+            words = (folder.path, tmp_path / f"{name}.toml", "--out", tmp_path / name)
+            return start("server", "run", *words, *app, "--json")
+
         server = start("server", "server", folder.path)
         nodes = [start(name, "node", tmp_path / name, *app) for name in OWNERS]
-        wait_until(lambda: "answers at" in server.log.read_text())
+        wait_until(lambda: "answers at" in server.log.read_text(), server)
         assert status_of_a_request(OWNERS[0], folder.operator_key.read_text()) == "403"
-        plan = tmp_path / "plan.toml"
-        going = start("server", "run", folder.path, plan, "--out", run.path, *app, "--json")
-        wait_until(lambda: replies() == [2])
+
+        began = time.monotonic()
+        assert run("whole", PATIENCE_SECONDS).result()["rounds_done"] == 1
+        seconds = 2 * (time.monotonic() - began)
+
+        going = run("cut", seconds)
+        wait_until(lambda: nodes[1].log.read_text().count("Receiving: train") == 2, going)
         ip("-n", space(OWNERS[1]), "link", "set", "o2", "down")
         cut = time.monotonic()
-        result = going.result()
-        seconds = time.monotonic() - cut
+        assert going.result()["ended"] == "completed"
+        assert time.monotonic() - cut < seconds + SLACK_SECONDS
         assert all(node.process.poll() is None for node in nodes)
-    assert isinstance(result, dict)
-    assert (result["rounds_done"], result["ended"]) == (2, "completed")
-    assert replies() == [2, 1]
-    assert seconds < DEADLINE_SECONDS + 30
-    (dropped,) = (line for line in run.read_metrics() if line["name"] == "dropped")
-    assert dropped["reason"] == "NoReply"
+    found = {name: RunFolder(tmp_path / name).read_metrics() for name in ("whole", "cut")}
+    assert released(found["whole"], "replies") == [2]
+    assert released(found["cut"], "replies") == [1]
+    assert [line["reason"] for line in found["cut"] if line["name"] == "dropped"] == ["NoReply"]
+
+
+def released(lines: list[dict[str, Any]], name: str) -> list[int]:
+    return [line["value"] for line in lines if line["name"] == name]

@@ -10,7 +10,7 @@ from deployment.apps import tiny_app
 from deployment.conftest import free_port
 from deployment.test_machines import equal, in_one_process
 from discreet.artifacts import RunFolder
-from discreet.deployment import create_trial, run_deployed, run_ray, submit
+from discreet.deployment import Tasks, create_trial, run_deployed, run_ray, submit
 from discreet.deployment.processes import QUIET
 from discreet.errors import DeploymentError, FederationError
 
@@ -36,8 +36,8 @@ def test_rays_simulation_ends_as_one_in_one_process(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="Flower's simulation runs on Ray")
     config, before = tiny_config(num_rounds=1), dict(os.environ)
     run = RunFolder.create(tmp_path / "run")
-    makers = {"make_task": TinyTask, "make_server_task": TinyTask, "publisher": None}
-    outcome = run_ray(config, run, processes=2, **makers)  # type: ignore[arg-type]
+    tasks = Tasks(of_owners=TinyTask, of_server=TinyTask)
+    outcome = run_ray(config, run, tasks=tasks, processes=2)
     assert (outcome.rounds_done, outcome.ended) == (1, "completed")
     assert equal(outcome, in_one_process(config, tmp_path))
     assert dict(os.environ) == before

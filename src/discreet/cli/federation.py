@@ -30,7 +30,6 @@ from discreet.deployment import (
     submit,
 )
 from discreet.errors import DeploymentError
-from discreet.federated import TrainConfig, released_statements
 from discreet.types import PrivacyStatement
 
 app = typer.Typer(
@@ -145,7 +144,7 @@ def status(folder: ServerPath, as_json: Json = False) -> None:
     else:
         typer.echo("\n".join(f"{name}: {value}" for name, value in found.items()))
     if not is_up:
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 @app.command("renew")
@@ -226,6 +225,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a plan over the nodes that are connected, from the server's machine."""
+    from discreet.federated import TrainConfig, released_statements  # a node holds no model
+
     config = TrainConfig.load(plan)
     opened = ServerFolder.open(folder)
     target = RunFolder.open(out) if out.is_dir() else RunFolder.create(out)

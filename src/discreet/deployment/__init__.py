@@ -5,7 +5,7 @@ from discreet.deployment.certificates import days_left, fingerprint
 from discreet.deployment.control import Control, RunState, is_healthy, open_control
 from discreet.deployment.folders import NodeFolder, ServerFolder, create_trial
 from discreet.deployment.node import Node, start_node
-from discreet.deployment.runs import run_deployed, run_ray, submit
+from discreet.deployment.runs import Tasks, run_deployed, run_ray, submit
 from discreet.deployment.server import Server, start_server
 from discreet.deployment.settings import NodeSettings, ServerSettings
 
@@ -19,6 +19,7 @@ __all__ = [
     "Server",
     "ServerFolder",
     "ServerSettings",
+    "Tasks",
     "create_trial",
     "days_left",
     "fingerprint",

@@ -5,7 +5,8 @@
 
 All three drive the apps of `clients/` and `server/`, or an app of one's own, and leave the same run
 folder as `discreet.federated.run_federation` does in one process; all go on where a run folder
-stopped.
+stopped. `discreet.federated` is imported where it is used: what starts a server or a node, and asks
+how it is, holds no model library.
 """
 
 import multiprocessing
@@ -14,12 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discreet.artifacts import RunFolder
-from discreet.deployment import client_app as owner_side
-from discreet.deployment import server_app as server_side
 from discreet.deployment.bundle import App, build, kit_app
 from discreet.deployment.control import RunState, open_control
 from discreet.deployment.folders import NodeFolder, ServerFolder
@@ -27,19 +27,13 @@ from discreet.deployment.node import start_node
 from discreet.deployment.processes import QUIET
 from discreet.deployment.server import start_server
 from discreet.errors import ExtraMissing, FederationError
-from discreet.federated import (
-    LocalTask,
-    OnRound,
-    Outcome,
-    TrainConfig,
-    client_app,
-    read_checkpoint,
-    server_app,
-)
 
-MakeTask = Callable[[TrainConfig, Path | None, Path | None], LocalTask]
+if TYPE_CHECKING:
+    from discreet.federated import LocalTask, OnRound, Outcome, TrainConfig
+
+MakeTask = Callable[["TrainConfig", Path | None, Path | None], "LocalTask"]
 """Makes what is trained, as in `discreet.federated.client_app`."""
-MakePublisher = Callable[[TrainConfig, RunFolder, Any], OnRound]
+MakePublisher = Callable[["TrainConfig", RunFolder, Any], "OnRound"]
 """Makes the hook that writes each round's adapter, as in `discreet.federated.server_app`."""
 OnRoundDone = Callable[[int], None]
 """Called with the number of rounds that are done."""
@@ -47,14 +41,26 @@ _POLL_SECONDS = 2.0
 _LOGS = "logs"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tasks:
+    """What Ray's workers train; functions and classes of modules, as workers import them."""
+
+    of_owners: MakeTask
+    """Makes an owner's task."""
+    of_server: MakeTask
+    """Makes the server's."""
+    publisher: MakePublisher | None = None
+    """Makes the hook that writes the adapter after each round."""
+
+
 def submit(
-    config: TrainConfig,
+    config: "TrainConfig",
     run: RunFolder,
     folder: ServerFolder,
     *,
     app: App | None = None,
     on_round: OnRoundDone | None = None,
-) -> Outcome:
+) -> "Outcome":
     """Run a plan on a server that runs, and wait for its end; Ctrl-C ends the run.
 
     Args:
@@ -86,13 +92,13 @@ def submit(
 
 
 def run_deployed(
-    config: TrainConfig,
+    config: "TrainConfig",
     run: RunFolder,
     folder: ServerFolder,
     *,
     app: App | None = None,
     on_round: OnRoundDone | None = None,
-) -> Outcome:
+) -> "Outcome":
     """Run a plan on a server and nodes that are started on this machine, and end them.
 
     Args:
@@ -113,14 +119,12 @@ def run_deployed(
 
 
 def run_ray(
-    config: TrainConfig,
+    config: "TrainConfig",
     run: RunFolder,
     *,
-    make_task: MakeTask = owner_side.resident_task,
-    make_server_task: MakeTask = server_side.build_task,
-    publisher: MakePublisher | None = server_side.publisher,
+    tasks: Tasks | None = None,
     processes: int | None = None,
-) -> Outcome:
+) -> "Outcome":
     """Run a plan with simulated owners in Ray's worker processes, several at once.
 
     Ray and Flower's simulation live in a process of their own, so that neither leaves anything in
@@ -129,9 +133,7 @@ def run_ray(
     Args:
         config: The public plan.
         run: Where everything is written, also the owners' ledger.
-        make_task: Makes an owner's task; a function of a module, as workers import it.
-        make_server_task: Makes the server's.
-        publisher: Makes the hook that writes the adapter after each round.
+        tasks: What is trained; the kit's by default.
         processes: Owners that train at once; as many as there are processor cores by default.
 
     Raises:
@@ -145,30 +147,36 @@ def run_ray(
     _require_same_plan(config, run)
     spawn = multiprocessing.get_context("spawn")
     with _quiet(), ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        made_by = make_task, make_server_task, publisher
-        count = processes or os.cpu_count() or 1
-        pool.submit(_simulate, config, run, made_by, count).result()
+        pool.submit(_simulate, config, run, tasks, processes or os.cpu_count() or 1).result()
     return _outcome(config, run, RunState("finished", "completed", ""))
 
 
-def _simulate(
-    config: TrainConfig,
-    run: RunFolder,
-    made_by: tuple[MakeTask, MakeTask, MakePublisher | None],
-    processes: int,
-) -> None:
+def _simulate(config: "TrainConfig", run: RunFolder, tasks: Tasks | None, processes: int) -> None:
     """Run Flower's simulation; in a process of its own."""
     from flwr.simulation import run_simulation
 
-    make_task, make_server_task, publisher = made_by
+    from discreet.federated import client_app, server_app
+
+    tasks = tasks or _kit_tasks()
     run_simulation(
-        server_app(make_server_task, config=config, run=run, publisher=publisher),
-        client_app(make_task, config=config, ledger=run.ledger_path),
+        server_app(tasks.of_server, config=config, run=run, publisher=tasks.publisher),
+        client_app(tasks.of_owners, config=config, ledger=run.ledger_path),
         num_supernodes=config.num_owners,
         backend_config={
             "client_resources": {"num_cpus": 1},
             "init_args": {"include_dashboard": False, "num_cpus": processes},
         },
+    )
+
+
+def _kit_tasks() -> Tasks:
+    """Return what the kit's apps train."""
+    from discreet.deployment import client_app, server_app
+
+    return Tasks(
+        of_owners=client_app.resident_task,
+        of_server=server_app.build_task,
+        publisher=server_app.publisher,
     )
 
 
@@ -187,8 +195,8 @@ def _quiet() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _require_same_plan(config: TrainConfig, run: RunFolder) -> None:
-    if run.config_path.exists() and TrainConfig.load(run.config_path) != config:
+def _require_same_plan(config: "TrainConfig", run: RunFolder) -> None:
+    if run.config_path.exists() and type(config).load(run.config_path) != config:
         raise ValueError(
             f"Expected the plan of run '{run.id}', got another. A plan is fixed once training "
             "began: give its config.toml, or another run folder."
@@ -205,12 +213,16 @@ def _tell(run: RunFolder, done: int, on_round: OnRoundDone | None) -> int:
 
 
 def _rounds_done(run: RunFolder) -> int:
+    from discreet.federated import read_checkpoint
+
     last = read_checkpoint(run)
     return last.rounds_done if last else 0
 
 
-def _outcome(config: TrainConfig, run: RunFolder, state: RunState) -> Outcome:
+def _outcome(config: "TrainConfig", run: RunFolder, state: RunState) -> "Outcome":
     """Return how the run ended, read from its folder."""
+    from discreet.federated import Outcome, read_checkpoint
+
     last = read_checkpoint(run)
     ended: Mapping[str, object] = next(iter(reversed(run.read_metrics())), {})
     if last and last.rounds_done == config.num_rounds:
