@@ -1,6 +1,6 @@
 """`discreet train` and `discreet quickstart`: federated rounds with privacy, on one machine."""
 
-import tempfile
+import socket
 import time
 import tomllib
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from discreet.cli.chat import build_assistant, why
 from discreet.cli.live import watching
 from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
 from discreet.data import load_portraits
-from discreet.deployment import create_trial, run_deployed, run_ray
+from discreet.deployment import ServerFolder, create_trial, run_deployed, run_ray
 from discreet.errors import DataError
 from discreet.federated import (
     PREFERENCES,
@@ -198,10 +198,19 @@ def _train_elsewhere(
 
     if driver == "ray":
         return run_ray(plan, run, on_round=tell)
-    with tempfile.TemporaryDirectory(prefix="discreet-") as folder:
-        owners = [f"owner-{index}" for index in range(plan.num_owners)]
-        trial = create_trial(Path(folder) / "federation", owners, ledgers=run.path / "ledgers")
-        return run_deployed(plan, run, trial, on_round=tell)
+    return run_deployed(plan, run, _trial_of(plan, run), on_round=tell)
+
+
+def _trial_of(plan: TrainConfig, run: RunFolder) -> ServerFolder:
+    """Return the federation on this machine that a run has, with its keys and ledgers."""
+    path = run.path / "federation"
+    if path.is_dir():
+        return ServerFolder.open(path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    owners = [f"owner-{index}" for index in range(plan.num_owners)]
+    return create_trial(path, owners, port=port)
 
 
 def _refuse_with_driver(driver: str, given: dict[str, Path | None]) -> None:

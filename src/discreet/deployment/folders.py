@@ -262,7 +262,11 @@ def create_trial(path: Path, owners: Sequence[str], *, port: int = 8000) -> Serv
             ca_certificate=folder.authority.certificate,
             settings=NodeSettings(
                 superlink=join_address("localhost", port),
-                site={"partition-id": index, "num-partitions": len(owners)},
+                site={
+                    "partition-id": index,
+                    "num-partitions": len(owners),
+                    "ledger": str(path.resolve() / "owners" / owner / "ledger.jsonl"),
+                },
             ),
         )
         folder.admit(node.public_key)

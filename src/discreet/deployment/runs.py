@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +124,7 @@ def run_ray(
     *,
     tasks: Tasks | None = None,
     processes: int | None = None,
+    on_round: OnRoundDone | None = None,
 ) -> "Outcome":
     """Run a plan with simulated owners in Ray's worker processes, several at once.
 
@@ -135,6 +136,7 @@ def run_ray(
         run: Where everything is written, also the owners' ledger.
         tasks: What is trained; the kit's by default.
         processes: Owners that train at once; as many as there are processor cores by default.
+        on_round: Called after each round.
 
     Raises:
         ExtraMissing: if Ray is not installed.
@@ -147,7 +149,12 @@ def run_ray(
     _require_same_plan(config, run)
     spawn = multiprocessing.get_context("spawn")
     with _quiet(), ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        pool.submit(_simulate, config, run, tasks, processes or os.cpu_count() or 1).result()
+        done, count = _rounds_done(run), processes or os.cpu_count() or 1
+        running = pool.submit(_simulate, config, run, tasks, count)
+        while wait([running], timeout=_POLL_SECONDS).not_done:
+            done = _tell(run, done, on_round)
+        running.result()
+    _tell(run, done, on_round)
     return _outcome(config, run, RunState("finished", "completed", ""))
 
 
@@ -213,10 +220,9 @@ def _tell(run: RunFolder, done: int, on_round: OnRoundDone | None) -> int:
 
 
 def _rounds_done(run: RunFolder) -> int:
-    from discreet.federated import read_checkpoint
-
-    last = read_checkpoint(run)
-    return last.rounds_done if last else 0
+    """Return the last round that the run folder says everything of."""
+    lines = run.read_metrics()
+    return max((line["round"] for line in lines if line["name"] == "seconds"), default=0)
 
 
 def _outcome(config: "TrainConfig", run: RunFolder, state: RunState) -> "Outcome":
