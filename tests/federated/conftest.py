@@ -9,8 +9,16 @@ from flwr.app import ArrayRecord, Context, Message
 from flwr.clientapp import ClientApp
 
 from discreet.artifacts import RunFolder
-from discreet.federated import Checkpoint, LocalGrid, OnEvent, RoundReport, State, TrainConfig
-from discreet.federated import make_codec, messages
+from discreet.federated import (
+    Checkpoint,
+    LocalGrid,
+    OnEvent,
+    RoundReport,
+    State,
+    TrainConfig,
+    make_codec,
+    messages,
+)
 from discreet.federated.coordinator import Coordinator
 from discreet.federated.local import FIRST_NODE_ID
 from discreet.federated.terms import Terms

@@ -75,9 +75,7 @@ COMBINED: dict[str, Callable[[tuple[float, ...]], float]] = {
 
 @pytest.mark.parametrize("combine", COMBINED)
 def test_updates_are_combined_as_the_plan_says(combine: str) -> None:
-    config = plan_for(
-        5, combine=combine, hostile_owners=int(combine != "mean"), min_replies=5
-    )
+    config = plan_for(5, combine=combine, hostile_owners=int(combine != "mean"), min_replies=5)
     now, reports = play(config, *(says(filled(value)) for value in VALUES))
     assert close(now.state, filled(COMBINED[combine](VALUES)))
     assert len(reports[0].steps) == 5
@@ -214,9 +212,7 @@ def test_fedprox_holds_owners_back_once_they_have_left(tmp_path: Path, local_ste
     """In the first step there is nothing to hold: the anchor is where it starts."""
     moved = {}
     for rule, mu in {"sgd": 0.0, "prox": 8.0}.items():
-        config = tiny_config(
-            num_rounds=1, local_steps=local_steps, local_rule=rule, proximal_mu=mu
-        )
+        config = tiny_config(num_rounds=1, local_steps=local_steps, local_rule=rule, proximal_mu=mu)
         task = TinyTask(config)
         state = run_federation(config, RunFolder.create(tmp_path / rule), task).state
         start = task.initial_state()
@@ -299,9 +295,7 @@ def test_noise_is_that_of_the_plan_however_many_fail(
 def test_a_round_for_which_nobody_is_drawn_is_noise(ledger: PrivacyLedger) -> None:
     config = plan_for(4, owners_per_round=1, seed=1, **HIDDEN)
     events: list[Event] = []
-    now, reports = play(
-        config, *[hidden(0.0)] * 4, rounds=2, ledger=ledger, on_event=events.append
-    )
+    now, reports = play(config, *[hidden(0.0)] * 4, rounds=2, ledger=ledger, on_event=events.append)
     asked = [event.asked for event in events if isinstance(event, RoundStarted)]
     assert 0 in asked
     assert [len(report.steps) for report in reports] == asked
