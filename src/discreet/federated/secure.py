@@ -233,8 +233,11 @@ def share_secrets(message: Message, context: Context, config: TrainConfig) -> Me
     member = _member_of(context)
     parts = messages.read_parts(message)
     ids, size = tuple(json.loads(parts["ids"])), int(json.loads(parts["size"]))
-    if len(ids) > config.asked_per_round:
-        raise BadMessage("Expected no more members than the plan has, got more.")
+    if not config.min_replies <= len(ids) <= config.asked_per_round:
+        raise BadMessage(
+            f"Expected a sum of {config.min_replies} to {config.asked_per_round} members, as the "
+            "plan has, got another number. A sum of few would give their updates away."
+        )
     group = group_of(config, ids, size, member.round_id)
     sealed = member.share(group, _of_ids(parts))
     messages.keep(context.state, _MEMBER, member.to_bytes())
