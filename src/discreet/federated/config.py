@@ -109,6 +109,8 @@ class TrainConfig:
     """Strength of `prox`, above 0 with it and 0 without."""
     secure_aggregation: bool = False
     """Whether the server sees the sum of all updates only, and never one owner's."""
+    secagg_timeout_seconds: float = 300.0
+    """Longest wait for keys, for sealed shares and for shares of masks, each, in seconds."""
     max_update_norm: float | None = None
     """Longest update of an owner. Where the unit is `owner`: what it is clipped to. Else a longer
     one is dropped; left out: four times what the plan lets one expect."""
@@ -194,7 +196,7 @@ class TrainConfig:
             f"num_rounds x local_steps <= {MOST}",
             "More cannot be accounted for in reasonable time.",
         )
-        waits = ("round_timeout_seconds", "node_wait_seconds")
+        waits = ("round_timeout_seconds", "node_wait_seconds", "secagg_timeout_seconds")
         for name in ("target_epsilon", "max_grad_norm", "learning_rate", "beta", *waits):
             value = getattr(self, name)
             self._require(name, 0 < value < float("inf"), f"a finite {name} > 0")

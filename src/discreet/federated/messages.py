@@ -37,6 +37,7 @@ that hides owners by the server's own noise, a client states no epsilon: it does
 _ROUNDING = 1 + 1e-9
 _ARRAYS, _CONFIG, _METRICS, _PARTS = "arrays", "config", "metrics", "parts"
 _MASKED = "masked"
+_FLOWERS = {code: name for name, code in vars(ErrorCode).items() if isinstance(code, int)}
 _ROUND, _FROZEN, _RUN = "server-round", "frozen-sha256", "run"
 
 
@@ -219,8 +220,9 @@ def refusal_of(message: Message) -> str | None:
     if not message.has_error():
         return None
     reason = message.error.reason or ""
-    known = reason.isidentifier() and len(reason) <= 64
-    return reason if known else f"FlowerError{message.error.code}"
+    if reason.isidentifier() and len(reason) <= 64:
+        return reason
+    return f"Flower: {_FLOWERS.get(message.error.code, message.error.code)}"
 
 
 def read_answer(message: Message, *, promise: PrivacyStatement | None) -> Reply:

@@ -185,7 +185,7 @@ class SecureSum:
         use: Callable[[int, dict[str, bytes]], None],
     ) -> None:
         """Ask nodes; whoever does not answer, or badly, is dropped."""
-        wait, number = self.terms.config.node_wait_seconds, self.server_round
+        wait, number = self.terms.config.secagg_timeout_seconds, self.server_round
         requests = [
             messages.ask_parts(action, part, server_round=number, node_id=node, ttl=wait)
             for node, part in parts.items()
