@@ -1,15 +1,14 @@
-"""The owner's side: whose site it is, what it accepts, where chance comes from."""
+"""The app on an owner's device: what it answers, what it charges, what it keeps to itself."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from flwr.app import Context, Message, RecordDict
+import torch
+from flwr.app import Message
 from flwr.clientapp import ClientApp
 
-from discreet.errors import PolicyError
 from discreet.federated import (
     LocalGrid,
     LocalResult,
@@ -17,37 +16,33 @@ from discreet.federated import (
     TrainConfig,
     Watch,
     client_app,
-    draw_generators,
     messages,
+    secure,
 )
-from discreet.federated.client import OwnerSite
-from discreet.privacy import CounterGenerator, PrivacyLedger, StepRecord
-from discreet.types import OwnerId
-from federated.tiny import FROZEN, TinyTask, plan_of, tiny_config
+from discreet.federated.plans import promise_of
+from discreet.federated.terms import Terms
+from discreet.privacy import PrivacyLedger
+from discreet.types import OwnerId, PrivacyStatement
+from federated.conftest import packed
+from federated.tiny import FROZEN, TinyTask, tiny_config
 
 OWNER = OwnerId("owner-0")
 OWN_DATA = {"owner": "clinic-a", "ledger": "/l.jsonl", "data": "/d.parquet"}
-
-
-def context(**node_config: object) -> Context:
-    return Context(run_id=7, node_id=3, node_config=node_config, state=RecordDict(), run_config={})
-
-
-def numbers(generator: CounterGenerator) -> tuple[float, ...]:
-    return tuple(generator.normal(4).tolist())
+HIDDEN = {"unit": "owner", "sampled": "owner", "max_update_norm": 1.0}
 
 
 class Broken(TinyTask):
-    def train(
-        self,
-        state: State,
-        *,
-        owner: OwnerId,
-        server_round: int,
-        ledger: PrivacyLedger,
-        on_step: Callable[[StepRecord], None] | None,
-    ) -> LocalResult:
+    def train(self, state: State, **given: object) -> LocalResult:
         raise KeyError("Jane Doe, born 1950")
+
+
+class Saying(TinyTask):
+    """States what it was told to state."""
+
+    says: PrivacyStatement | None = None
+
+    def train(self, state: State, **given: object) -> LocalResult:
+        return LocalResult(statement=self.says, steps=3, state=state)
 
 
 def ask_once(
@@ -56,69 +51,31 @@ def ask_once(
     config: TrainConfig,
     *,
     frozen_hash: str = FROZEN,
+    server_round: int = 1,
+    run: str = "a run",
+    state: State | None = None,
 ) -> Message:
     grid = grid_of(app)
     with grid.activated():
-        state = TinyTask(config).initial_state()
+        state = state or first_of(config)
         request = messages.ask(
-            messages.pack(state), server_round=1, frozen_hash=frozen_hash, node_id=1000
+            packed(state),
+            server_round=server_round,
+            frozen_hash=frozen_hash,
+            run=run,
+            node_id=1000,
         )
         (reply,) = grid.send_and_receive([request])
     return reply
 
 
-def test_a_simulated_owner_is_named_by_its_part(tmp_path: Path) -> None:
-    site = OwnerSite.of_node(context(**{"partition-id": 2}), tmp_path / "ledger.jsonl")
-    assert (site.owner, site.ledger, site.data) == ("owner-2", tmp_path / "ledger.jsonl", None)
+def first_of(config: TrainConfig) -> State:
+    terms = Terms.of(config, first := TinyTask(config).initial_state())
+    return {name: first.get(name, torch.zeros(s)) for name, s in terms.shapes.items()}
 
 
-def test_simulated_owners_of_two_runs_have_two_ledgers() -> None:
-    first, second = context(), context()
-    second.run_id += 1
-    assert OwnerSite.of_node(first).ledger != OwnerSite.of_node(second).ledger
-
-
-@pytest.mark.parametrize("missing", ["owner", "ledger"])
-def test_own_data_needs_a_name_and_a_ledger_that_stays(missing: str, tmp_path: Path) -> None:
-    node = {key: value for key, value in OWN_DATA.items() if key != missing}
-    with pytest.raises(ValueError, match=f"no {missing}"):
-        OwnerSite.of_node(context(**node), tmp_path / "ledger.jsonl")
-
-
-def test_a_site_is_read_from_the_node_configuration() -> None:
-    site = OwnerSite.of_node(context(**OWN_DATA, max_epsilon=2, max_delta=1e-6), Path("/other"))
-    assert site == OwnerSite(
-        owner=OwnerId("clinic-a"),
-        ledger=Path("/l.jsonl"),
-        data=Path("/d.parquet"),
-        max_epsilon=2.0,
-        max_delta=1e-6,
-    )
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"reproducible": True}, {"target_epsilon": 8.1}, {"delta": 2e-5}],
-    ids=lambda change: next(iter(change)),
-)
-def test_a_plan_that_protects_too_little_is_refused(change: dict[str, object]) -> None:
-    plan = replace(TrainConfig(), **change)
-    with pytest.raises(PolicyError, match="^Expected "):
-        OwnerSite.of_node(context(**OWN_DATA)).check(plan)
-    OwnerSite.of_node(context()).check(plan)
-
-
-def test_the_defaults_are_accepted() -> None:
-    OwnerSite.of_node(context(**OWN_DATA)).check(TrainConfig())
-
-
-def test_an_owner_may_insist_that_persons_are_hidden() -> None:
-    site = OwnerSite.of_node(context(**OWN_DATA, unit="user"))
-    with pytest.raises(PolicyError, match="hides users"):
-        site.check(TrainConfig())
-    site.check(TrainConfig(unit="user", examples_per_user=4))
-    with pytest.raises(ValueError, match="unit"):
-        OwnerSite.of_node(context(**OWN_DATA, unit="magic"))
+def one_node(app: ClientApp) -> LocalGrid:
+    return LocalGrid(app, [{"partition-id": 0}])
 
 
 def test_a_server_cannot_talk_a_node_into_a_weak_plan(tmp_path: Path) -> None:
@@ -145,7 +102,7 @@ def test_a_failing_task_says_where_on_the_device_only(
         watch=Watch(on_failure=lambda owner, error: failures.append((owner, error))),
     )
     with caplog.at_level(logging.WARNING, logger="discreet"):
-        reply = ask_once(app, lambda app: LocalGrid(app, [{"partition-id": 0}]), config)
+        reply = ask_once(app, one_node, config)
     assert messages.refusal_of(reply) == "KeyError"
     assert "owner-0 did not train: KeyError in train" in caplog.text
     assert "test_client.py" in caplog.text
@@ -159,7 +116,7 @@ def test_a_node_with_another_base_does_not_train_and_pays_nothing(tmp_path: Path
     config, ledger = tiny_config(), tmp_path / "ledger.jsonl"
     reply = ask_once(
         client_app(TinyTask, config=config, ledger=ledger),
-        lambda app: LocalGrid(app, [{"partition-id": 0}]),
+        one_node,
         config,
         frozen_hash="0" * 64,
     )
@@ -176,63 +133,115 @@ def test_steps_are_charged_before_the_reply(tmp_path: Path) -> None:
         ledger=ledger,
         watch=Watch(on_step=lambda owner, number, step: steps.append((owner, number, step.step))),
     )
-    reply = ask_once(app, lambda app: LocalGrid(app, [{"partition-id": 0}]), config)
-    answer = messages.read_answer(reply, messages.shapes_of(TinyTask(config).initial_state()))
+    reply = ask_once(app, one_node, config)
+    answer = messages.read_answer(reply, promise=promise_of(config))
     assert answer.statement == PrivacyLedger.open(ledger).spent(OWNER)
-    assert answer.steps == 3
+    assert (answer.steps, answer.server_round) == (3, 1)
     assert steps == [("owner-0", 1, step) for step in (1, 2, 3)]
 
 
-def test_without_a_seed_chance_comes_from_the_operating_system() -> None:
-    config = TrainConfig(reproducible=False)
-    drawn = set()
-    for _ in range(3):
-        chance = draw_generators(config, owner=OWNER, server_round=1)
-        drawn |= {numbers(chance.sampling), numbers(chance.noise)}
-    assert len(drawn) == 6
+def test_an_update_is_what_was_learnt_and_not_the_adapter(tmp_path: Path) -> None:
+    config, result = tiny_config(), []
+    app = client_app(
+        TinyTask,
+        config=config,
+        ledger=tmp_path / "ledger.jsonl",
+        watch=Watch(on_result=lambda *told: result.append(told)),
+    )
+    reply = ask_once(app, one_node, config)
+    ((owner, server_round, trained),) = result
+    assert (owner, server_round) == (OWNER, 1)
+    terms = Terms.of(config, start := first_of(config))
+    record = reply.content.array_records["arrays"]
+    update = messages.read_update(record, terms.shapes_up(1), terms.up)
+    for name, value in update.items():
+        assert torch.equal(value, trained.state[name] - start[name])
+        assert value.any()
 
 
-def test_only_a_reproducible_plan_has_chance_that_others_can_draw_again() -> None:
-    for reproducible in (False, True):
-        config = TrainConfig(reproducible=reproducible)
-        chance = draw_generators(config, owner=OWNER, server_round=1)
-        assert chance.sampling.is_secret is chance.noise.is_secret is not reproducible
-        assert not chance.sampling.is_same_stream(chance.noise)
+@pytest.mark.parametrize("server_round", [1, 2])
+def test_what_does_not_learn_in_a_round_is_not_sent(tmp_path: Path, server_round: int) -> None:
+    """RoLoRA's rounds of A leave tensors that are no factors alone."""
+    config = tiny_config(aggregation="rolora")
+    app = client_app(TinyTask, config=config, ledger=tmp_path / "ledger.jsonl")
+    reply = ask_once(app, one_node, config, server_round=server_round)
+    if server_round == 1:
+        assert set(reply.content.array_records["arrays"]) == set(first_of(config))
+    else:
+        assert reply.has_error(), "nothing is left to learn"
 
 
-def test_with_a_seed_each_owner_round_and_use_has_its_own_stream() -> None:
-    drawn = {}
-    for seed in (0, 1):
-        for owner in ("owner-0", "owner-1"):
-            for server_round in (1, 2):
-                chance = draw_generators(
-                    TrainConfig(reproducible=True, seed=seed),
-                    owner=OwnerId(owner),
-                    server_round=server_round,
-                )
-                key = (seed, owner, server_round)
-                drawn[(*key, "sampling")] = numbers(chance.sampling)
-                drawn[(*key, "noise")] = numbers(chance.noise)
-    assert len(set(drawn.values())) == len(drawn) == 16
-    again = draw_generators(TrainConfig(reproducible=True), owner=OWNER, server_round=1)
-    assert numbers(again.noise) == drawn[(0, "owner-0", 1, "noise")]
+SPENT = PrivacyStatement(
+    epsilon=1.0, delta=1e-5, unit="example", neighbouring_relation="add_or_remove_one"
+)
 
 
-def test_plan_of_the_tests_stays_within_its_target() -> None:
-    assert plan_of(tiny_config()).epsilon <= 8.0
+@pytest.mark.parametrize(
+    ("said", "changes"),
+    [
+        (None, {}),
+        (SPENT, HIDDEN),
+        (SPENT, {"unit": "user", "examples_per_user": 2}),
+    ],
+)
+def test_a_statement_of_another_unit_than_the_plans_does_not_leave(
+    tmp_path: Path, said: PrivacyStatement | None, changes: dict[str, object]
+) -> None:
+    """A server that trains for users takes every epsilon to be a user's."""
+    config = tiny_config(**changes)
+    task = Saying(config)
+    task.says = said
+    app = client_app(lambda *_: task, config=config, ledger=tmp_path / "ledger.jsonl")
+    assert messages.refusal_of(ask_once(app, one_node, config)) == "ValueError"
 
 
-@pytest.mark.parametrize("limit", [float("nan"), float("inf"), 0.0, -1.0])
-@pytest.mark.parametrize("name", ["max_epsilon", "max_delta"])
-def test_a_limit_that_limits_nothing_is_refused(name: str, limit: float, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=name):
-        OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l.jsonl", **{name: limit})
+def test_where_the_server_adds_the_noise_a_node_states_and_pays_nothing(tmp_path: Path) -> None:
+    config, ledger = tiny_config(**HIDDEN), tmp_path / "ledger.jsonl"
+    reply = ask_once(client_app(TinyTask, config=config, ledger=ledger), one_node, config)
+    assert dict(reply.content.metric_records["metrics"]) == {"round": 1, "steps": 3}
+    assert PrivacyLedger.open(ledger).owners() == ()
 
 
-def test_a_server_names_no_folder_that_the_owner_did_not_accept(tmp_path: Path) -> None:
-    site = OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l.jsonl", data=tmp_path / "d")
-    asked = tiny_config(base="/srv/models/llava", reproducible=False)
-    with pytest.raises(PolicyError, match="may not name folders") as caught:
-        site.check(asked)
-    assert "/srv" not in str(caught.value)
-    replace(site, base="/srv/models/llava").check(asked)
+@pytest.mark.parametrize("changes", [{"local_rule": "scaffold"}, {"wire": "topk"}])
+def test_a_round_that_is_asked_again_gives_the_same_update(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    """What an owner keeps is put back to where it stood before the round."""
+    config = tiny_config(num_rounds=9, **changes)
+    app = client_app(TinyTask, config=config, ledger=tmp_path / "ledger.jsonl")
+    state = first_of(config)
+    state |= {name: value + 0.1 for name, value in state.items() if name.startswith("control/")}
+
+    def asked(server_round: int, run: str = "a run") -> dict[str, bytes]:
+        reply = ask_once(app, one_node, config, server_round=server_round, run=run, state=state)
+        arrays = reply.content.array_records["arrays"]
+        return {name: array.data for name, array in arrays.items()}
+
+    first, second = asked(1), asked(2)
+    assert asked(2) == second != first
+    assert asked(2, run="another") != second, "what another run left counts as nothing"
+    assert asked(1, run="a third") == first
+
+
+def test_owners_who_keep_nothing_have_no_memory(tmp_path: Path) -> None:
+    config = tiny_config()
+    ask_once(
+        client_app(TinyTask, config=config, ledger=tmp_path / "ledger.jsonl"), one_node, config
+    )
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_masked_round_without_a_member_is_refused(tmp_path: Path) -> None:
+    """A server cannot skip the exchange of keys and get a plain update."""
+    config = tiny_config(secure_aggregation=True, num_owners=3, min_replies=2)
+    app = client_app(TinyTask, config=config, ledger=tmp_path / "ledger.jsonl")
+    assert messages.refusal_of(ask_once(app, one_node, config)) == "BadMessage"
+
+
+def test_the_app_answers_every_question_of_a_secure_sum() -> None:
+    grid = one_node(client_app(TinyTask, config=tiny_config()))
+    with grid.activated():
+        for action in (secure.KEYS, secure.SHARES, secure.UNMASK):
+            request = messages.ask_parts(action, {}, server_round=1, node_id=1000)
+            (reply,) = grid.send_and_receive([request])
+            assert messages.refusal_of(reply) in ("KeyError", "BadMessage")

@@ -1,0 +1,139 @@
+"""Where an owner keeps things, and which plans an owner accepts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flwr.app import Context, RecordDict
+
+from discreet.errors import PolicyError
+from discreet.federated import TrainConfig
+from discreet.federated.site import OwnerSite
+from discreet.types import OwnerId
+from federated.tiny import tiny_config
+
+OWN_DATA = {"owner": "clinic-a", "ledger": "/l.jsonl", "data": "/d.parquet"}
+HIDDEN = {"unit": "owner", "sampled": "owner", "max_update_norm": 1.0}
+SECURE = {"secure_aggregation": True, "num_owners": 4, "min_replies": 3}
+
+
+def context(**node_config: object) -> Context:
+    return Context(run_id=7, node_id=3, node_config=node_config, state=RecordDict(), run_config={})
+
+
+def test_a_simulated_owner_is_named_by_its_part(tmp_path: Path) -> None:
+    site = OwnerSite.of_node(context(**{"partition-id": 2}), tmp_path / "ledger.jsonl")
+    assert (site.owner, site.ledger, site.data) == ("owner-2", tmp_path / "ledger.jsonl", None)
+
+
+def test_simulated_owners_of_two_runs_have_two_ledgers() -> None:
+    first, second = context(), context()
+    second.run_id += 1
+    assert OwnerSite.of_node(first).ledger != OwnerSite.of_node(second).ledger
+
+
+@pytest.mark.parametrize("missing", ["owner", "ledger"])
+def test_own_data_needs_a_name_and_a_ledger_that_stays(missing: str, tmp_path: Path) -> None:
+    node = {key: value for key, value in OWN_DATA.items() if key != missing}
+    with pytest.raises(ValueError, match=f"no {missing}"):
+        OwnerSite.of_node(context(**node), tmp_path / "ledger.jsonl")
+
+
+def test_a_site_is_read_from_the_node_configuration() -> None:
+    site = OwnerSite.of_node(context(**OWN_DATA, max_epsilon=2, max_delta=1e-6), Path("/other"))
+    assert site == OwnerSite(
+        owner=OwnerId("clinic-a"),
+        ledger=Path("/l.jsonl"),
+        data=Path("/d.parquet"),
+        max_epsilon=2.0,
+        max_delta=1e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"reproducible": True}, {"target_epsilon": 8.1}, {"delta": 2e-5}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_plan_that_protects_too_little_is_refused(change: dict[str, object]) -> None:
+    plan = replace(TrainConfig(), **change)
+    with pytest.raises(PolicyError, match="^Expected "):
+        OwnerSite.of_node(context(**OWN_DATA)).check(plan)
+    OwnerSite.of_node(context()).check(plan)
+
+
+def test_the_defaults_are_accepted() -> None:
+    OwnerSite.of_node(context(**OWN_DATA)).check(TrainConfig())
+
+
+def test_an_owner_may_insist_that_persons_are_hidden() -> None:
+    site = OwnerSite.of_node(context(**OWN_DATA, unit="user"))
+    with pytest.raises(PolicyError, match="hides a whole user"):
+        site.check(TrainConfig())
+    site.check(TrainConfig(unit="user", examples_per_user=4))
+    with pytest.raises(ValueError, match="unit"):
+        OwnerSite.of_node(context(**OWN_DATA, unit="magic"))
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), 0.0, -1.0])
+@pytest.mark.parametrize("name", ["max_epsilon", "max_delta"])
+def test_a_limit_that_limits_nothing_is_refused(name: str, limit: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=name):
+        OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l.jsonl", **{name: limit})
+
+
+def test_a_server_names_no_folder_that_the_owner_did_not_accept(tmp_path: Path) -> None:
+    site = OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l.jsonl", data=tmp_path / "d")
+    asked = tiny_config(base="/srv/models/llava", reproducible=False)
+    with pytest.raises(PolicyError, match="may not name folders") as caught:
+        site.check(asked)
+    assert "/srv" not in str(caught.value)
+    replace(site, base="/srv/models/llava").check(asked)
+
+
+def test_an_owner_who_wants_to_be_hidden_whole_takes_no_less() -> None:
+    site = OwnerSite.of_node(context(**OWN_DATA, unit="owner"))
+    for plan in (TrainConfig(), TrainConfig(unit="user", examples_per_user=4)):
+        with pytest.raises(PolicyError, match="hides a whole owner"):
+            site.check(plan)
+    site.check(TrainConfig(**HIDDEN, **SECURE))
+
+
+@pytest.mark.parametrize("trusts", [True, False, "true", 1, "false"])
+def test_a_server_that_sees_updates_is_accepted_by_a_plain_yes_only(trusts: object) -> None:
+    site = OwnerSite.of_node(context(**OWN_DATA, trusts_server=trusts))
+    plan = TrainConfig(**HIDDEN)
+    if trusts is True:
+        site.check(plan)
+        return
+    with pytest.raises(PolicyError, match="the server adds it"):
+        site.check(plan)
+
+
+def test_noise_of_the_owners_needs_no_trust_in_the_server() -> None:
+    OwnerSite.of_node(context(**OWN_DATA)).check(TrainConfig(**HIDDEN, **SECURE))
+
+
+def test_simulated_owners_take_the_plans_ranks_in_turn() -> None:
+    config = TrainConfig(aggregation="flexlora", lora_ranks="2,4,8")
+    ranks = [OwnerSite.of_node(context(**{"partition-id": k})).rank_in(config) for k in range(5)]
+    assert ranks == [2, 4, 8, 2, 4]
+    assert OwnerSite.of_node(context(**{"partition-id": 3})).rank_in(TrainConfig()) == 8
+
+
+def test_an_owners_own_rank_has_to_be_one_of_the_plans() -> None:
+    config = TrainConfig(aggregation="flexlora", lora_ranks="2,4,8")
+    assert OwnerSite.of_node(context(**OWN_DATA, lora_rank=4)).rank_in(config) == 4
+    with pytest.raises(ValueError, match="among the plan's 2, 4, 8, got 3"):
+        OwnerSite.of_node(context(**OWN_DATA, lora_rank=3)).rank_in(config)
+
+
+def test_what_owners_keep_lies_beside_the_ledger_under_no_name(tmp_path: Path) -> None:
+    sites = [
+        OwnerSite(owner=OwnerId(owner), ledger=tmp_path / "ledger.jsonl")
+        for owner in ("clinic/../a", "clinic-b")
+    ]
+    paths = [site.memory_path for site in sites]
+    assert {path.parent for path in paths} == {tmp_path}
+    assert len(set(paths)) == 2
+    assert not any("clinic" in path.name for path in paths)
