@@ -20,6 +20,8 @@ class Assignment:
     """Names of the tensors that learn; all others stay as they are."""
     rank: int
     """Of this owner's adapter; what is beyond it is zero and stays so."""
+    fingerprint: str | None = field(default=None, repr=False)
+    """Hash of the owner's data, for its account; None: simulated owners."""
     correction: State | None = field(default=None, repr=False)
     """Added to each gradient once it is noisy, by name (SCAFFOLD)."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import platformdirs
 from flwr.app import Context
 
+from discreet.artifacts import sha256_of_file
 from discreet.errors import PolicyError
 from discreet.federated.config import CHOICES, TrainConfig
 from discreet.model import EMBEDDED
@@ -152,6 +153,14 @@ class OwnerSite:
                 f"{self.lora_rank}. Correct it in --node-config."
             )
         return self.lora_rank
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Return a hash of the owner's data, by which what was spent on them is found again.
+
+        It stays in the owner's ledger. Pictures that a table of shares names are not part of it.
+        """
+        return sha256_of_file(self.data) if self.data else None
 
     @property
     def memory_path(self) -> Path:

@@ -172,7 +172,7 @@ class AssistantTask:
         record: Callable[[StepRecord], None],
     ) -> PrivacyStatement:
         """Take private steps, and return what the owner has spent in all."""
-        ledger.open_account(owner, self.plan)
+        ledger.open_account(owner, self.plan, fingerprint=assignment.fingerprint)
         lessons = self.lessons_of(owner)
         chance = draw_generators(self.config, owner=owner, server_round=assignment.server_round)
         return spend(

@@ -59,6 +59,7 @@ class Visit:
                 server_round=number,
                 learns=frozenset(self.learns),
                 rank=site.rank_in(self.terms.config),
+                fingerprint=site.fingerprint,
                 correction={n: control[n] - own[n] for n in control} or None,
             ),
             ledger=self.ledger,
@@ -102,7 +103,7 @@ class Visit:
         if config.unit != "owner":
             return form.encode(update, noise), result
         ledger, plan = self.ledger, plan_of(config)
-        ledger.open_account(site.owner, plan)
+        ledger.open_account(site.owner, plan, fingerprint=site.fingerprint)
         with spend_round(ledger, site.owner, plan, is_private=not config.reproducible):
             words = form.encode(update, noise)
         return words, replace(result, statement=ledger.spent(site.owner))
