@@ -1,20 +1,35 @@
-"""The promise of `federated.messages`: adapters and three public numbers leave, nothing else."""
+"""The promise of `federated.messages`: updates and four public numbers leave, nothing else."""
 
 import ast
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from federated.tiny import TinyTask, plan_of, tiny_config
 from flwr.app import Context, Message
+from safetensors.torch import load_file
 
 from discreet.artifacts import RunFolder
-from discreet.errors import FederationError
-from discreet.federated import LocalGrid, LocalResult, State, TrainConfig, run_federation
-from discreet.privacy import PrivacyLedger, StepRecord, epsilon_of
+from discreet.errors import FederationError, PolicyError
+from discreet.federated import (
+    LocalGrid,
+    LocalResult,
+    State,
+    TrainConfig,
+    draw_generators,
+    make_codec,
+    messages,
+    read_checkpoint,
+    run_federation,
+)
+from discreet.federated.secure import sum_form
+from discreet.federated.site import OwnerSite
+from discreet.federated.terms import Terms
+from discreet.privacy import epsilon_of
 from discreet.types import OwnerId
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +37,7 @@ CONFIG = tiny_config()
 SECRET = 1234.5678
 """A value in every owner's data that no training could produce by chance."""
 
+RELEASED = {"delta", "epsilon", "round", "steps"}
 BUILDERS = {"Array", "ArrayRecord", "ConfigRecord", "Error", "Message", "MetricRecord"}
 BUILDERS |= {"RecordDict", "create_reply", "create_error_reply"}
 
@@ -41,44 +57,29 @@ class SecretTask(TinyTask):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__(config)
         self.losses: list[float] = []
+        self.owners: list[OwnerId] = []
+        self.updates: list[State] = []
 
     def points_of(self, owner: OwnerId) -> tuple[torch.Tensor, torch.Tensor]:
         inputs, targets = super().points_of(owner)
         inputs[:, 0] = SECRET
         return inputs, targets
 
-    def train(
-        self,
-        state: State,
-        *,
-        owner: OwnerId,
-        server_round: int,
-        ledger: PrivacyLedger,
-        on_step: Callable[[StepRecord], None] | None,
-    ) -> LocalResult:
-        result = super().train(
-            state, owner=owner, server_round=server_round, ledger=ledger, on_step=on_step
-        )
+    def train(self, state: State, **given: object) -> LocalResult:
+        result = super().train(state, **given)
         self.losses += result.losses
+        self.owners.append(given["owner"])
+        self.updates.append({n: result.state[n] - state[n] for n in state})
         return result
 
 
 class LeakyTask(SecretTask):
     """Tries to send a tensor of data beside the adapter."""
 
-    def train(
-        self,
-        state: State,
-        *,
-        owner: OwnerId,
-        server_round: int,
-        ledger: PrivacyLedger,
-        on_step: Callable[[StepRecord], None] | None,
-    ) -> LocalResult:
-        result = super().train(
-            state, owner=owner, server_round=server_round, ledger=ledger, on_step=on_step
-        )
-        return replace(result, state={**result.state, "inputs": self.points_of(owner)[0]})
+    def train(self, state: State, **given: object) -> LocalResult:
+        result = super().train(state, **given)
+        data, _ = self.points_of(given["owner"])
+        return replace(result, state={**result.state, "inputs": data})
 
 
 class FailingTask(SecretTask):
@@ -126,7 +127,7 @@ def test_the_probe_finds_what_is_there(tmp_path: Path, wire: Wire) -> None:
     assert any(trace in data for trace in traces_of(CONFIG.delta))
 
 
-def test_replies_hold_the_adapter_and_the_allow_list(tmp_path: Path, wire: Wire) -> None:
+def test_replies_hold_the_update_and_the_allow_list(tmp_path: Path, wire: Wire) -> None:
     task = SecretTask(CONFIG)
     run_federation(CONFIG, RunFolder.create(tmp_path / "run"), task)
     shapes = {name: tuple(value.shape) for name, value in task.initial_state().items()}
@@ -136,11 +137,11 @@ def test_replies_hold_the_adapter_and_the_allow_list(tmp_path: Path, wire: Wire)
         arrays = reply.content.array_records["arrays"]
         assert {name: array.numpy().shape for name, array in arrays.items()} == shapes
         assert {array.numpy().dtype.str for array in arrays.values()} == {"<f4"}
-        assert set(reply.content.metric_records["metrics"]) == {"delta", "epsilon", "steps"}
+        assert set(reply.content.metric_records["metrics"]) == RELEASED
         assert not reply.content.config_records
 
 
-def test_the_three_numbers_follow_from_the_public_plan(tmp_path: Path, wire: Wire) -> None:
+def test_the_four_numbers_follow_from_the_public_plan(tmp_path: Path, wire: Wire) -> None:
     run_federation(CONFIG, RunFolder.create(tmp_path / "run"), SecretTask(CONFIG))
     plan = plan_of(CONFIG)
     for index, reply in enumerate(wire.replies):
@@ -148,6 +149,7 @@ def test_the_three_numbers_follow_from_the_public_plan(tmp_path: Path, wire: Wir
         assert dict(reply.content.metric_records["metrics"]) == {
             "delta": CONFIG.delta,
             "epsilon": epsilon_of([done], plan.delta, plan.accountant),
+            "round": 1 + index // CONFIG.num_owners,
             "steps": CONFIG.local_steps,
         }
 
@@ -194,7 +196,7 @@ def test_requests_hold_the_adapter_and_the_round(tmp_path: Path, wire: Wire) -> 
         assert set(request.content.config_records["config"]) == {
             "server-round",
             "frozen-sha256",
-            "unit",
+            "run",
         }
         assert not request.content.metric_records
 
@@ -215,6 +217,106 @@ def test_a_task_that_tries_to_send_data_is_stopped_on_the_device(
     sent = b"".join(map(wire_bytes, wire.replies))
     assert [trace for trace in [b"inputs", *traces_of(SECRET)] if trace in sent] == []
     assert all(reply.has_error() for reply in wire.replies)
+
+
+# The same for plans of other kinds.
+
+HIDDEN = {"unit": "owner", "sampled": "owner", "max_update_norm": 1.0}
+SECURE = {"secure_aggregation": True, "num_owners": 3, "min_replies": 2}
+
+
+def update_bytes(task: SecretTask) -> list[bytes]:
+    """Return each tensor of each update as float32 writes it."""
+    return [tensor.numpy().tobytes() for update in task.updates for tensor in update.values()]
+
+
+def federate(path: Path, **changes: object) -> tuple[TrainConfig, SecretTask]:
+    config = tiny_config(**changes)
+    task = SecretTask(config)
+    run_federation(config, RunFolder.create(path / "run"), task)
+    return config, task
+
+
+def test_where_the_server_adds_the_noise_it_sees_each_update_in_the_clear(
+    tmp_path: Path, wire: Wire
+) -> None:
+    """What such a plan does not promise: an owner has to trust the server, or refuses."""
+    config, task = federate(tmp_path, **HIDDEN)
+    sent = b"".join(map(wire_bytes, wire.replies))
+    assert all(data in sent for data in update_bytes(task))
+    for reply in wire.replies:
+        assert set(reply.content) == {"arrays", "metrics"}
+        assert set(reply.content.metric_records["metrics"]) == {"round", "steps"}
+    hidden = [trace for loss in task.losses for trace in traces_of(loss)]
+    assert not [trace for trace in [*hidden, *traces_of(SECRET)] if trace in sent]
+    site = OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l", data=tmp_path / "d")
+    with pytest.raises(PolicyError, match="sees each owner's update"):
+        site.check(replace(config, reproducible=False))
+
+
+@pytest.mark.parametrize("changes", [{}, HIDDEN], ids=["example", "owner"])
+def test_of_a_masked_update_no_trace_leaves(
+    tmp_path: Path, wire: Wire, changes: dict[str, object]
+) -> None:
+    """False alarm: one of 63 numbers of 32 bits by chance is one of 63 others, 1e-6."""
+    config, task = federate(tmp_path, num_rounds=1, **SECURE, **changes)
+    replies = [reply for reply in wire.replies if reply.metadata.message_type == "train"]
+    arrays = [reply.content.array_records["arrays"] for reply in replies]
+    assert [list(record) for record in arrays] == [["masked"]] * config.num_owners
+    assert all(set(r.content.metric_records["metrics"]) == RELEASED for r in replies)
+    sent = b"".join(map(wire_bytes, wire.replies))
+    assert not [data for data in update_bytes(task) if data in sent]
+    form = sum_form(Terms.of(config, task.initial_state()), 1)
+    plain = [
+        form.encode(update, draw_generators(config, owner=owner, server_round=1).noise)
+        for owner, update in zip(task.owners, task.updates, strict=True)
+    ]
+    masked = [messages.read_words(record, len(plain[0])) for record in arrays]
+    assert not set(np.concatenate(plain)) & set(np.concatenate(masked))
+    mean = form.decode(np.sum(plain, axis=0, dtype=np.uint32), config.num_owners)
+    checkpoint = read_checkpoint(RunFolder.open(tmp_path / "run"))
+    assert checkpoint is not None
+    for name, start in task.initial_state().items():  # or other numbers were looked for
+        assert torch.equal(checkpoint.state[name], (start.double() + mean[name].double()).float())
+    others = [reply for reply in wire.replies if reply.metadata.message_type != "train"]
+    assert {name for reply in others for name in reply.content} == {"parts"}
+    assert [dict(context.state) for context in wire.contexts] == [{}] * len(wire.contexts)
+
+
+def test_of_the_largest_numbers_alone_values_and_places_leave(tmp_path: Path, wire: Wire) -> None:
+    config, task = federate(tmp_path, wire="topk", topk_share=0.25)
+    shapes = messages.shapes_of(task.initial_state())
+    wanted = {n: shape for n, (_, shape) in make_codec("topk", share=0.25).specs(shapes).items()}
+    for reply in wire.replies:
+        arrays = reply.content.array_records["arrays"]
+        assert {name: array.numpy().shape for name, array in arrays.items()} == wanted
+        assert set(reply.content.metric_records["metrics"]) == RELEASED
+    sent = sum(messages.size_bytes_of(r.content.array_records["arrays"]) for r in wire.replies)
+    assert sent > 0
+    left = list((tmp_path / "run").glob("ledger.jsonl.*.safetensors"))
+    assert len(left) == config.num_owners, "the rest stays on the device"
+
+
+def test_control_variates_of_an_owner_do_not_leave(tmp_path: Path, wire: Wire) -> None:
+    config, task = federate(tmp_path, local_rule="scaffold")
+    sent = b"".join(map(wire_bytes, wire.replies))
+    assert b"control/" not in sent
+    kept = [load_file(path) for path in (tmp_path / "run").glob("ledger.jsonl.*.safetensors")]
+    assert len(kept) == config.num_owners
+    values = [v.numpy().tobytes() for state in kept for n, v in state.items() if "after/" in n]
+    assert values
+    assert not [value for value in values if value in sent]
+
+
+@pytest.mark.parametrize("wire_form", ["bfloat16", "float16", "int8"])
+def test_in_fewer_bits_leave_the_same_things(tmp_path: Path, wire: Wire, wire_form: str) -> None:
+    _, task = federate(tmp_path, wire=wire_form)
+    specs = make_codec(wire_form).specs(messages.shapes_of(task.initial_state()))
+    for reply in wire.replies:
+        arrays = reply.content.array_records["arrays"]
+        found = {n: (a.numpy().dtype.str, a.numpy().shape) for n, a in arrays.items()}
+        assert found == specs
+        assert set(reply.content.metric_records["metrics"]) == RELEASED
 
 
 def calls_that_build(tree: ast.AST) -> Iterator[str]:

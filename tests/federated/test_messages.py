@@ -12,11 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from discreet.federated import LocalGrid, State, messages
-from discreet.federated.messages import BadMessage
-from federated.conftest import SHAPES, filled, nodes, statement
+from discreet.federated import CODECS, LocalGrid, State, make_codec, messages
+from discreet.federated.messages import BadMessage, Reply
+from discreet.privacy import CounterGenerator
+from discreet.types import PrivacyStatement
+from federated.conftest import SHAPES, filled, nodes, packed, statement
 from federated.tiny import FROZEN
 
+PLAIN = make_codec("float32")
+PROMISE = statement(8.0)
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 STATES = st.dictionaries(
     st.text(min_size=1, max_size=8),
@@ -34,11 +38,21 @@ def grid() -> Iterator[LocalGrid]:
 
 @pytest.fixture
 def request_(grid: LocalGrid) -> Message:
-    return messages.ask(messages.pack(filled(0.0)), server_round=3, frozen_hash=FROZEN, node_id=7)
+    return messages.ask(
+        packed(filled(0.0)), server_round=3, frozen_hash=FROZEN, run="a run", node_id=7
+    )
 
 
 def good_answer(request: Message) -> Message:
-    return messages.answer(request, state=filled(1.5), steps=4, statement=statement(2.0))
+    return messages.answer(
+        request, packed(filled(1.5)), server_round=3, steps=4, statement=statement(2.0)
+    )
+
+
+def read(reply: Message, promise: PrivacyStatement | None = PROMISE) -> tuple[Reply, State]:
+    """Read all of a reply."""
+    answer = messages.read_answer(reply, promise=promise)
+    return answer, messages.read_update(answer.arrays, [SHAPES], PLAIN)
 
 
 def array_of(values: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> Array:
@@ -62,80 +76,150 @@ def test_a_state_survives_the_network_bit_by_bit(
     arrays: dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.float32]]"],
 ) -> None:
     state = {name: torch.from_numpy(values.copy()) for name, values in arrays.items()}
-    back = messages.unpack(messages.pack(state), messages.shapes_of(state))
+    back = messages.unpack(packed(state), messages.shapes_of(state), PLAIN)
     assert messages.shapes_of(back) == messages.shapes_of(state)
     assert all(back[name].numpy().tobytes() == state[name].numpy().tobytes() for name in state)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.float16])
 def test_other_floats_are_sent_as_float32(dtype: torch.dtype) -> None:
-    record = messages.pack({"a": torch.ones(2, dtype=dtype)})
+    record = packed({"a": torch.ones(2, dtype=dtype)})
     assert record["a"].dtype == "float32"
     assert record["a"].numpy().dtype == np.float32
 
 
 def test_a_transposed_tensor_is_sent_row_by_row() -> None:
     tensor = torch.arange(6.0).reshape(2, 3).T
-    assert torch.equal(messages.unpack(messages.pack({"a": tensor}), {"a": (3, 2)})["a"], tensor)
+    assert torch.equal(messages.unpack(packed({"a": tensor}), {"a": (3, 2)}, PLAIN)["a"], tensor)
 
 
 def test_a_request_comes_back(request_: Message) -> None:
-    request = messages.read_request(request_)
-    assert (request.server_round, request.frozen_hash) == (3, FROZEN)
+    request = messages.read_request(request_, SHAPES, PLAIN)
+    assert (request.server_round, request.frozen_hash, request.run) == (3, FROZEN, "a run")
     assert messages.shapes_of(request.state) == SHAPES
 
 
-def test_a_request_without_round_is_refused(request_: Message) -> None:
-    del request_.content["config"]
-    with pytest.raises(BadMessage, match="server-round"):
-        messages.read_request(request_)
+@pytest.mark.parametrize("key", ["server-round", "frozen-sha256", "run"])
+@pytest.mark.parametrize("value", [None, 1.5])
+def test_a_request_that_lacks_something_is_refused(
+    request_: Message, key: str, value: float | None
+) -> None:
+    config = request_.content.config_records["config"]
+    del config[key]
+    if value is not None:
+        config[key] = value
+    with pytest.raises(BadMessage, match=f"as {key}"):
+        messages.read_request(request_, SHAPES, PLAIN)
 
 
-def test_a_request_without_the_hash_of_what_is_frozen_is_refused(request_: Message) -> None:
-    del request_.content.config_records["config"]["frozen-sha256"]
-    with pytest.raises(BadMessage, match="frozen-sha256"):
-        messages.read_request(request_)
+def test_a_request_with_another_adapter_is_refused(request_: Message) -> None:
+    with pytest.raises(BadMessage, match="2 are missing, 2 are not known"):
+        messages.read_request(request_, {"c": (1,), "d": (1,)}, PLAIN)
 
 
 def test_an_answer_comes_back(request_: Message) -> None:
-    reply = messages.read_answer(good_answer(request_), SHAPES)
-    assert (reply.steps, reply.statement) == (4, statement(2.0))
-    assert all(torch.equal(reply.state[name], filled(1.5)[name]) for name in SHAPES)
+    reply, update = read(good_answer(request_))
+    assert (reply.server_round, reply.steps, reply.statement) == (3, 4, statement(2.0))
+    assert all(torch.equal(update[name], filled(1.5)[name]) for name in SHAPES)
+
+
+def test_a_statement_is_about_what_was_promised(request_: Message) -> None:
+    """Units are not sent: the plan says them, and nodes and server have one plan."""
+    of_user = replace(PROMISE, unit="user")
+    reply, _ = read(good_answer(request_), of_user)
+    assert reply.statement == replace(statement(2.0), unit="user")
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.0])
+def test_as_much_as_was_promised_may_be_spent(request_: Message, factor: float) -> None:
+    reply = good_answer(request_)
+    reply.content.metric_records["metrics"]["epsilon"] = factor * PROMISE.epsilon
+    assert read(reply)[0].statement == statement(factor * PROMISE.epsilon)
+
+
+@pytest.mark.parametrize(("name", "value"), [("epsilon", 8.001), ("delta", 1.01e-5)])
+def test_more_than_was_promised_is_refused(request_: Message, name: str, value: float) -> None:
+    """A node that follows another plan trained something else."""
+    reply = good_answer(request_)
+    reply.content.metric_records["metrics"][name] = value
+    with pytest.raises(BadMessage, match="within the plan's epsilon and delta"):
+        read(reply)
+
+
+def test_where_the_server_adds_the_noise_nothing_is_stated(request_: Message) -> None:
+    reply = messages.answer(request_, packed(filled(1.5)), server_round=3, steps=4, statement=None)
+    assert set(reply.content.metric_records["metrics"]) == {"round", "steps"}
+    assert read(reply, None)[0].statement is None
+    assert read(good_answer(request_), None)[0].statement is None, "and nothing is read"
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_form_crosses_and_its_order_makes_no_difference(codec: str) -> None:
+    """Whatever order a state has: after a resume it is another one."""
+    form, state = make_codec(codec), {n: torch.randn(s) for n, s in SHAPES.items()}
+    turned = dict(reversed(state.items()))
+    coins = [CounterGenerator.seeded("coins") for _ in range(2)]
+    one, other = (messages.pack(s, form, c) for s, c in zip((state, turned), coins, strict=True))
+    assert {n: a.data for n, a in one.items()} == {n: a.data for n, a in other.items()}
+    back = messages.unpack(one, SHAPES, form)
+    assert messages.shapes_of(back) == SHAPES
+    assert messages.size_bytes_of(one) == sum(len(a.data) for a in one.values())
+
+
+def test_an_update_of_any_rank_of_the_plan_is_read(request_: Message) -> None:
+    wide, narrow = {"a": (4, 3), "b": (2, 4)}, {"a": (2, 3), "b": (2, 2)}
+    for shapes in (wide, narrow):
+        state = {name: torch.ones(shape) for name, shape in shapes.items()}
+        assert messages.shapes_of(messages.read_update(packed(state), [wide, narrow], PLAIN)) == (
+            shapes
+        )
+    mixed = packed({"a": torch.ones(4, 3), "b": torch.ones(2, 2)})
+    with pytest.raises(BadMessage, match="'b' of shape"):
+        messages.read_update(mixed, [wide, narrow], PLAIN)
+
+
+def test_parts_come_back_and_nothing_else_is_read(request_: Message) -> None:
+    asked = messages.ask_parts("secagg_keys", {"a": b"1", "b": b""}, server_round=3, node_id=7)
+    assert messages.read_parts(asked) == {"a": b"1", "b": b""}
+    assert messages.read_parts(messages.answer_parts(asked, {"c": b"2"})) == {"c": b"2"}
+    with pytest.raises(BadMessage, match="'parts' of bytes"):
+        messages.read_parts(request_)
+    asked.content.config_records["parts"]["a"] = "text"
+    with pytest.raises(BadMessage, match="'parts' of bytes"):
+        messages.read_parts(asked)
+
+
+def test_what_is_kept_on_a_device_is_there_until_it_is_forgotten() -> None:
+    state = messages.no_records()
+    with pytest.raises(BadMessage, match="a round that has begun"):
+        messages.recall(state, "member")
+    messages.keep(state, "member", b"one")
+    messages.keep(state, "member", b"two")
+    assert messages.recall(state, "member") == b"two"
+    messages.keep(state, "member", None)
+    assert dict(state) == {}
 
 
 @pytest.mark.parametrize(
-    "state",
+    "record",
     [
-        {**filled(1.0), "embedding": torch.ones(2)},
-        {"a": filled(1.0)["a"]},
-        {**filled(1.0), "b": torch.ones(5)},
+        {"masked": torch.zeros(3)},
+        {"other": np.zeros(3, np.uint32)},
+        {"masked": np.zeros(4, np.uint32)},
+        {"masked": np.zeros(3, np.int32)},
+        {"masked": np.zeros(3, np.uint32), "w": np.zeros(1, np.uint32)},
         {},
     ],
 )
-def test_a_task_cannot_send_more_or_other_tensors(request_: Message, state: State) -> None:
-    with pytest.raises(ValueError, match="the adapter and nothing else"):
-        messages.answer(request_, state=state, steps=1, statement=statement())
+def test_masked_numbers_are_of_one_name_form_and_length(record: dict[str, object]) -> None:
+    arrays = ArrayRecord({n: Array(np.asarray(values)) for n, values in record.items()})
+    with pytest.raises(BadMessage, match="^Expected "):
+        messages.read_words(arrays, 3)
 
 
-@pytest.mark.usefixtures("grid")
-def test_the_unit_of_a_statement_is_that_of_the_plan() -> None:
-    """A server that trains for users takes every epsilon to be a user's, and a node agrees."""
-    state = filled(1.0)
-    asked = messages.ask(
-        messages.pack(state), server_round=1, frozen_hash=FROZEN, node_id=1, unit="user"
-    )
-    of_user = replace(statement(), unit="user")
-    reply = messages.answer(asked, state=state, steps=1, statement=of_user)
-    assert messages.read_answer(reply, SHAPES, unit="user").statement == of_user
-    with pytest.raises(ValueError, match="unit=user"):
-        messages.answer(asked, state=state, steps=1, statement=statement())
-
-
-def test_a_statement_of_another_unit_cannot_be_sent(request_: Message) -> None:
-    with pytest.raises(ValueError, match="unit=example"):
-        messages.answer(
-            request_, state=filled(1.0), steps=1, statement=replace(statement(), unit="user")
-        )
+def test_masked_numbers_come_back() -> None:
+    words = np.array([0, 1, 2**32 - 1], np.uint32)
+    assert messages.read_words(messages.words_record(words), 3).tolist() == words.tolist()
 
 
 def test_of_an_error_only_its_class_is_sent(request_: Message) -> None:
@@ -187,12 +271,14 @@ def test_bad_arrays_are_refused(request_: Message, fault: str) -> None:
     reply = good_answer(request_)
     BAD_ARRAYS[fault](reply.content.array_records["arrays"])
     with pytest.raises(BadMessage, match="^Expected "):
-        messages.read_answer(reply, SHAPES)
+        read(reply)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("round", None),
+        ("round", 1.0),
         ("steps", None),
         ("steps", -1),
         ("steps", 2.5),
@@ -216,7 +302,7 @@ def test_bad_metrics_are_refused(
     if value is not None:
         metrics[name] = value
     with pytest.raises(BadMessage, match=name):
-        messages.read_answer(reply, SHAPES)
+        read(reply)
 
 
 @pytest.mark.parametrize("part", ["arrays", "metrics"])
@@ -224,18 +310,18 @@ def test_a_missing_record_is_refused(request_: Message, part: str) -> None:
     reply = good_answer(request_)
     del reply.content[part]
     with pytest.raises(BadMessage):
-        messages.read_answer(reply, SHAPES)
+        read(reply)
 
 
 def test_a_second_array_record_is_refused(request_: Message) -> None:
     reply = good_answer(request_)
-    reply.content["more"] = messages.pack(filled(1.0))
+    reply.content["more"] = packed(filled(1.0))
     with pytest.raises(BadMessage, match="got 2 records"):
-        messages.read_answer(reply, SHAPES)
+        read(reply)
 
 
 def test_metrics_nobody_asked_for_are_not_read(request_: Message) -> None:
     reply = good_answer(request_)
     reply.content.metric_records["metrics"]["num-examples"] = 10**9
     reply.content["more"] = MetricRecord({"loss": 0.5})
-    assert messages.read_answer(reply, SHAPES).steps == 4
+    assert read(reply)[0].steps == 4
