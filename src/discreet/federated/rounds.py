@@ -170,6 +170,7 @@ def drive(
         ArtifactError: if another process goes on with the run.
     """
     with alone_in(run):
+        ledger = _own_ledger(config, run)  # before the plan: a run with a plan has begun
         _settle_config(config, run)
         terms = Terms.of(config, task.initial_state())
         last = _where_it_stands(config, run, task, terms)
@@ -177,7 +178,7 @@ def drive(
             terms,
             grid,
             frozen_hash=task.frozen_hash,
-            ledger=_own_ledger(config, run),
+            ledger=ledger,
             on_event=on_event,
         )
         if last.rounds_done:
