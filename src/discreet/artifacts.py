@@ -13,6 +13,7 @@ Guarantee: a write either replaces a file whole or leaves the older one as it wa
 disk is full or the process is killed.
 """
 
+import ctypes
 import errno
 import hashlib
 import json
@@ -36,6 +37,8 @@ UNSAFE_SUFFIXES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt
 """Formats that can run code when they are read."""
 _BLOCK_BYTES = 2**16
 """Read at a time where a file is read from its end."""
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -289,18 +292,38 @@ class RunFolder:
             yield fresh
             refuse_unsafe_files(fresh)
             fresh.chmod(0o755)
-            if self.adapter_dir.exists():
-                os.replace(self.adapter_dir, stale)
-            try:
-                os.replace(fresh, self.adapter_dir)
-            except BaseException:
-                if stale.exists():
-                    os.replace(stale, self.adapter_dir)
-                raise
+            if not _exchanged(fresh, self.adapter_dir):
+                _replace_folder(fresh, self.adapter_dir, stale)
             _sync_folder(self.path)
         finally:
             shutil.rmtree(stale, ignore_errors=True)
             shutil.rmtree(fresh, ignore_errors=True)
+
+    def remove_torn(self) -> None:
+        """Remove what killed processes left half-written; nobody else may write to the run."""
+        for path in self.path.glob(".*.tmp"):
+            path.unlink()
+        for path in self.path.glob(".adapter.*"):
+            shutil.rmtree(path)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change places at once; False: the system cannot, or one is not there."""
+    call = getattr(ctypes.CDLL(None), "renameat2", None)  # Linux; no module of Python has it
+    names = _HERE, os.fsencode(one.absolute()), _HERE, os.fsencode(other.absolute())
+    return call is not None and call(*names, _EXCHANGE) == 0
+
+
+def _replace_folder(fresh: Path, target: Path, stale: Path) -> None:
+    """Put a folder in the place of another; a kill between the two renames leaves none there."""
+    if target.exists():
+        os.replace(target, stale)
+    try:
+        os.replace(fresh, target)
+    except BaseException:
+        if stale.exists():
+            os.replace(stale, target)
+        raise
 
 
 def _end_of_last_line(file: FileIO) -> int:

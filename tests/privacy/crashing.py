@@ -1,12 +1,10 @@
 """Processes that train, to be killed: imports and builds once, forks for each one.
 
-    python -m privacy.crashing     with the folder `tests` on PYTHONPATH
+    Nursery.of("privacy.crashing").run(work="train", folder="...")
 
-says its id once it is ready, reads lines of JSON, `{"work": ..., "folder": ...}`, and answers each
-with the id of a process; after one more line, with its exit status once it has ended. A session
-keeps three files in its folder: the ledger, the adapter and a witness. The witness is written
-synchronously and knows nothing of the ledger: a line each time noise is about to be released, and
-the hash of each adapter that is about to be saved.
+A session keeps three files in its folder: the ledger, the adapter and a witness. The witness is
+written synchronously and knows nothing of the ledger: a line each time noise is about to be
+released, and the hash of each adapter that is about to be saved.
 """
 
 import contextlib
@@ -16,15 +14,14 @@ import json
 import os
 import resource
 import signal
-import sys
 import tempfile
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from nursery import serve
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save
 from torch.nn.functional import cross_entropy
@@ -209,28 +206,9 @@ WORK: dict[str, Callable[[Path], None]] = {
 }
 
 
-def serve() -> None:
-    """Fork a process for each line, until there are no more."""
-    with tempfile.TemporaryDirectory() as folder:
-        train(Path(folder))  # what libraries import or build on first use is then there
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as warm:
+        train(Path(warm))  # what libraries import or build on first use is then there
     base.cache_clear()
     base()
-    print(os.getpid(), flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                WORK[request["work"]](Path(request["folder"]))
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-            os._exit(status)
-        print(child, flush=True)
-        sys.stdin.readline()  # until then its id is not given to another
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-
-
-if __name__ == "__main__":
-    serve()
+    serve(lambda work, folder: WORK[work](Path(folder)))

@@ -5,70 +5,26 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from nursery import Nursery
 
-import discreet
 from discreet.errors import LedgerInUse
 from discreet.privacy import PrivacyLedger, epsilon_of
 
 from .crashing import OWNER, PLAN, STEPS, Session
 
-FOUND_IN = [str(Path(__file__).parents[1]), str(Path(discreet.__file__).parents[1])]
-"""Folders of this file's package and of what it tests."""
 KILLS = 50
 NOTHING = "no adapter yet"
 
 
-class Nursery:
-    """Starts processes that have everything imported, one at a time."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        assert self._number() == process.pid, "it is ready"
-
-    def start(self, work: str, folder: Path) -> int:
-        """Return the id of a new process."""
-        return self._ask(json.dumps({"work": work, "folder": str(folder)}))
-
-    def end(self) -> int:
-        """Wait for the process; return its exit status, negative for a signal."""
-        return self._ask("")
-
-    def run(self, work: str, folder: Path, kill_after: float | None = None) -> int:
-        """Start a process, perhaps kill it, and return how it ended."""
-        child = self.start(work, folder)
-        if kill_after is not None:
-            time.sleep(kill_after)
-            os.kill(child, signal.SIGKILL)
-        return self.end()
-
-    def _ask(self, line: str) -> int:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
-        return self._number()
-
-    def _number(self) -> int:
-        assert self._process.stdout is not None
-        return int(self._process.stdout.readline())
-
-
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "privacy.crashing"],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(FOUND_IN)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Nursery(process)
+    with Nursery.of("privacy.crashing") as nursery:
+        yield nursery
 
 
 class Owner:
@@ -121,7 +77,7 @@ def session_seconds(nursery: Nursery, folder: Path) -> float:
     """Return how long a session takes that nobody disturbs."""
     folder.mkdir()
     began = time.monotonic()
-    assert nursery.run("train", folder) == 0
+    assert nursery.run(work="train", folder=str(folder)) == 0
     return time.monotonic() - began
 
 
@@ -133,11 +89,14 @@ def test_kill_9_at_50_random_points_understates_nothing_and_breaks_no_adapter(
     owner = Owner(tmp_path)
     killed, waits = 0, delays(seconds, seed=3)
     while killed < KILLS:  # some end by themselves before
-        killed += nursery.run("train", tmp_path, kill_after=next(waits)) == -signal.SIGKILL
+        killed += (
+            nursery.run(work="train", folder=str(tmp_path), kill_after=next(waits))
+            == -signal.SIGKILL
+        )
         owner.check()
 
     before = owner.released()
-    assert nursery.run("train", tmp_path) == 0
+    assert nursery.run(work="train", folder=str(tmp_path)) == 0
     owner.check()
     assert owner.released() > before > 0
 
@@ -160,7 +119,8 @@ def test_the_check_finds_steps_that_are_reserved_after_they_were_taken(
 
     def kill_and_check() -> None:
         for delay in delays(seconds, seed=4):
-            nursery.run("train_and_reserve_afterwards", tmp_path, kill_after=delay)
+            work = "train_and_reserve_afterwards"
+            nursery.run(work=work, folder=str(tmp_path), kill_after=delay)
             owner.check()
 
     with pytest.raises(AssertionError, match="understated"):
@@ -168,7 +128,7 @@ def test_the_check_finds_steps_that_are_reserved_after_they_were_taken(
 
 
 def outcome_of(nursery: Nursery, work: str, folder: Path) -> dict[str, object]:
-    assert nursery.run(work, folder) == 0
+    assert nursery.run(work=work, folder=str(folder)) == 0
     outcome: dict[str, object] = json.loads((folder / "report.json").read_text())
     return outcome
 
@@ -202,7 +162,7 @@ def test_all_that_was_reserved_counts_if_the_disk_is_too_full_to_settle(
 def test_a_second_process_is_refused_until_the_first_is_dead(
     nursery: Nursery, tmp_path: Path
 ) -> None:
-    child = nursery.start("train_without_end", tmp_path)
+    child = nursery.start(work="train_without_end", folder=str(tmp_path))
     deadline = time.monotonic() + 60
     while not (tmp_path / "inside").exists():
         assert time.monotonic() < deadline

@@ -4,9 +4,11 @@ The adapter, the number of its round, how often each node was asked, and what th
 and clipping norm remember. Written whole or not at all.
 """
 
+import fcntl
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from safetensors import SafetensorError, safe_open
@@ -14,10 +16,11 @@ from safetensors.torch import save
 
 from discreet.aggregation import State
 from discreet.artifacts import RunFolder, write_bytes
-from discreet.errors import ArtifactCorrupt
+from discreet.errors import ArtifactCorrupt, ArtifactError
 from discreet.federated.terms import of_prefix, with_prefix
 
 _FORMAT = "2"
+_LOCK = ".lock"
 _STATE, _OPTIMIZER = "state/", "optimizer/"
 
 
@@ -38,6 +41,30 @@ class Checkpoint:
     """How often each node was asked."""
     clip_norm: float | None = None
     """To which the next round clips updates, where that norm follows them."""
+    metrics: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
+    """The last round's lines for the metrics, which follow the checkpoint: a kill in between would
+    lose what nodes said they spent."""
+
+
+@contextmanager
+def alone_in(run: RunFolder) -> Iterator[None]:
+    """Keep every other process from going on with the run, and clear away what killed ones left.
+
+    The kernel lets go of a process that dies.
+
+    Raises:
+        ArtifactError: at once, if another process is inside.
+    """
+    with (run.path / _LOCK).open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArtifactError(
+                f"Expected to be alone in writing run '{run.id}', but another process goes on with "
+                "it. Wait until it ends, or end it."
+            ) from error
+        run.remove_torn()
+        yield
 
 
 def write_checkpoint(run: RunFolder, checkpoint: Checkpoint) -> None:
@@ -50,6 +77,7 @@ def write_checkpoint(run: RunFolder, checkpoint: Checkpoint) -> None:
         "run_token": checkpoint.run_token,
         "taken_part": json.dumps({str(n): times for n, times in checkpoint.taken_part.items()}),
         "clip_norm": json.dumps(checkpoint.clip_norm),
+        "metrics": json.dumps([dict(line) for line in checkpoint.metrics]),
     }
     plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
     write_bytes(run.checkpoint_path, save(plain, metadata=metadata))
@@ -78,6 +106,7 @@ def read_checkpoint(run: RunFolder) -> Checkpoint | None:
             optimizer=of_prefix(_OPTIMIZER, tensors),
             taken_part={int(n): int(k) for n, k in json.loads(metadata["taken_part"]).items()},
             clip_norm=json.loads(metadata["clip_norm"]),
+            metrics=tuple(json.loads(metadata["metrics"])),
         )
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ArtifactCorrupt(

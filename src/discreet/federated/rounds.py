@@ -13,9 +13,9 @@ import hashlib
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
@@ -30,7 +30,12 @@ from discreet.aggregation import State
 from discreet.artifacts import RunFolder
 from discreet.errors import ArtifactCorrupt, BudgetExhausted, FederationError
 from discreet.federated import messages
-from discreet.federated.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from discreet.federated.checkpoint import (
+    Checkpoint,
+    alone_in,
+    read_checkpoint,
+    write_checkpoint,
+)
 from discreet.federated.choice import is_secret_choice
 from discreet.federated.client import TaskFactory, client_app
 from discreet.federated.config import TrainConfig
@@ -159,29 +164,48 @@ def drive(
     on_round: OnRound | None = None,
     on_event: OnEvent | None = None,
 ) -> Outcome:
-    """Run the rounds that are left over a grid; the same for all ways of running."""
-    _settle_config(config, run)
-    terms = Terms.of(config, task.initial_state())
-    last = _where_it_stands(config, run, task, terms)
-    coordinator = Coordinator(
-        terms,
-        grid,
-        frozen_hash=task.frozen_hash,
-        ledger=_own_ledger(config, run),
-        on_event=on_event,
-    )
-    if last.rounds_done and on_round:
-        _catch_up(last, on_round)
+    """Run the rounds that are left over a grid; the same for all ways of running.
+
+    Raises:
+        ArtifactError: if another process goes on with the run.
+    """
+    with alone_in(run):
+        ledger = _own_ledger(config, run)  # before the plan: a run with a plan has begun
+        _settle_config(config, run)
+        terms = Terms.of(config, task.initial_state())
+        last = _where_it_stands(config, run, task, terms)
+        coordinator = Coordinator(
+            terms,
+            grid,
+            frozen_hash=task.frozen_hash,
+            ledger=ledger,
+            on_event=on_event,
+        )
+        if last.rounds_done:
+            _catch_up(run, last, on_round)
+        return _go_on(coordinator, config, run, last, on_round, on_event)
+
+
+def _go_on(
+    coordinator: Coordinator,
+    config: TrainConfig,
+    run: RunFolder,
+    last: Checkpoint,
+    on_round: OnRound | None,
+    on_event: OnEvent | None,
+) -> Outcome:
+    """Run the rounds after the last one; each is on disk before the next begins."""
     while last.rounds_done < config.num_rounds:
         try:
             now, report = coordinator.play(last)
         except BudgetExhausted as error:
             _log_end(run, last.rounds_done + 1, str(error))
             return _outcome(last, "budget_exhausted")
+        now = replace(now, metrics=_lines_of(config, run, report, now))
         with _interrupts_held():
             write_checkpoint(run, now)
             last = now
-            _release(config, run, report, now)
+            run.append_metric(*now.metrics)
             if on_round:
                 on_round(now.rounds_done, Terms.adapter_of(now.state), report)
         if on_event:
@@ -320,15 +344,20 @@ def _settle_config(config: TrainConfig, run: RunFolder) -> None:
         )
 
 
-def _catch_up(last: Checkpoint, on_round: OnRound) -> None:
-    """Hand the round on disk to the hook; nobody replied to make it now."""
-    report = RoundReport(server_round=last.rounds_done, statements={}, steps={}, dropped={})
+def _catch_up(run: RunFolder, last: Checkpoint, on_round: OnRound | None) -> None:
+    """Write what a kill after the last checkpoint may have kept from the metrics and the hook."""
     with _interrupts_held():
-        on_round(last.rounds_done, Terms.adapter_of(last.state), report)
+        known = [line for line in run.read_metrics() if line["round"] == last.rounds_done]
+        run.append_metric(*(line for line in last.metrics if line not in known))
+        if on_round:  # nobody replied to make the round now
+            report = RoundReport(server_round=last.rounds_done, statements={}, steps={}, dropped={})
+            on_round(last.rounds_done, Terms.adapter_of(last.state), report)
 
 
-def _release(config: TrainConfig, run: RunFolder, report: RoundReport, now: Checkpoint) -> None:
-    """Add what the server learned in a round to the metrics.
+def _lines_of(
+    config: TrainConfig, run: RunFolder, report: RoundReport, now: Checkpoint
+) -> tuple[Mapping[str, object], ...]:
+    """Return what the server learned in a round as lines for the metrics.
 
     Where epsilon counts on a secret choice of owners, how many were asked or replied stays local.
     """
@@ -346,7 +375,7 @@ def _release(config: TrainConfig, run: RunFolder, report: RoundReport, now: Chec
         lines.append({**line, "name": "clip_norm", "value": now.clip_norm})
     if is_secret_choice(config):
         lines += [{**line, **_epsilon(spent)} for spent in statements_of(run).values()]
-    run.append_metric(*lines)
+    return tuple(lines)
 
 
 def _epsilon(spent: PrivacyStatement) -> dict[str, object]:
