@@ -11,13 +11,14 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.app.message_type import MessageType
-from flwr.common.constant import ErrorCode
+from flwr.common.constant import ErrorCode, SType
 
 from discreet.aggregation import Shapes, State
 from discreet.federated.bad_message import BadMessage
@@ -326,20 +327,26 @@ def _array_record(message: Message) -> ArrayRecord:
 
 
 def _read_array(name: str, array: Array, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the values of an array, whose header is compared before memory is set aside."""
-    stream = io.BytesIO(array.data)
-    try:
-        known = array.stype == "numpy.ndarray" and np.lib.format.read_magic(stream) == (1, 0)
-        header = np.lib.format.read_array_header_1_0(stream) if known else None
-    except ValueError as error:
-        raise BadMessage(f"Expected '{name}' as a NumPy array, its header is damaged.") from error
-    wanted = np.dtype(dtype)
-    size_bytes = len(array.data) - stream.tell()
-    if header != (shape, False, wanted) or size_bytes != wanted.itemsize * math.prod(shape):
-        found = (
-            f"shape {header[0]} in {header[2].str}, {size_bytes} bytes"
-            if header
-            else "another form"
+    """Return the values of an array, whose header is compared before memory is set aside.
+
+    It is compared byte by byte with what NumPy writes. NumPy's reader evaluates a header as Python,
+    and one that was made for it raises whatever its author likes, `MemoryError` too.
+    """
+    head, wanted = _header(dtype, shape), np.dtype(dtype)
+    size_bytes = len(head) + wanted.itemsize * math.prod(shape)
+    is_right = len(array.data) == size_bytes and array.data.startswith(head)
+    if not is_right or array.stype != SType.NUMPY:
+        raise BadMessage(
+            f"Expected '{name}' of shape {shape} in {dtype} ({size_bytes} bytes), got another "
+            f"shape or form ({len(array.data)} bytes). All owners need the same adapter settings."
         )
-        raise BadMessage(f"Expected '{name}' of shape {shape} in {dtype}, got {found}.")
-    return np.frombuffer(array.data, dtype=wanted, offset=stream.tell()).reshape(shape)
+    return np.frombuffer(array.data, dtype=wanted, offset=len(head)).reshape(shape)
+
+
+@lru_cache(maxsize=4096)
+def _header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """Return how NumPy begins an array of this form."""
+    stream = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
