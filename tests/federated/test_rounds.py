@@ -16,19 +16,24 @@ from safetensors.torch import save_file
 from discreet.artifacts import RunFolder
 from discreet.errors import ArtifactCorrupt, FederationError
 from discreet.federated import (
+    Assignment,
     Checkpoint,
+    Event,
     LocalGrid,
     Outcome,
+    RoundDone,
     RoundReport,
     State,
+    StepTaken,
     TrainConfig,
     client_app,
     read_checkpoint,
     released_statements,
     run_federation,
     server_app,
+    statements_of,
 )
-from discreet.federated.rounds import write_checkpoint
+from discreet.federated.checkpoint import write_checkpoint
 from discreet.privacy import PrivacyLedger, StepRecord, epsilon_of
 from discreet.types import OwnerId
 from federated.tiny import TinyTask, plan_of, tiny_config
@@ -105,18 +110,18 @@ def test_a_run_trains_all_rounds_and_writes_everything(run: RunFolder) -> None:
 
 def test_the_average_is_that_of_the_owners_own_results(run: RunFolder) -> None:
     outcome = train(run, tiny_config(num_rounds=1))
-    alone = []
+    config = tiny_config(num_rounds=1)
+    task = TinyTask(config)
+    start = task.initial_state()
+    assignment = Assignment(server_round=1, learns=frozenset(start), rank=config.lora_r)
+    moved = []
     for index, owner in enumerate(OWNERS):
-        config = tiny_config(num_rounds=1)
-        task = TinyTask(config)
         ledger = PrivacyLedger.open(run.path / f"alone-{index}.jsonl")
-        result = task.train(
-            task.initial_state(), owner=owner, server_round=1, ledger=ledger, on_step=None
-        )
-        alone.append(result.state)
+        result = task.train(start, owner=owner, assignment=assignment, ledger=ledger, on_step=None)
+        moved.append({name: result.state[name] - start[name] for name in start})
     for name, value in outcome.state.items():
-        expected = torch.stack([state[name].double() for state in alone]).mean(0).float()
-        assert torch.equal(value, expected)
+        mean = torch.stack([update[name].double() for update in moved]).mean(0).float()
+        assert torch.equal(value, (start[name].double() + mean.double()).float())
 
 
 def test_metrics_say_what_is_local_and_what_was_released(run: RunFolder) -> None:
@@ -125,7 +130,7 @@ def test_metrics_say_what_is_local_and_what_was_released(run: RunFolder) -> None
     local = {line["name"] for line in lines if line["visibility"] == "local"}
     released = {line["name"] for line in lines if line["visibility"] == "released"}
     assert local == {"train_loss"}
-    assert released == {"epsilon", "replies", "steps"}
+    assert released == {"bytes_down", "bytes_up", "epsilon", "replies", "seconds", "steps"}
     spent = released_statements(run)
     ledger = PrivacyLedger.open(run.ledger_path)
     assert spent == {f"node-{1000 + i}": ledger.spent(o) for i, o in enumerate(OWNERS)}
@@ -330,3 +335,62 @@ def test_a_plan_edited_between_rounds_is_refused(run: RunFolder) -> None:
     with pytest.raises(ValueError, match="was changed"):
         train(run, edited)
     assert run.checkpoint_path.read_bytes() == before
+
+
+HIDDEN = {"unit": "owner", "sampled": "owner", "max_update_norm": 1.0}
+
+
+def test_whoever_watches_is_told_of_steps_and_of_rounds_once_they_are_safe(run: RunFolder) -> None:
+    told: list[Event] = []
+    rounds_on_disk: list[int] = []
+
+    def watch(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, RoundDone):
+            checkpoint = read_checkpoint(run)
+            rounds_on_disk.append(checkpoint.rounds_done if checkpoint else 0)
+
+    train(run, on_event=watch)
+    steps = [(e.owner, e.server_round, e.step) for e in told if isinstance(e, StepTaken)]
+    assert steps == [(o, n, s) for n in (1, 2) for o in OWNERS for s in (1, 2, 3)]
+    done = [event for event in told if isinstance(event, RoundDone)]
+    assert [(e.server_round, e.num_rounds, e.replies, e.dropped) for e in done] == [
+        (1, 2, 2, 0),
+        (2, 2, 2, 0),
+    ]
+    assert rounds_on_disk == [1, 2]
+    assert done[-1].spent == PrivacyLedger.open(run.ledger_path).spent(OWNERS[0])
+    assert 0 < done[0].bytes_up == done[0].bytes_down
+
+
+def test_where_the_choice_of_owners_is_secret_what_tells_it_stays_local(run: RunFolder) -> None:
+    """An exported run has the released lines only; epsilon counts on nobody knowing the others."""
+    config = tiny_config(num_owners=3, owners_per_round=2, seed=2, **HIDDEN)
+    train(run, config)
+    lines = run.read_metrics()
+    assert {line["name"] for line in lines if line["visibility"] == "released"} == {
+        "clip_norm",
+        "epsilon",
+    }
+    assert not any("node" in line for line in lines if line["visibility"] == "released")
+    (spent,) = statements_of(run).values()
+    assert (spent.unit, spent.neighbouring_relation) == ("owner", "add_or_remove_one")
+    assert steps_charged(run) == {"all-owners": [1, 1]}
+
+
+def test_a_server_that_pays_and_lost_its_ledger_does_not_go_on(tmp_path: Path) -> None:
+    config = tiny_config(**HIDDEN)
+    run = RunFolder.create(tmp_path / "run")
+    train(run, config)
+    run.ledger_path.unlink()
+    with pytest.raises(ArtifactCorrupt, match="nobody would know what was spent"):
+        train(run, config)
+
+
+def test_owners_who_are_asked_in_turn_pay_for_their_rounds_only(run: RunFolder) -> None:
+    config = tiny_config(num_owners=4, owners_per_round=2, num_rounds=4)
+    outcome = train(run, config)
+    assert outcome.ended == "completed"
+    assert steps_charged(run) == {f"owner-{index}": [3, 3] for index in range(4)}
+    ledger = PrivacyLedger.open(run.ledger_path)
+    assert all(ledger.spent(owner).epsilon <= config.target_epsilon for owner in ledger.owners())

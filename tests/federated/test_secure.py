@@ -56,7 +56,7 @@ def secret_config(**changes: object) -> TrainConfig:
         "min_replies": 3,
         "num_rounds": 1,
         "secure_aggregation": True,
-        "node_wait_seconds": 0.05,
+        "secagg_timeout_seconds": 0.05,
         "round_timeout_seconds": 0.05,
     }
     return tiny_config(**{**settings, **changes})

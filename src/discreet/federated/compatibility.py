@@ -62,6 +62,12 @@ def _of_linearity(config: "TrainConfig") -> Iterator[Demand]:
             "no sum of updates",
             f"Use one of {linear}.",
         )
+    yield (
+        is_linear or config.wire != "topk",
+        f"wire other than 'topk' with aggregation={config.aggregation!r}: what it leaves out is "
+        "added to a later update, which then is of another adapter or of another rank",
+        f"Use one of {linear}.",
+    )
     if config.secure_aggregation:
         return
     needed = least_updates(config.combine, hostile=config.hostile_owners)
