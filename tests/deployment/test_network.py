@@ -144,8 +144,8 @@ def test_a_cut_cable_costs_a_round_no_more_than_its_deadline(tmp_path: Path) -> 
             return start("server", "run", *words, *app, "--json")
 
         server = start("server", "server", folder.path)
-        nodes = [start(name, "node", tmp_path / name, *app) for name in OWNERS]
         wait_until(lambda: "answers at" in server.log.read_text(), server)
+        nodes = [start(name, "node", tmp_path / name, *app) for name in OWNERS]
         assert status_of_a_request(OWNERS[0], folder.operator_key.read_text()) == "403"
 
         began = time.monotonic()
