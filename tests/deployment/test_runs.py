@@ -13,6 +13,7 @@ from discreet.artifacts import RunFolder
 from discreet.deployment import Tasks, create_trial, run_deployed, run_ray, submit
 from discreet.deployment.processes import QUIET
 from discreet.errors import DeploymentError, FederationError
+from discreet.privacy import PrivacyLedger
 
 
 @pytest.mark.slow
@@ -24,6 +25,10 @@ def test_a_deployed_run_ends_as_one_in_one_process(tmp_path: Path) -> None:
     outcome = run_deployed(config, run, folder, app=tiny_app(), on_round=done.append)
     assert (outcome.rounds_done, outcome.ended, done) == (1, "completed", [1])
     assert equal(outcome, in_one_process(config, tmp_path))
+    alone = PrivacyLedger.open(tmp_path / "alone" / "ledger.jsonl")
+    for owner in alone.owners():
+        ledger = PrivacyLedger.open(folder.path / "owners" / owner / "ledger.jsonl")
+        assert ledger.events(owner) == alone.events(owner)
     assert sorted(path.name for path in (folder.path / "logs").iterdir()) == [
         "owner-0.log",
         "owner-1.log",
@@ -32,14 +37,19 @@ def test_a_deployed_run_ends_as_one_in_one_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rays_simulation_ends_as_one_in_one_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_secure", [False, True])
+def test_rays_simulation_ends_as_one_in_one_process(tmp_path: Path, is_secure: bool) -> None:
     pytest.importorskip("ray", reason="Flower's simulation runs on Ray")
-    config, before = tiny_config(num_rounds=1), dict(os.environ)
+    config = tiny_config(num_owners=3, min_replies=2, secure_aggregation=is_secure)
+    before = dict(os.environ)
     run = RunFolder.create(tmp_path / "run")
     tasks = Tasks(of_owners=TinyTask, of_server=TinyTask)
     outcome = run_ray(config, run, tasks=tasks, processes=2)
-    assert (outcome.rounds_done, outcome.ended) == (1, "completed")
+    assert (outcome.rounds_done, outcome.ended) == (2, "completed")
     assert equal(outcome, in_one_process(config, tmp_path))
+    ledgers = [PrivacyLedger.open(tmp_path / name / "ledger.jsonl") for name in ("run", "alone")]
+    owners = ledgers[0].owners()
+    assert [ledgers[0].events(o) for o in owners] == [ledgers[1].events(o) for o in owners]
     assert dict(os.environ) == before
     assert not set(QUIET) & (set(os.environ) - set(before))
 

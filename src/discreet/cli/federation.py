@@ -30,7 +30,6 @@ from discreet.deployment import (
     submit,
 )
 from discreet.errors import DeploymentError
-from discreet.types import PrivacyStatement
 
 app = typer.Typer(
     add_completion=False, help="Run a federation over several machines.", no_args_is_help=True
@@ -179,13 +178,29 @@ def join(
         float | None, typer.Option(help="Largest delta that is accepted; 1e-5 by default.")
     ] = None,
     unit: Annotated[
-        str | None, typer.Option(help="`user`: only plans that hide persons are accepted.")
+        str | None,
+        typer.Option(help="Least that a plan has to hide: example, user or owner."),
     ] = None,
+    rank: Annotated[
+        int | None, typer.Option(help="Rank of this owner's adapter, one of the plan's.")
+    ] = None,
+    trusts_server: Annotated[
+        bool,
+        typer.Option(
+            "--trust-server", help="Accept plans in which the server adds the noise to updates."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make an owner's folder: key pair, trusted authority, data, limits."""
     paths = {"data": data, "ledger": ledger or folder / "ledger.jsonl", "root": root, "base": base}
-    limits = {"max_epsilon": max_epsilon, "max_delta": max_delta, "unit": unit}
+    limits: dict[str, str | float | None] = {
+        "max_epsilon": max_epsilon,
+        "max_delta": max_delta,
+        "unit": unit,
+        "lora_rank": rank,
+        "trusts_server": trusts_server or None,
+    }
     site = {
         "owner": owner,
         **{name: str(path.resolve()) for name, path in paths.items() if path is not None},
@@ -225,17 +240,12 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a plan over the nodes that are connected, from the server's machine."""
-    from discreet.federated import TrainConfig, released_statements  # a node holds no model
+    from discreet.federated import TrainConfig, plan_of, released_statements  # a node has no model
 
     config = TrainConfig.load(plan)
     opened = ServerFolder.open(folder)
     target = RunFolder.open(out) if out.is_dir() else RunFolder.create(out)
-    promise = PrivacyStatement(
-        epsilon=config.target_epsilon,
-        delta=config.delta,
-        unit=config.unit,
-        neighbouring_relation="add_or_remove_one",
-    )
+    promise = plan_of(config).state(config.target_epsilon)
     talk().print(f"each owner spends at most {promise}", markup=False)
     with progress() as bar:
         row = bar.add_task("rounds", total=config.num_rounds)

@@ -8,17 +8,19 @@ SITE_KEYS = (
     "base",
     "data",
     "ledger",
+    "lora_rank",
     "max_delta",
     "max_epsilon",
     "num-partitions",
     "owner",
     "partition-id",
     "root",
+    "trusts_server",
     "unit",
 )
 """What `[site]` of a node.toml may hold: what the node's app reads of Flower's `--node-config`."""
 
-SiteValue = str | int | float
+SiteValue = str | int | float | bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
