@@ -25,7 +25,7 @@ def test_a_deployed_run_ends_as_one_in_one_process(tmp_path: Path) -> None:
     outcome = run_deployed(config, run, folder, app=tiny_app(), on_round=done.append)
     assert (outcome.rounds_done, outcome.ended, done) == (1, "completed", [1])
     assert equal(outcome, in_one_process(config, tmp_path))
-    alone = PrivacyLedger.open(tmp_path / "alone" / "ledger.jsonl")
+    alone = PrivacyLedger.open(tmp_path / "local" / "ledger.jsonl")
     for owner in alone.owners():
         ledger = PrivacyLedger.open(folder.path / "owners" / owner / "ledger.jsonl")
         assert ledger.events(owner) == alone.events(owner)
@@ -47,7 +47,7 @@ def test_rays_simulation_ends_as_one_in_one_process(tmp_path: Path, is_secure: b
     outcome = run_ray(config, run, tasks=tasks, processes=2)
     assert (outcome.rounds_done, outcome.ended) == (2, "completed")
     assert equal(outcome, in_one_process(config, tmp_path))
-    ledgers = [PrivacyLedger.open(tmp_path / name / "ledger.jsonl") for name in ("run", "alone")]
+    ledgers = [PrivacyLedger.open(tmp_path / name / "ledger.jsonl") for name in ("run", "local")]
     owners = ledgers[0].owners()
     assert [ledgers[0].events(o) for o in owners] == [ledgers[1].events(o) for o in owners]
     assert dict(os.environ) == before

@@ -122,7 +122,10 @@ class Coordinator:
         number = last.rounds_done + 1
         total = SecureSum(self._terms, self._grid, number, nodes)
         receipts = Receipts(self._terms, number, total.accept)
-        self._train(arrays, last.run_token, total.prepare(receipts), receipts)
+        parts = total.prepare(receipts)
+        for node, reason in receipts.dropped.items():
+            self._tell(OwnerDropped(server_round=number, node=node, reason=reason))
+        self._train(arrays, last.run_token, parts, receipts)
         receipts.finish(nodes, needed)
         adapter = Terms.adapter_of(last.state)
         return self._terms.rule.start(adapter, number, total.open()).result(), receipts
