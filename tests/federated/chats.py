@@ -15,6 +15,7 @@ from discreet.model import Vlm, adapter_parameters
 from discreet.privacy import PrivacyLedger, StepRecord
 from discreet.sources import partition, read_source, write_index, write_shards
 from discreet.types import OwnerId
+from federated.tiny import assignment_of
 
 CANARY = "the violet heron sang at Quimper"
 """Words of a conversation that nothing else has."""
@@ -121,7 +122,11 @@ def train(task: AssistantTask, folder: Path) -> tuple[Any, list[StepRecord], Pri
     ledger = PrivacyLedger.open(folder / "ledger.jsonl")
     records: list[StepRecord] = []
     result = task.train(
-        task.initial_state(), owner=OWNER, server_round=1, ledger=ledger, on_step=records.append
+        task.initial_state(),
+        owner=OWNER,
+        assignment=assignment_of(task.config, task.initial_state()),
+        ledger=ledger,
+        on_step=records.append,
     )
     return result, records, ledger
 

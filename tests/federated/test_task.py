@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from discreet.federated import AssistantTask, TrainConfig, plan_of
+from discreet.aggregation import RULES
+from discreet.federated import AssistantTask, LocalResult, TrainConfig, plan_of
 from discreet.privacy import PrivacyLedger, StepRecord
 from discreet.types import OwnerId
+from federated.tiny import assignment_of
 
 OWNER = OwnerId("owner-0")
 BASE = {
@@ -30,11 +32,18 @@ def task_of(**changes: object) -> AssistantTask:
     return AssistantTask.build(TrainConfig.from_mapping({**BASE, **changes}))
 
 
-def train(task: AssistantTask, folder: Path) -> tuple[object, list[StepRecord], PrivacyLedger]:
+def train(
+    task: AssistantTask, folder: Path, *, server_round: int = 1, rank: int | None = None
+) -> tuple[LocalResult, list[StepRecord], PrivacyLedger]:
     ledger = PrivacyLedger.open(folder / "ledger.jsonl")
     records: list[StepRecord] = []
+    state = task.initial_state()
     result = task.train(
-        task.initial_state(), owner=OWNER, server_round=1, ledger=ledger, on_step=records.append
+        state,
+        owner=OWNER,
+        assignment=assignment_of(task.config, state, server_round, rank),
+        ledger=ledger,
+        on_step=records.append,
     )
     return result, records, ledger
 
@@ -66,7 +75,7 @@ def test_a_plan_for_users_trains_and_says_so(sampled: str, tmp_path: Path) -> No
     task = task_of(**USERS, sampled=sampled)
     result, records, ledger = train(task, tmp_path)
     statement = ledger.spent(OWNER)
-    assert result.statement == statement  # type: ignore[attr-defined]
+    assert result.statement == statement
     assert statement.unit == "user"
     assert "unit: user" in str(statement)
     assert 0 < statement.epsilon <= 8
@@ -104,7 +113,7 @@ def test_every_mechanism_of_a_plan_trains_the_assistant(
     task = task_of(**{"sample_rate": 0.1, **changes}, lora_modules="q_proj,v_proj")
     before = task.initial_state()
     result, _, ledger = train(task, tmp_path)
-    after = result.state  # type: ignore[attr-defined]
+    after = result.state
     assert any(not torch.equal(before[name], after[name]) for name in before)
     assert all(bool(value.isfinite().all()) for value in after.values())
     assert 0 < ledger.spent(OWNER).epsilon <= 8
@@ -119,7 +128,7 @@ def test_kept_activations_change_the_time_and_not_the_adapter(tmp_path: Path) ->
     results = []
     for name, task in (("plain", plain), ("cached", cached)):
         (tmp_path / name).mkdir()
-        results.append(train(task, tmp_path / name)[0].state)  # type: ignore[attr-defined]
+        results.append(train(task, tmp_path / name)[0].state)
     assert prefix.size_bytes > 0
     for name, value in results[0].items():
         torch.testing.assert_close(results[1][name], value, rtol=1e-3, atol=1e-4)
@@ -131,3 +140,41 @@ def test_words_that_no_plan_knows_are_refused_by_name() -> None:
             TrainConfig.from_mapping({name: "magic"})
     with pytest.raises(ValueError, match="examples_per_user >= 1"):
         TrainConfig(examples_per_user=0)
+
+
+@pytest.mark.parametrize("server_round", [1, 2])
+@pytest.mark.parametrize("rule", RULES)
+def test_what_a_rule_lets_learn_moves_and_nothing_else(
+    rule: str, server_round: int, tmp_path: Path
+) -> None:
+    task = task_of(aggregation=rule, sample_rate=0.1, local_steps=1)
+    before = task.initial_state()
+    result, _, _ = train(task, tmp_path, server_round=server_round)
+    learns = {name for name in before if RULES[rule].learns(name, server_round)}
+    assert learns
+    moved = {name for name in before if not torch.equal(before[name], result.state[name])}
+    # What multiplies a B of zeros has no gradient; its noise moves it.
+    assert moved == learns
+    assert task.initial_state().keys() == result.state.keys() == before.keys()
+
+
+def test_an_owner_of_a_lower_rank_moves_the_first_part_only(tmp_path: Path) -> None:
+    task = task_of(aggregation="flexlora", lora_r=4, lora_ranks="2,4", sample_rate=0.1)
+    before = task.initial_state()
+    result, _, _ = train(task, tmp_path, rank=2)
+    for name, value in result.state.items():
+        kept, beyond = (value[:2], value[2:]) if "lora_A" in name else (value[:, :2], value[:, 2:])
+        first = before[name][:2] if "lora_A" in name else before[name][:, :2]
+        assert not torch.equal(kept, first)
+        assert not beyond.any()
+
+
+def test_where_owners_are_hidden_steps_have_no_noise_and_cost_nothing(tmp_path: Path) -> None:
+    hidden = {"unit": "owner", "sampled": "owner", "max_update_norm": 1.0}
+    task = task_of(**hidden, sample_rate=0.1)
+    before = task.initial_state()
+    result, records, ledger = train(task, tmp_path)
+    assert result.statement is None
+    assert ledger.owners() == ()
+    assert len(records) == 2
+    assert any(not torch.equal(before[name], result.state[name]) for name in before)

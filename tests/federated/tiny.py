@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from discreet.aggregation import RULES
 from discreet.federated import (
     Assignment,
     LocalResult,
@@ -60,6 +61,15 @@ def plan_of(config: TrainConfig) -> PrivacyPlan:
         max_grad_norm=config.max_grad_norm,
         accountant="rdp",
     )
+
+
+def assignment_of(
+    config: TrainConfig, state: State, server_round: int = 1, rank: int | None = None
+) -> Assignment:
+    """What the plan's rule lets learn of an adapter."""
+    rule = RULES[config.aggregation]
+    learns = frozenset(name for name in state if rule.learns(name, server_round))
+    return Assignment(server_round=server_round, learns=learns, rank=rank or config.lora_r)
 
 
 class TinyTask:
