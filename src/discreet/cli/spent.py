@@ -347,12 +347,16 @@ def _mechanism(plan: PrivacyPlan) -> str:
         whose = ", owners are drawn"
     noise = f", noise {plan.gradient_noise_multiplier:.3f} x the clipping norm"
     shared = f", correlated over {plan.bands} steps" if plan.bands > 1 else ""
-    if plan.clip_quantile is None:
-        return drawn + whose + noise + shared
-    return (
-        f"{drawn}{whose}{noise}{shared}; the norm follows the {plan.clip_quantile:.0%} quantile by "
-        f"counts with noise {plan.clip_count_noise:g}"
-    )
+    text = drawn + whose + noise + shared
+    if plan.clip_quantile is not None:
+        text += (
+            f"; the norm follows the {plan.clip_quantile:.0%} quantile by counts with noise "
+            f"{plan.clip_count_noise:g}"
+        )
+    if plan.loss_noise is not None:
+        noise = f"noise {plan.loss_noise * plan.loss_clip:g}"
+        text += f"; sums of losses, each up to {plan.loss_clip:g}, are released with {noise}"
+    return text
 
 
 def _room(one: _Spending) -> str:

@@ -45,7 +45,10 @@ LossFn = Callable[[Sequence[int]], torch.Tensor | ExampleLosses]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
-    """What happened in one step. It is computed from the data without noise: keep it local."""
+    """What happened in one step.
+
+    All but `released_loss` is computed from the data without noise: keep it local.
+    """
 
     step: int
     """Steps done, from 1."""
@@ -57,12 +60,15 @@ class StepRecord:
     """Mean of the finite losses; None if there is none."""
     rejected: int
     """Examples left out because their loss or gradient was not finite."""
+    released_loss: float | None = None
+    """Sum of clipped losses with noise, over the expected batch size: the one number here that may
+    leave. None: the plan releases none."""
 
 
 def run_steps(
     loss_of: LossFn,
     accumulate: Callable[[ExampleLosses], int],
-    update: Callable[[], None],
+    update: Callable[[], float | None],
     *,
     draw: Draw,
     steps: int,
@@ -76,7 +82,8 @@ def run_steps(
     Args:
         loss_of: Called with at most `max_physical_batch` indices; never with none.
         accumulate: Takes in the losses of one part; returns how many examples it rejected.
-        update: Ends a step; called after an empty batch too.
+        update: Ends a step, and returns what may be released of its losses; called after an empty
+            batch too.
         draw: Decides which examples are in a step and nothing else; called once for each.
         steps: How many updates.
         rows_per_example: Rows of each example, where `loss_of` does not say.
@@ -95,7 +102,7 @@ def run_steps(
             losses = as_example_losses(loss_of(part), len(part), rows_per_example=rows_per_example)
             seen.append(losses.values.detach().float().cpu())
             rejected += accumulate(losses)
-        update()
+        released = update()
         if on_step is not None:
             on_step(
                 StepRecord(
@@ -104,6 +111,7 @@ def run_steps(
                     batch_size=len(drawn),
                     loss=_mean_of_finite(seen),
                     rejected=rejected,
+                    released_loss=released,
                 )
             )
 

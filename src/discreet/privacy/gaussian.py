@@ -29,6 +29,8 @@ CLIP_RATE = 0.2
 """How fast an adaptive clipping norm follows; that of Andrew et al. 2021, section 3."""
 _COUNT_GRID = 2**20
 """Parts of 1 to which the noise of a count is rounded; the count is a multiple of 1/2."""
+_LOSS_BITS = 20
+"""Bits to which losses are rounded, and their noise."""
 _ALARM = 8.0
 """Standard errors that the noise's variance may be off; beyond lies a chance below 1e-12."""
 _ENOUGH = 1000
@@ -40,7 +42,9 @@ class GaussianMean:
 
     With `plan.clip_quantile` the clipping norm follows that quantile of the norms, by a count that
     has noise of its own (Andrew et al. 2021, Algorithm 1, arXiv:1905.03871). With `plan.bands` the
-    noise of a step takes back part of the noise of the steps before it.
+    noise of a step takes back part of the noise of the steps before it. With `plan.loss_noise` the
+    sum of losses is released beside that of gradients: what one example adds to both, each over its
+    noise, is no longer than 1 / noise_multiplier, so that both are one Gaussian mechanism.
     """
 
     def __init__(
@@ -60,24 +64,40 @@ class GaussianMean:
         """The clipping norm of the step that is coming."""
         self.total = torch.zeros(size, dtype=torch.float64, device=device)
         """(P,) the sum so far, without noise; what is added to it is clipped, on the grid."""
-        self._drawn = self._within = 0
+        self.released_loss: float | None = None
+        """Noisy sum of the losses of the last step over the expected batch size; None: the plan
+        releases none."""
+        self._drawn = self._within = self._losses = 0
 
     def count(self, *, drawn: int, within: int) -> None:
         """Say how many were added to `total`, and how many of them were within the norm."""
         self._drawn += drawn
         self._within += within
 
+    def add_losses(self, losses: torch.Tensor) -> None:
+        """Add losses (N,) to their sum, if the plan releases it.
+
+        Each is clipped to between 0 and `loss_clip` and rounded to the grid of the sum's noise; one
+        that is not finite adds nothing.
+        """
+        if self._plan.loss_noise is None:
+            return
+        grid = _loss_grid(self._plan)
+        steps = (losses.detach().double() / grid).nan_to_num(0.0, 0.0, 0.0).round()
+        self._losses += int(steps.clamp(0, self._plan.loss_clip // grid).sum())
+
     def release(self) -> torch.Tensor:
         """Return the noisy sum over the expected batch size, (P,) float64, and start a new sum."""
         mean = (self.total + self._noise()) / self._plan.expected_batch_size
         self._follow_quantile()
+        self.released_loss = self._noisy_loss()
         self.forget()
         return mean
 
     def forget(self) -> None:
         """Start a new sum."""
         self.total.zero_()
-        self._drawn = self._within = 0
+        self._drawn = self._within = self._losses = 0
 
     def _noise(self) -> torch.Tensor:
         """Return (P,) float64 on the grid of the sum."""
@@ -99,6 +119,20 @@ class GaussianMean:
         half = self._within - self._drawn / 2  # one example moves it by 1/2
         share = (half + noise) / self._plan.expected_batch_size + 0.5
         self.max_grad_norm *= math.exp(-CLIP_RATE * (share - quantile))
+
+    def _noisy_loss(self) -> float | None:
+        """Return the noisy sum of losses over the expected batch size; None: none is released."""
+        if self._plan.loss_noise is None:
+            return None
+        grid = _loss_grid(self._plan)
+        scale = self._plan.loss_noise * self._plan.loss_clip / grid
+        noise = round(scale * float(self._generator.normal(1)))
+        return (self._losses + noise) * grid / self._plan.expected_batch_size
+
+
+def _loss_grid(plan: PrivacyPlan) -> float:
+    """Return the power of two to whose multiples losses and their noise are rounded."""
+    return 2.0 ** (math.floor(math.log2(plan.loss_clip)) - _LOSS_BITS)
 
 
 def check_variance(noise: torch.Tensor) -> None:

@@ -59,7 +59,7 @@ from discreet.types import OwnerId, PrivacyStatement
 _GUARANTEE = ("target_epsilon", "delta", "unit", "neighbouring_relation")
 _MECHANISM = (
     *("noise_multiplier", "sample_rate", "sampler", "bands", "sampled", "examples_per_user"),
-    *("clip_quantile", "clip_count_noise"),
+    *("clip_quantile", "clip_count_noise", "loss_noise"),
 )
 """Fields that decide what steps are to an accountant, or what is run for them."""
 

@@ -61,6 +61,11 @@ class NoisySum(AbstractContextManager["NoisySum"]):
         """The clipping norm of the step that is coming."""
         return self._mean.max_grad_norm
 
+    @property
+    def released_loss(self) -> float | None:
+        """The noisy mean loss of the last step, which may leave; None: the plan releases none."""
+        return self._mean.released_loss
+
     def __enter__(self) -> Self:
         """Prepare the model."""
         self._sums.__enter__()
@@ -79,6 +84,7 @@ class NoisySum(AbstractContextManager["NoisySum"]):
             losses.values, losses.rows, self._mean.total, self.max_grad_norm
         )
         self._mean.count(drawn=len(losses.values), within=self._sums.within)
+        self._mean.add_losses(losses.values)
         return rejected
 
     def update(self) -> bool:

@@ -81,8 +81,8 @@ class PrivacyPlan:
     """L2 norm to which the gradient of what is sampled (an example's, or the mean of a user's), or
     an owner's update, is clipped, above 0; with `clip_quantile` the norm of the first step."""
     noise_multiplier: float
-    """Standard deviation of the noise over the clipping norm, above 0. With `clip_quantile` that of
-    sum and count together; see `gradient_noise_multiplier`."""
+    """Standard deviation of the noise over the clipping norm, above 0. With `clip_quantile` or
+    `loss_noise` that of all that a step releases; see `gradient_noise_multiplier`."""
     sample_rate: float
     """Chance of everything sampled to be in a step, in (0, 1], over all groups or bins."""
     steps: int
@@ -115,6 +115,12 @@ class PrivacyPlan:
     clip_count_noise: float = 0.0
     """Standard deviation of the noise of that count, in counts, above half of `noise_multiplier`
     (a twentieth of `expected_batch_size` is usual); 0 without `clip_quantile`."""
+    loss_noise: float | None = None
+    """Standard deviation of the noise of the sum of losses that each step releases, over
+    `loss_clip`, above `noise_multiplier`; three times that costs 6 % more noise on the gradients.
+    None: no loss is released."""
+    loss_clip: float = 5.0
+    """Most that one sampled thing adds to that sum, above 0; a public number, like the norm."""
 
     def __post_init__(self) -> None:
         """Refuse values that carry no guarantee."""
@@ -122,6 +128,7 @@ class PrivacyPlan:
         self._check_unit()
         self._check_sampler()
         self._check_clipping()
+        self._check_losses()
 
     def _check_numbers(self) -> None:
         """Refuse values out of range, each on its own."""
@@ -250,6 +257,30 @@ class PrivacyPlan:
                 "the budget. expected_batch_size / 20 is usual; a larger batch makes room for it."
             )
 
+    def _check_losses(self) -> None:
+        """Refuse losses whose release is not accounted for, or leaves no noise for the gradients."""
+        _require_number("loss_clip", self.loss_clip)
+        if not _SMALLEST_NORM <= self.loss_clip <= 1 / _SMALLEST_NORM:
+            raise ValueError(
+                f"Expected loss_clip from {_SMALLEST_NORM:g} to {1 / _SMALLEST_NORM:g}, got "
+                f"loss_clip={self.loss_clip:g}. Use about the largest loss before training."
+            )
+        if self.loss_noise is None:
+            return
+        if self.bands > 1 or self.unit == "owner":
+            raise ValueError(
+                f"Expected no loss_noise with bands > 1 or unit='owner', got bands={self.bands} "
+                f"and unit={self.unit!r}: that is not accounted for. Leave loss_noise out."
+            )
+        _require_number("loss_noise", self.loss_noise)
+        left = self.noise_multiplier**-2 - self._count_precision
+        if not (self.loss_noise > self.noise_multiplier and self.loss_noise**-2 < left):
+            raise ValueError(
+                f"Expected loss_noise > {1 / math.sqrt(left):g}, got loss_noise="
+                f"{self.loss_noise:g}: the losses alone would spend the budget. Three times "
+                "noise_multiplier is usual; a larger batch makes room for it."
+            )
+
     @property
     def contributions(self) -> int:
         """Return how many sampled things one unit may have."""
@@ -277,14 +308,24 @@ class PrivacyPlan:
     def gradient_noise_multiplier(self) -> float:
         """Return the noise of the sum of gradients over the clipping norm.
 
-        With adaptive clipping it is larger than `noise_multiplier`, and so pays for the count: the
-        two together are one Gaussian mechanism of `noise_multiplier`.
+        With adaptive clipping or released losses it is larger than `noise_multiplier`, and so pays
+        for count and losses: all together are one Gaussian mechanism of `noise_multiplier`, because
+        what one sampled thing adds to each, over that one's noise, is a vector of length
+        1 / noise_multiplier at most.
 
         Source: Andrew et al. 2021, Theorem 1 (arXiv:1905.03871).
         """
-        if self.clip_quantile is None:
+        others = self._count_precision
+        if self.loss_noise is not None:
+            others += self.loss_noise**-2
+        if others == 0:
             return self.noise_multiplier
-        return 1 / math.sqrt(self.noise_multiplier**-2 - (2 * self.clip_count_noise) ** -2)
+        return 1 / math.sqrt(self.noise_multiplier**-2 - others)
+
+    @property
+    def _count_precision(self) -> float:
+        """Return the inverse variance of the count, which one example moves by 1/2, in its units."""
+        return 0.0 if self.clip_quantile is None else (2 * self.clip_count_noise) ** -2
 
     @property
     def epsilon(self) -> float:
@@ -363,6 +404,8 @@ def calibrate(
     steps_per_call: int | None = None,
     clip_quantile: float | None = None,
     clip_count_noise: float = 0.0,
+    loss_noise: float | None = None,
+    loss_clip: float = 5.0,
     already: Sequence[SubsampledGaussian] = (),
 ) -> PrivacyPlan:
     """Return the plan with the noise that spends 98 to 100 % of what is left of the target.
@@ -372,7 +415,7 @@ def calibrate(
         already: What the account has spent, in the same unit; nothing for a new one.
         delta, sample_rate, steps, expected_batch_size, max_grad_norm, accountant, unit,
             neighbouring_relation, sampled, examples_per_user, sampler, bands, steps_per_call,
-            clip_quantile, clip_count_noise: As in `PrivacyPlan`.
+            clip_quantile, clip_count_noise, loss_noise, loss_clip: As in `PrivacyPlan`.
 
     Raises:
         ValueError: if a setting is out of range, or no noise meets the target with the accountant.
@@ -401,6 +444,8 @@ def calibrate(
         noise_multiplier=noise_multiplier,
         clip_quantile=clip_quantile,
         clip_count_noise=clip_count_noise,
+        loss_noise=loss_noise,
+        loss_clip=loss_clip,
     )
 
 
@@ -491,6 +536,8 @@ _LATER = {
     "steps_per_call",
     "clip_quantile",
     "clip_count_noise",
+    "loss_noise",
+    "loss_clip",
 }
 """Fields that older files lack."""
 

@@ -17,8 +17,10 @@ Guarantee:
     steps released; AES-256 is indistinguishable from chance. Where somebody stops because of what
     was released, the target holds, and the figure spent by then may be low.
 
-    It does not cover: `StepRecord` (loss, batch size and rejected count come without noise and
-    stay on the device); under the unit "example" a person with several examples, whose epsilon is
+    With `loss_noise` in the plan, `StepRecord.released_loss` of each step is covered too.
+
+    It does not cover: the rest of `StepRecord` (loss, batch size and rejected count come without
+    noise and stay on the device); under the unit "example" a person with several examples, whose epsilon is
     larger; time and memory use; a seeded generator, whose noise anybody can draw again. The
     gradient of an example may come out a few units in the last place different beside other
     examples, because matrix products of other sizes round differently: that moved the sum of the
@@ -181,7 +183,8 @@ def fit_private(
         max_physical_batch: Examples in memory at once. Changes speed, not the result.
         engine: How gradients are made and clipped.
         user_of: The user of each example, if the plan protects users; stays on the device.
-        on_step: Told about each step; what it is told must not leave the device.
+        on_step: Told about each step; what it is told must not leave the device, but for
+            `released_loss`.
 
     Raises:
         ValueError: if the set-up is unsafe, before the model is touched.
@@ -325,7 +328,7 @@ class _Watched:
         self._has_moved = False
         self._buffers = self._state_of_buffers()
 
-    def __call__(self) -> None:
+    def __call__(self) -> float | None:
         if self._state_of_buffers() != self._buffers:
             raise RuntimeError(
                 "Expected a model that keeps nothing of what it sees, got one whose buffers "
@@ -340,6 +343,7 @@ class _Watched:
         if before is not None and ought:
             _check_moved(before, parameters)
             self._has_moved = True
+        return self._mechanism.released_loss
 
     def _state_of_buffers(self) -> list[tuple[int, int]]:
         """Return which buffers there are, and how often each was written to."""
