@@ -183,6 +183,12 @@ def test_the_shipped_ledger_is_explained_and_owners_alike_share_their_lines() ->
             "noise 1.5",
             "with up to 3 examples: epsilon =",
         ),
+        (
+            {"loss_noise": 4.0, "loss_clip": 3.0},
+            "noise 2.309 x the clipping norm; sums of losses, each up to 3, are released with "
+            "noise 12",
+            "with up to 3 examples: epsilon =",
+        ),
     ],
 )
 def test_steps_are_told_as_they_were_trained(

@@ -97,6 +97,8 @@ def test_an_owner_may_insist_on_the_plan_that_was_begun(tmp_path: Path, plan: Pr
     ledger.reserve(CLINIC, steps=1)
     with pytest.raises(ValueError, match="noise_multiplier"):
         ledger.open_account(CLINIC, replace(plan, noise_multiplier=9.0))
+    with pytest.raises(ValueError, match="loss_noise"):
+        ledger.open_account(CLINIC, replace(plan, loss_noise=9.0))
     PrivacyLedger.open(path).open_account(CLINIC, replace(plan, noise_multiplier=9.0))
 
 

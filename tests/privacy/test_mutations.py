@@ -208,6 +208,27 @@ MUTATIONS = [
         "test_owners.py -k by_name",
     ),
     Mutation(
+        "losses not clipped",
+        "gaussian.py",
+        "steps.clamp(0, self._plan.loss_clip // grid).sum()",
+        "steps.clamp(0).sum()",
+        "test_noisy_sum.py -k loss",
+    ),
+    Mutation(
+        "noise of the losses halved",
+        "gaussian.py",
+        "scale = self._plan.loss_noise * self._plan.loss_clip / grid",
+        "scale = self._plan.loss_noise * self._plan.loss_clip / grid / 2",
+        "test_noisy_sum.py -k loss",
+    ),
+    Mutation(
+        "gradients that do not pay for the losses",
+        "plan.py",
+        "others += self.loss_noise**-2",
+        "others += 0",
+        "test_plan.py -k losses",
+    ),
+    Mutation(
         "a round charged after it was released",
         "owners.py",
         "count(1)\n            yield",

@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from discreet.privacy import CounterGenerator, ExampleGradients, ExampleLosses, PrivacyPlan
@@ -39,14 +41,16 @@ class Setting:
             self.sums, self.optimizer, plan, generator or CounterGenerator.seeded("noise")
         )
 
-    def step(self, lengths: list[float]) -> torch.Tensor:
-        """Return the noisy mean that a step releases, (SIZE,)."""
+    def step(self, lengths: list[float], values: list[float] | None = None) -> torch.Tensor:
+        """Return the noisy mean that a step releases, (SIZE,); losses are `values` if given."""
         before = self.model.weight.detach().clone()
         if lengths:
             inputs = torch.zeros(len(lengths), SIZE, dtype=torch.float64)
             inputs[:, 0] = torch.tensor(lengths, dtype=torch.float64)
             rows = torch.arange(len(lengths))
             losses = self.model(inputs).squeeze(1)
+            if values is not None:
+                losses = losses - losses.detach() + torch.tensor(values, dtype=torch.float64)
             self.noisy.accumulate(ExampleLosses(values=losses, rows=rows))
         self.noisy.update()
         return (before - self.model.weight.detach()).flatten()
@@ -148,6 +152,87 @@ def test_sum_and_count_together_cost_what_the_plan_says() -> None:
     with setting.noisy:
         released = setting.step([]) * 4
     assert float(released.std()) == pytest.approx(of_sum, rel=5 / (2 * SIZE) ** 0.5)
+
+
+def test_the_released_loss_is_the_clipped_mean_where_noise_is_tiny() -> None:
+    """By hand, losses out of range and one that is no number among them; none in the next step."""
+    setting = Setting(plan_of(noise_multiplier=1e-9, loss_noise=1e-8, loss_clip=3.0))
+    values = [0.5, 1.25, 100.0, -7.0, math.nan]
+    with setting.noisy:
+        assert setting.noisy.released_loss is None
+        setting.step([1.0] * 5, values)
+        first = setting.noisy.released_loss
+        setting.step([])
+    assert first == pytest.approx((0.5 + 1.25 + 3.0) / 4, abs=1e-6)
+    assert setting.noisy.released_loss == pytest.approx(0, abs=1e-6)
+
+
+def test_without_the_field_no_loss_is_released_and_no_noise_is_drawn_for_one() -> None:
+    setting, other = Setting(plan_of()), Setting(plan_of(loss_noise=1e6))
+    with setting.noisy, other.noisy:
+        first, second = setting.step([1.0]), setting.step([1.0])
+        assert setting.noisy.released_loss is None
+        torch.testing.assert_close(first, other.step([1.0]))
+        assert not torch.allclose(second, other.step([1.0]))
+
+
+def test_the_noise_of_the_released_loss_is_as_strong_as_promised() -> None:
+    """Over 1,000 empty steps; a variance 5 standard errors off has a chance below 1e-5."""
+    plan = plan_of(loss_noise=2.5, loss_clip=3.0)
+    setting, found = Setting(plan), []
+    with setting.noisy:
+        for _ in range(SIZE):
+            setting.step([])
+            found.append(setting.noisy.released_loss)
+    whitened = torch.tensor(found, dtype=torch.float64) * 4 / (2.5 * 3.0)
+    assert abs(float(whitened.mean())) < 5 / SIZE**0.5
+    assert abs(float(whitened.square().mean()) - 1) < 5 * (2 / SIZE) ** 0.5
+
+
+def test_losses_and_their_noise_are_on_one_grid() -> None:
+    """A power of two, so that no low-order bit comes from the losses alone."""
+    setting = Setting(plan_of(loss_noise=2.5, loss_clip=3.0))
+    with setting.noisy:
+        for _ in range(20):
+            setting.step([1.0, 1.0], [1 / 3, 1 / 7])
+            assert setting.noisy.released_loss is not None
+            assert (setting.noisy.released_loss * 4 * 2**19).is_integer()
+
+
+@given(
+    examples=st.lists(
+        st.tuples(
+            st.floats(-1e3, 1e3) | st.sampled_from([0.0, 1.0, 1e12]),
+            st.floats(-10, 10) | st.sampled_from([2.9999999, 3.1, 1e300, math.inf, math.nan]),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_one_example_moves_gradients_and_loss_by_the_planned_sensitivity_together(
+    examples: list[tuple[float, float]],
+) -> None:
+    """With the same noise, with and without one: the difference is what that one added.
+
+    Over the noise of each part it is no longer than 1 / noise_multiplier.
+    """
+    plan = plan_of(noise_multiplier=1.1, loss_noise=2.0, loss_clip=3.1, max_grad_norm=2.0)
+
+    def released(those: list[tuple[float, float]]) -> torch.Tensor:
+        setting = Setting(plan)
+        setting.model.weight.data.zero_()
+        with setting.noisy:
+            gradient = setting.step([a for a, _ in those], [b for _, b in those])
+        assert setting.noisy.released_loss is not None
+        loss = torch.tensor([setting.noisy.released_loss * 4 / (2.0 * 3.1)], dtype=torch.float64)
+        return torch.cat([gradient * 4 / (plan.gradient_noise_multiplier * 2.0), loss])
+
+    moved = (released(examples) - released(examples[1:])).norm()
+    assert moved <= 1 / 1.1 * (1 + 1e-9)
+    length, loss = examples[0]
+    if abs(length) >= 2.0 and 3.1 <= loss < math.inf:
+        assert moved >= 0.998 / 1.1, "or the noise is larger than it need be"
 
 
 class HalfAsLoud(CounterGenerator):

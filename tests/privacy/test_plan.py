@@ -5,7 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+from dp_accounting import (
+    ComposedDpEvent,
+    GaussianDpEvent,
+    PoissonSampledDpEvent,
+    SelfComposedDpEvent,
+)
 from dp_accounting.pld import PLDAccountant
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -168,6 +173,53 @@ def test_sum_and_count_together_are_one_gaussian_of_the_noise_multiplier(
     assert make_plan(noise_multiplier=1.3).gradient_noise_multiplier == 1.3
 
 
+def test_sum_count_and_losses_are_one_gaussian_of_the_noise_multiplier(
+    make_plan: Callable[..., PrivacyPlan],
+) -> None:
+    """Three precisions add up; what is accounted for is what a plan without losses accounts for."""
+    adaptive = {"clip_quantile": 0.5, "clip_count_noise": 1.6}
+    plan = make_plan(noise_multiplier=1.3, loss_noise=4.0, loss_clip=7.0, **adaptive)
+    precisions = [plan.gradient_noise_multiplier**-2, (2 * 1.6) ** -2, 4.0**-2]
+    assert sum(precisions) == pytest.approx(1.3**-2)
+    assert plan.event(5) == make_plan(noise_multiplier=1.3).event(5)
+    alone = make_plan(noise_multiplier=1.3, loss_noise=4.0)
+    assert 1.3 < alone.gradient_noise_multiplier < plan.gradient_noise_multiplier
+    usual = make_plan(noise_multiplier=1.3, loss_noise=3 * 1.3)
+    assert usual.gradient_noise_multiplier == pytest.approx(1.06 * 1.3, rel=1e-3)
+
+
+def test_gradients_and_losses_cost_together_what_two_releases_cost_one_after_the_other(
+    make_plan: Callable[..., PrivacyPlan],
+) -> None:
+    """By an accountant of others, who is told of two Gaussians a step and not of one."""
+    plan = make_plan(noise_multiplier=2.0, loss_noise=5.0, steps=10)
+    both = ComposedDpEvent(
+        [GaussianDpEvent(plan.gradient_noise_multiplier), GaussianDpEvent(plan.loss_noise)]
+    )
+    composed = PLDAccountant().compose(SelfComposedDpEvent(both, 10)).get_epsilon(1e-5)
+    assert plan.epsilon == pytest.approx(composed, rel=1e-3)
+
+
+def test_of_a_sampled_step_gradient_and_loss_reach_delta_at_the_epsilon_that_is_accounted(
+    make_plan: Callable[..., PrivacyPlan],
+) -> None:
+    """The hockey-stick divergence of one step in two dimensions, by integration over a grid."""
+    plan = make_plan(noise_multiplier=0.8, loss_noise=1.5, sample_rate=0.1, steps=1)
+    axis = np.arange(-8, 10, 0.01)
+    bell = np.exp(-(axis**2) / 2) / math.sqrt(2 * math.pi)
+    moved = [
+        np.exp(-((axis - shift) ** 2) / 2) / math.sqrt(2 * math.pi)
+        for shift in (1 / plan.gradient_noise_multiplier, 1 / plan.loss_noise)
+    ]
+    without = np.outer(bell, bell)
+    with_one = 0.9 * without + 0.1 * np.outer(*moved)
+    reached = [
+        float(np.maximum(0, one - math.exp(plan.epsilon) * other).sum()) * 0.01**2
+        for one, other in ((with_one, without), (without, with_one))
+    ]
+    assert max(reached) == pytest.approx(plan.delta, rel=0.01)
+
+
 def test_a_calibrated_plan_may_adapt_its_clipping() -> None:
     common = {"target_epsilon": 4.0, "delta": 1e-5, "sample_rate": 0.02, "steps": 100}
     fixed = calibrate(**common, expected_batch_size=64)  # type: ignore[arg-type]
@@ -197,6 +249,15 @@ def test_a_calibrated_plan_may_adapt_its_clipping() -> None:
         ({"clip_quantile": 1.0, "clip_count_noise": 1.0}, "0 < clip_quantile < 1"),
         ({"clip_quantile": 0.5}, "clip_count_noise > noise_multiplier / 2"),
         ({"clip_quantile": 0.5, "clip_count_noise": 0.5}, "clip_count_noise > noise_multiplier"),
+        ({"loss_noise": 1.0}, "loss_noise > 1, got loss_noise=1:"),
+        ({"loss_noise": -9.0}, "loss_noise > 1, got loss_noise=-9:"),
+        (
+            {"clip_quantile": 0.5, "clip_count_noise": 0.6, "loss_noise": 1.8},
+            "loss_noise > 1.80907, got loss_noise=1.8:",
+        ),
+        ({"sampler": "cyclic", "bands": 2, "loss_noise": 9.0}, "no loss_noise with bands > 1"),
+        ({"unit": "owner", "sampled": "owner", "loss_noise": 9.0}, "no loss_noise with"),
+        ({"loss_clip": 0.0}, "loss_clip from"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
@@ -231,6 +292,8 @@ def test_a_target_that_cannot_be_met_is_named(target: float) -> None:
         *[(name, bad) for name in ("bands", "steps_per_call") for bad in (0, 2.0, True)],
         *[("examples_per_user", bad) for bad in (0, 2.0)],
         *[("clip_count_noise", bad) for bad in (math.nan, "1")],
+        *[("loss_noise", bad) for bad in (math.nan, math.inf, "9", True)],
+        *[("loss_clip", bad) for bad in (math.nan, math.inf, "5", -5.0)],
         ("unit", "person"),
         ("sampled", "token"),
         ("sampler", "shuffled"),
@@ -257,7 +320,10 @@ def test_a_plan_survives_json(make_plan: Callable[..., PrivacyPlan]) -> None:
         steps_per_call=8,
         clip_quantile=0.5,
         clip_count_noise=1 / 3,
+        loss_clip=7.5,
     )
+    assert PrivacyPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+    plan = make_plan(loss_noise=1 + 1 / 3)
     assert PrivacyPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 

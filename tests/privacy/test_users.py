@@ -203,3 +203,25 @@ def test_drawing_users_needs_an_engine_that_knows_rows() -> None:
             user_of=USERS,
             engine="opacus",
         )
+
+
+def test_of_users_the_mean_loss_of_each_is_released() -> None:
+    """Whoever has many examples has one voice in the loss as well, clipped as a whole."""
+    values = torch.tensor([1.0, 2.0, 3.0, 20.0, 8.0], dtype=torch.float64)
+    model, loss_of = linear(torch.ones(5, 1).double())
+    records: list[StepRecord] = []
+    fit_private(
+        model,
+        lambda drawn: loss_of(drawn) + values[list(drawn)],  # type: ignore[operator]
+        num_examples=5,
+        plan=settings(loss_noise=1e-9),
+        steps=1,
+        optimizer=torch.optim.SGD(model.parameters(), lr=1.0),
+        sampling_generator=CounterGenerator.seeded("s"),
+        noise_generator=CounterGenerator.seeded("n"),
+        user_of=USERS,
+        on_step=records.append,
+    )
+    zoe, ben, eve = (1 + 3 + 8) / 3, 2.0, 5.0
+    wanted = (zoe + ben + eve) / settings().expected_batch_size
+    assert records[0].released_loss == pytest.approx(wanted, abs=1e-5)
