@@ -4,7 +4,8 @@
         on_event(RoundStarted(server_round=1, num_rounds=2, asked=4))
 
 Knows events and nothing else: neither the plan nor the run folder, so that it serves whatever
-drives the rounds. Writes no file. Loss is drawn as local; everything else is what was released.
+drives the rounds. Writes no file. Loss of steps is drawn as local; everything else, the loss that a
+plan releases too, is what was released.
 """
 
 import time
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import fmean
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -106,6 +108,8 @@ class Row:
             parts.append(f"worst owner so far {done.spent}")
         parts.append(f"{_megabytes(done.bytes_down)} MB down, {_megabytes(done.bytes_up)} MB up")
         parts.append(f"{done.seconds:.1f} s")
+        if done.loss is not None:
+            parts.append(f"loss {done.loss:.3f} (released, with noise)")
         if self.loss is not None:
             parts.append(f"loss {self.loss:.3f} (local)")
         return f"round {done.server_round} of {done.num_rounds}: {'; '.join(parts)}"
@@ -228,10 +232,12 @@ class View:
         """Return rounds as a table; reasons are cut where they do not fit."""
         names = ["round", "replies", "dropped", "epsilon", "MB down", "MB up", "seconds"]
         cells = [list(row.cells) for row in rows]
-        if any(row.loss is not None for row in self.rows):
-            names.append("local loss")
-            for row, line in zip(rows, cells, strict=True):
-                line.append("" if row.loss is None else f"{row.loss:.3f}")
+        kinds = {"released loss": attrgetter("done.loss"), "local loss": attrgetter("loss")}
+        for name, loss_of in kinds.items():
+            if any(loss_of(row) is not None for row in self.rows):
+                names.append(name)
+                for row, line in zip(rows, cells, strict=True):
+                    line.append("" if loss_of(row) is None else f"{loss_of(row):.3f}")
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
         reasons = names.index("dropped")
@@ -254,7 +260,7 @@ class View:
         spent = self.rows[-1].done.spent if self.rows else None
         notes = [] if spent is None else [_qualified(spent)]
         if any(row.loss is not None for row in self.rows):
-            notes.append("Loss has no noise: it stays on this machine.")
+            notes.append("Local loss has no noise: it stays on this machine.")
         return " ".join(notes)
 
 

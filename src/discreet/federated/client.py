@@ -68,8 +68,10 @@ def local_update(
         result = visit.train(task, watch)
         if config.secure_aggregation:
             words, result = visit.words_of(result)
+            loss = None  # it is among the words
             arrays = secure.mask(message, context, words)
         else:
+            loss = visit.loss_of(result)
             arrays, after = visit.arrays_of(result)
             if memory:
                 memory.keep(request.server_round, before=before, after=after)
@@ -79,6 +81,7 @@ def local_update(
             server_round=request.server_round,
             steps=result.steps,
             statement=_promised(result.statement, config),
+            loss=loss,
         )
     except Exception as error:  # The boundary of the device: Flower would send the error's text.
         return _refuse(message, site.owner, watch, error)

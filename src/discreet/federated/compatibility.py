@@ -22,7 +22,8 @@ def refuse_incompatible(config: "TrainConfig") -> None:
     Raises:
         ValueError: for the first demand that does not hold.
     """
-    for demands in (_of_rule, _of_linearity, _of_local_steps, _of_owners_as_unit, _of_secure_sums):
+    unit_and_sums = (_of_owners_as_unit, _of_losses, _of_secure_sums)
+    for demands in (_of_rule, _of_linearity, _of_local_steps, *unit_and_sums):
         for holds, expected, way_out in demands(config):
             if not holds:
                 raise ValueError(f"Expected {expected}. {way_out}")
@@ -120,6 +121,23 @@ def _of_owners_as_unit(config: "TrainConfig") -> Iterator[Demand]:
         config.sampler == "poisson" and config.bands == 1 and config.examples_per_user is None,
         "sampler = 'poisson', bands = 1 and no examples_per_user with unit = 'owner'",
         "They are about examples: leave them out.",
+    )
+
+
+def _of_losses(config: "TrainConfig") -> Iterator[Demand]:
+    """What a loss that leaves needs for its noise."""
+    is_silent = config.loss_noise is None
+    yield (
+        is_silent or config.unit != "owner",
+        "no loss_noise with unit = 'owner', got one: a loss would leave without noise that hides "
+        "an owner",
+        "Leave loss_noise out.",
+    )
+    yield (
+        is_silent or config.bands == 1,
+        "no loss_noise with bands > 1, got one: losses beside correlated noise are not accounted "
+        "for",
+        "Leave one of them out.",
     )
 
 

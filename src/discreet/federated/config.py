@@ -156,6 +156,13 @@ class TrainConfig:
     clip_count_noise: float = 0.0
     """Standard deviation of the noise on the count behind `clip_quantile`; a twentieth of
     `expected_batch_size` is usual, and it has to be above half of the noise multiplier."""
+    loss_noise: float | None = None
+    """Standard deviation of the noise on the sum of losses of a private step, over `loss_clip`,
+    above the noise multiplier (three times it is usual). Replies then hold the mean of these sums
+    over `expected_batch_size`, and gradients have more noise to pay for it. Left out: no loss
+    leaves."""
+    loss_clip: float = 5.0
+    """Most that one example, or user, adds to that sum, above 0."""
     optimizer: str = "sgd"
     """`sgd` or `adam`; both see noisy gradients only."""
     engine: str = "flat"
@@ -197,7 +204,8 @@ class TrainConfig:
             "More cannot be accounted for in reasonable time.",
         )
         waits = ("round_timeout_seconds", "node_wait_seconds", "secagg_timeout_seconds")
-        for name in ("target_epsilon", "max_grad_norm", "learning_rate", "beta", *waits):
+        scales = ("max_grad_norm", "loss_clip", "learning_rate", "beta")
+        for name in ("target_epsilon", *scales, *waits):
             value = getattr(self, name)
             self._require(name, 0 < value < float("inf"), f"a finite {name} > 0")
         self._require(

@@ -127,8 +127,9 @@ class Coordinator:
             self._tell(OwnerDropped(server_round=number, node=node, reason=reason))
         self._train(arrays, last.run_token, parts, receipts)
         receipts.finish(nodes, needed)
-        adapter = Terms.adapter_of(last.state)
-        return self._terms.rule.start(adapter, number, total.open()).result(), receipts
+        adapter, opened = Terms.adapter_of(last.state), total.open()
+        receipts.mean_loss = opened.loss
+        return self._terms.rule.start(adapter, number, opened).result(), receipts
 
     def _train(
         self,

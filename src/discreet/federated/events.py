@@ -65,6 +65,8 @@ class RoundDone:
     seconds: float
     spent: PrivacyStatement | None
     """Of the worst owner so far; None: nothing was said of privacy."""
+    loss: float | None = None
+    """Mean over owners of the loss that they released with noise; None: the plan releases none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,13 +28,15 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalResult:
-    """What one owner's training gave; `losses` never leaves the device."""
+    """What one owner's training gave; `losses` never leave the device."""
 
     statement: PrivacyStatement | None
     """What the owner has spent; None where noise is not in the gradients but added to updates."""
     steps: int
     state: State = field(repr=False)
     losses: tuple[float, ...] = field(default=(), repr=False)
+    released_loss: float | None = None
+    """Mean of `StepRecord.released_loss` over the steps; None where the plan releases none."""
 
 
 class LocalTask(Protocol):

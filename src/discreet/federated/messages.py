@@ -1,8 +1,9 @@
 """What crosses the network: the only file that builds, or takes apart, a Flower message.
 
 Guarantee: a message of a client holds the update it was asked for, by name, in the plan's form, and
-the numbers of `RELEASED_METRICS`. No loss, no count of examples, nothing of an owner's data, and
-of an error the name of its class only: Flower itself would send the text of the exception.
+the numbers of `RELEASED_METRICS`: a loss only if the plan pays for one, and then one that had its
+noise before it came here. No count of examples, nothing else of an owner's data, and of an error
+the name of its class only: Flower itself would send the text of the exception.
 
 What it does not hide: that a node took part, and how long it took.
 """
@@ -31,9 +32,10 @@ Parts = Mapping[str, bytes]
 
 Words = npt.NDArray[np.uint32]
 
-RELEASED_METRICS = ("delta", "epsilon", "round", "steps")
-"""The numbers a client sends with its arrays; all of them follow from the public plan. Of a plan
-that hides owners by the server's own noise, a client states no epsilon: it does not know it."""
+RELEASED_METRICS = ("delta", "epsilon", "loss", "round", "steps")
+"""The numbers a client sends with its arrays; all but `loss` follow from the public plan. Of a plan
+that hides owners by the server's own noise, a client states no epsilon: it does not know it. `loss`
+is there only with `loss_noise`, and not where the server sees sums alone: it is part of the sum."""
 
 _ROUNDING = 1 + 1e-9
 _ARRAYS, _CONFIG, _METRICS, _PARTS = "arrays", "config", "metrics", "parts"
@@ -62,6 +64,8 @@ class Reply:
     steps: int
     statement: PrivacyStatement | None
     """What it has spent; None where the server adds the noise."""
+    loss: float | None
+    """Private mean loss; None where the plan releases none, or in the sum only."""
     arrays: ArrayRecord = field(repr=False)
     """Still as they came; `read_update` or `read_words` takes them apart."""
 
@@ -149,6 +153,7 @@ def answer(
     server_round: int,
     steps: int,
     statement: PrivacyStatement | None,
+    loss: float | None = None,
 ) -> Message:
     """Return a client's reply: an update, and those of `RELEASED_METRICS` that it knows.
 
@@ -157,6 +162,8 @@ def answer(
     metrics: dict[str, float] = {"round": server_round, "steps": steps}
     if statement is not None:
         metrics |= {"delta": statement.delta, "epsilon": statement.epsilon}
+    if loss is not None:
+        metrics["loss"] = loss
     released = MetricRecord({name: metrics[name] for name in RELEASED_METRICS if name in metrics})
     return Message(RecordDict({_ARRAYS: arrays, _METRICS: released}), reply_to=message)
 
@@ -226,13 +233,16 @@ def refusal_of(message: Message) -> str | None:
     return f"Flower: {_FLOWERS.get(message.error.code, message.error.code)}"
 
 
-def read_answer(message: Message, *, promise: PrivacyStatement | None) -> Reply:
+def read_answer(
+    message: Message, *, promise: PrivacyStatement | None, loss_limit: float | None = None
+) -> Reply:
     """Return a client's reply after checking its numbers; other metrics are not read.
 
     Args:
         message: As it came.
         promise: What a client's statement is about, and the most that it may say; None: clients
             state nothing.
+        loss_limit: Largest loss that a client may say; None: a loss is not read.
 
     Raises:
         BadMessage: if one of the metrics or the arrays are missing, or a number is out of range.
@@ -247,6 +257,7 @@ def read_answer(message: Message, *, promise: PrivacyStatement | None) -> Reply:
         server_round=server_round,
         steps=steps,
         statement=_statement_of(metrics, promise) if promise else None,
+        loss=_loss_of(metrics, loss_limit) if loss_limit is not None else None,
         arrays=_array_record(message),
     )
 
@@ -295,6 +306,14 @@ def _statement_of(metrics: MetricRecord, promise: PrivacyStatement) -> PrivacySt
     if epsilon > promise.epsilon * _ROUNDING or delta > promise.delta * _ROUNDING:
         raise BadMessage("Expected a statement within the plan's epsilon and delta, got more.")
     return replace(promise, epsilon=float(epsilon), delta=float(delta))
+
+
+def _loss_of(metrics: MetricRecord, limit: float) -> float:
+    """Return the private loss that a client says, unless no honest one is so large."""
+    loss = metrics.get("loss")
+    if not isinstance(loss, int | float) or not abs(loss) <= limit:
+        raise BadMessage(f"Expected a loss of at most {limit:g} among the metrics.")
+    return float(loss)
 
 
 def instruction(

@@ -38,6 +38,8 @@ def plan_of(config: TrainConfig) -> PrivacyPlan:
         steps_per_call=config.local_steps,
         clip_quantile=config.clip_quantile,
         clip_count_noise=config.clip_count_noise,
+        loss_noise=config.loss_noise,
+        loss_clip=config.loss_clip,
     )
 
 
@@ -86,3 +88,13 @@ def update_limit(config: TrainConfig, size: int) -> float:
     growth = 1.0 if config.clip_quantile is None else math.exp(0.2 * config.local_steps)
     drift = 3.0 if config.local_rule == "scaffold" else 1.0
     return _MARGIN * config.local_steps * config.learning_rate * step * growth * drift
+
+
+def loss_limit(config: TrainConfig) -> float | None:
+    """Return the largest loss, either side of zero, that owners release; None: they release none.
+
+    A larger one is cut to it by the owner, once it is noisy, and dropped by the server.
+    """
+    if config.loss_noise is None:
+        return None
+    return _MARGIN * config.loss_clip * (1 + 2 * config.loss_noise / config.expected_batch_size)

@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from flwr.app import ArrayRecord, Message
 
@@ -18,7 +19,7 @@ from discreet.federated import messages
 from discreet.federated.bad_message import BadMessage
 from discreet.federated.exchange import Incoming
 from discreet.federated.messages import Reply
-from discreet.federated.plans import promise_of, update_limit
+from discreet.federated.plans import loss_limit, promise_of, update_limit
 from discreet.federated.terms import Terms
 from discreet.types import PrivacyStatement
 
@@ -43,6 +44,10 @@ class RoundReport:
     """Steps of each node whose reply was used."""
     dropped: dict[int, str]
     """Why each other node that was asked did not count."""
+    losses: dict[int, float] = field(default_factory=dict)
+    """Private loss of each node whose reply was used, where nodes say one."""
+    loss: float | None = None
+    """Mean private loss of those nodes; None: the plan releases none."""
     bytes_down: int = 0
     """Of the arrays sent to all nodes."""
     bytes_up: int = 0
@@ -103,6 +108,9 @@ class Receipts:
     accept: Accept
     statements: dict[int, PrivacyStatement] = field(default_factory=dict)
     steps: dict[int, int] = field(default_factory=dict)
+    losses: dict[int, float] = field(default_factory=dict)
+    mean_loss: float | None = None
+    """Mean private loss, where it came out of a sum."""
     dropped: dict[int, str] = field(default_factory=dict)
     bytes_up: int = 0
 
@@ -120,6 +128,8 @@ class Receipts:
         self.bytes_up += size_bytes
         if reply.statement:
             self.statements[node] = reply.statement
+        if reply.loss is not None:
+            self.losses[node] = reply.loss
         return size_bytes
 
     def drop(self, node: int, reason: str) -> None:
@@ -133,7 +143,12 @@ class Receipts:
             raise BadMessage(refusal)
         if message.metadata.src_node_id != node:
             raise BadMessage("Expected the reply of the node that was asked, got another's.")
-        reply = messages.read_answer(message, promise=promise_of(self.terms.config))
+        config = self.terms.config
+        reply = messages.read_answer(
+            message,
+            promise=promise_of(config),
+            loss_limit=None if config.secure_aggregation else loss_limit(config),
+        )
         if reply.server_round != self.server_round:
             raise BadMessage("Expected an update of this round, got one of another.")
         return reply
@@ -161,6 +176,8 @@ class Receipts:
             statements=dict(self.statements),
             steps=dict(self.steps),
             dropped=dict(sorted(self.dropped.items())),
+            losses=dict(self.losses),
+            loss=fmean(self.losses.values()) if self.losses else self.mean_loss,
             bytes_down=bytes_down,
             bytes_up=self.bytes_up,
             seconds=seconds,

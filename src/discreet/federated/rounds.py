@@ -216,7 +216,7 @@ def _go_on(
 def round_done(run: RunFolder, server_round: int, num_rounds: int) -> RoundDone:
     """Return what whoever watches is told of a round, from what the run folder says of it."""
     lines = [line for line in run.read_metrics() if line["round"] == server_round]
-    found = {line["name"]: line["value"] for line in lines}
+    found = {line["name"]: line["value"] for line in lines if "node" not in line}
     return RoundDone(
         server_round=server_round,
         num_rounds=num_rounds,
@@ -225,6 +225,7 @@ def round_done(run: RunFolder, server_round: int, num_rounds: int) -> RoundDone:
         bytes_down=int(found.get("bytes_down", 0)),
         bytes_up=int(found.get("bytes_up", 0)),
         seconds=found.get("seconds", 0.0),
+        loss=found.get("loss"),
         spent=max(statements_of(run).values(), key=lambda s: s.epsilon, default=None),
     )
 
@@ -369,6 +370,10 @@ def _lines_of(
     for node, spent in sorted(report.statements.items()):
         steps = {**line, "name": "steps", "node": node, "value": report.steps[node]}
         lines += [steps, {**steps, **_epsilon(spent)}]
+    for node, loss in sorted(report.losses.items()):
+        lines.append({**line, "name": "loss", "node": node, "value": loss})
+    if report.loss is not None:
+        lines.append({**line, "name": "loss", "value": report.loss})
     for name in ("bytes_down", "bytes_up", "seconds"):
         lines.append({**seen, "name": name, "value": round(getattr(report, name), 3)})
     if now.clip_norm is not None:

@@ -25,7 +25,7 @@ from discreet.federated.bad_message import BadMessage
 from discreet.federated.config import TrainConfig
 from discreet.federated.exchange import exchange
 from discreet.federated.messages import Parts, Words
-from discreet.federated.plans import plan_of, update_limit
+from discreet.federated.plans import loss_limit, plan_of, update_limit
 from discreet.federated.receipts import NO_REPLY, Receipts
 from discreet.federated.terms import Terms
 from discreet.privacy import CounterGenerator, OwnerShare
@@ -33,6 +33,8 @@ from discreet.secagg import Collector, Group, Member, choose_degree
 
 KEYS, SHARES, UNMASK = "secagg_keys", "secagg_shares", "secagg_unmask"
 """What a member is asked, besides to train."""
+LOSS = "loss"
+"""Name of the one number behind those of the update, where the plan releases a loss."""
 _MEMBER = "secagg-member"
 _OF = "member/"
 
@@ -100,6 +102,14 @@ def sum_form(terms: Terms, server_round: int) -> SumForm:
     return FixedPoint(shapes=shapes, owners=config.asked_per_round, limit=limit)
 
 
+def loss_form(terms: Terms) -> FixedPoint | None:
+    """Return how a released loss becomes one more number of the sum; None: none is released."""
+    limit = loss_limit(terms.config)
+    if limit is None:
+        return None
+    return FixedPoint(shapes={LOSS: (1,)}, owners=terms.config.asked_per_round, limit=limit)
+
+
 def group_of(config: TrainConfig, ids: tuple[int, ...], size: int, round_id: bytes) -> Group:
     """Return who adds up with whom; a member finds it anew and does not take a server's word."""
     degree = choose_degree(
@@ -129,9 +139,13 @@ class SecureSum:
 
     def __post_init__(self) -> None:
         """Lay out the group."""
-        size = _size(self.terms.shapes_up(self.server_round)[0])
+        size = self._update_size + (loss_form(self.terms) is not None)
         group = group_of(self.terms.config, self.nodes, size, self._round_id)
         self._collector = Collector(group)
+
+    @property
+    def _update_size(self) -> int:
+        return _size(self.terms.shapes_up(self.server_round)[0])
 
     def prepare(self, receipts: Receipts) -> dict[int, Parts]:
         """Exchange keys and sealed shares; return what each node needs to mask its numbers.
@@ -175,7 +189,13 @@ class SecureSum:
         rest = Receipts(self.terms, self.server_round, self.accept)
         self._ask(UNMASK, requests, rest, lambda n, got: collector.add_unmask(n, got["shares"]))
         form, count = sum_form(self.terms, self.server_round), len(collector.survivors)
-        return Opened(count=count, mean=form.decode(collector.total(), count))
+        of_update, of_loss = np.split(collector.total(), [self._update_size])
+        losses = loss_form(self.terms)
+        return Opened(
+            count=count,
+            mean=form.decode(of_update, count),
+            loss=float(losses.decode(of_loss, count)[LOSS]) if losses else None,
+        )
 
     def _ask(
         self,
@@ -210,6 +230,8 @@ class Opened:
     count: int
     """Members in the sum."""
     mean: State = field(repr=False)
+    loss: float | None = None
+    """Mean of the losses that were released; None: none was."""
 
     def add(self, update: State) -> None:
         """Refuse: the sum is complete."""

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -149,10 +150,13 @@ class AssistantTask:
         load_adapter_state(self.vlm, keep_rank(state, assignment.rank))
         set_learning(self.vlm, assignment.learns.__contains__)
         losses: list[float] = []
+        released: list[float] = []
 
         def record(step: StepRecord) -> None:
             if step.loss is not None:
                 losses.append(step.loss)
+            if step.released_loss is not None:
+                released.append(step.released_loss)
             if on_step is not None:
                 on_step(step)
 
@@ -162,6 +166,7 @@ class AssistantTask:
             state=adapter_state(self.vlm),
             steps=self.config.local_steps,
             losses=tuple(losses),
+            released_loss=fmean(released) if released else None,
         )
 
     def _privately(

@@ -68,6 +68,8 @@ def _scalars(event: Event) -> Iterator[Scalar]:
             yield "released/megabytes_down", event.server_round, event.bytes_down / 1e6
             yield "released/megabytes_up", event.server_round, event.bytes_up / 1e6
             yield "released/seconds", event.server_round, event.seconds
+            if event.loss is not None:
+                yield "released/train_loss", event.server_round, event.loss
             if event.spent is not None:
                 yield _name_of(event.spent), event.server_round, event.spent.epsilon
         case StepTaken(loss=float() as loss):

@@ -1,8 +1,10 @@
 """One owner in one round, on the owner's device: from the request to the numbers of the reply."""
 
 import functools
+import math
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from flwr.app import ArrayRecord
 
@@ -18,9 +20,9 @@ from discreet.federated.local_task import (
     draw_generators,
 )
 from discreet.federated.messages import Words
-from discreet.federated.plans import plan_of
+from discreet.federated.plans import loss_limit, plan_of
 from discreet.federated.ranks import cut
-from discreet.federated.secure import sum_form
+from discreet.federated.secure import LOSS, loss_form, sum_form
 from discreet.federated.site import OwnerSite
 from discreet.federated.terms import CONTROL, LEFT, Terms, of_prefix, with_prefix
 from discreet.privacy import PrivacyLedger, spend_round
@@ -91,17 +93,40 @@ class Visit:
             kept |= self._controls_after(arrays, messages.shapes_of(update), result.steps)
         return arrays, kept
 
+    def loss_of(self, result: LocalResult) -> float | None:
+        """Return the private loss that may leave; None: the plan releases none.
+
+        Raises:
+            ValueError: if the plan releases a loss and the task gave none that is finite.
+        """
+        limit = loss_limit(self.terms.config)
+        if limit is None:
+            return None
+        loss = result.released_loss
+        if loss is None or not math.isfinite(loss):
+            raise ValueError(
+                "Expected a released loss for a plan with loss_noise, got none. A task passes on "
+                "the mean of StepRecord.released_loss."
+            )
+        return max(-limit, min(loss, limit))
+
     def words_of(self, result: LocalResult) -> tuple[Words, LocalResult]:
         """Return the update as whole numbers, with its share of the noise if the unit is the owner.
 
-        That share is charged to the owner's account before it is drawn.
+        A loss that the plan releases is one number more. The share of the noise is charged to the
+        owner's account before it is drawn.
         """
         config, site, number = self.terms.config, self.site, self.request.server_round
         update = {name: result.state[name] - self.state[name] for name in self.learns}
         form = sum_form(self.terms, number)
         noise = draw_generators(config, owner=site.owner, server_round=number).noise
         if config.unit != "owner":
-            return form.encode(update, noise), result
+            words = form.encode(update, noise)
+            loss, of_loss = self.loss_of(result), loss_form(self.terms)
+            if loss is not None and of_loss is not None:
+                tensor = torch.tensor([loss], dtype=torch.float64)
+                words = np.concatenate([words, of_loss.encode({LOSS: tensor}, noise)])
+            return words, result
         ledger, plan = self.ledger, plan_of(config)
         ledger.open_account(site.owner, plan, fingerprint=site.fingerprint)
         with spend_round(ledger, site.owner, plan, is_private=not config.reproducible):

@@ -258,7 +258,7 @@ class PrivacyPlan:
             )
 
     def _check_losses(self) -> None:
-        """Refuse losses whose release is not accounted for, or leaves no noise for the gradients."""
+        """Refuse losses whose release is not accounted for, or leaves gradients no noise."""
         _require_number("loss_clip", self.loss_clip)
         if not _SMALLEST_NORM <= self.loss_clip <= 1 / _SMALLEST_NORM:
             raise ValueError(
@@ -324,7 +324,7 @@ class PrivacyPlan:
 
     @property
     def _count_precision(self) -> float:
-        """Return the inverse variance of the count, which one example moves by 1/2, in its units."""
+        """Return the precision of the count, over what one example moves it by: 1/2."""
         return 0.0 if self.clip_quantile is None else (2 * self.clip_count_noise) ** -2
 
     @property

@@ -20,9 +20,9 @@ Guarantee:
     With `loss_noise` in the plan, `StepRecord.released_loss` of each step is covered too.
 
     It does not cover: the rest of `StepRecord` (loss, batch size and rejected count come without
-    noise and stay on the device); under the unit "example" a person with several examples, whose epsilon is
-    larger; time and memory use; a seeded generator, whose noise anybody can draw again. The
-    gradient of an example may come out a few units in the last place different beside other
+    noise and stay on the device); under the unit "example" a person with several examples, whose
+    epsilon is larger; time and memory use; a seeded generator, whose noise anybody can draw again.
+    The gradient of an example may come out a few units in the last place different beside other
     examples, because matrix products of other sizes round differently: that moved the sum of the
     others by up to 1e-4 of the clipping norm on `small` in float32 (more in bfloat16), within the
     thousandth that the grid gives away, but nothing proves that it stays there.

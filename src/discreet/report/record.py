@@ -59,6 +59,8 @@ class RoundRecord:
     """Norm that updates were clipped to, where the unit is an owner."""
     loss: float | None
     """Mean over owners in this process; local."""
+    released_loss: float | None
+    """Mean over owners of what they released with noise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,6 +207,7 @@ def _rounds(lines: list[dict[str, Any]]) -> tuple[RoundRecord, ...]:
                 seconds=_value(own, "seconds"),
                 clip_norm=_value(own, "clip_norm"),
                 loss=fmean(_number(line) for line in losses.values()) if losses else None,
+                released_loss=_value(own, "loss"),
             )
         )
     return tuple(rounds)
@@ -222,8 +225,8 @@ def _is(line: Line, name: str) -> bool:
 
 
 def _value(lines: list[dict[str, Any]], name: str) -> float | None:
-    """Return a round's number of a name, the last one said; None: none was."""
-    found = [_number(line) for line in lines if _is(line, name)]
+    """Return a round's number of a name, the last one said of no node; None: none was."""
+    found = [_number(line) for line in lines if _is(line, name) and "node" not in line]
     return found[-1] if found else None
 
 

@@ -76,6 +76,7 @@ def page_of(record: RunRecord) -> str:
         charts=list(_charts(record)),
         limits=list(_limits(record)),
         has_loss=any(one.loss is not None for one in record.rounds),
+        has_released_loss=any(one.released_loss is not None for one in record.rounds),
         has_norm=any(one.clip_norm is not None for one in record.rounds),
     )
 
@@ -200,6 +201,13 @@ def _charts(record: RunRecord) -> Iterator[Chart]:
     yield Chart(
         "Seconds", bar_plot("Seconds", numbers, seconds, tell="{:.1f} s".format), "Of each round."
     )
+    released = {"mean of owners": [one.released_loss for one in rounds]}
+    if any(one.released_loss is not None for one in rounds):
+        yield Chart(
+            "Training loss (released)",
+            line_plot("Released loss", numbers, released, tell="{:.4g}".format, has_zero=False),
+            "Clipped, with the noise of the plan; its cost is in epsilon.",
+        )
     loss = {"mean of owners": [one.loss for one in rounds]}
     yield Chart(
         "Training loss (local)",
