@@ -1,6 +1,7 @@
 """What a person sees of a run, on terminals of several sizes and where there is none."""
 
 import doctest
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -105,6 +106,18 @@ def test_a_round_that_is_done_is_a_row_with_what_it_cost() -> None:
 def test_epsilon_is_drawn_with_delta_unit_and_relation() -> None:
     words = " ".join(shown(a_round(1)).split())
     assert "worst owner so far, at delta = 1e-05 (unit: example, neighbours: add_or_rem" in words
+
+
+def test_a_loss_that_was_released_is_told_from_the_local_one() -> None:
+    *events, done = a_round(1, loss=3.0)
+    assert isinstance(done, RoundDone)
+    view = View(TITLE, Clock())
+    for event in [*events, replace(done, loss=2.25)]:
+        view.take(event)
+    (row,) = (line for line in drawn(view, terminal(width=120)).splitlines() if "12.3" in line)
+    assert row.split()[-2:] == ["2.250", "7.500"]
+    assert "released loss  local loss" in drawn(view, terminal(width=120))
+    assert view.rows[0].line.endswith("loss 2.250 (released, with noise); loss 7.500 (local)")
 
 
 def test_where_no_loss_is_known_there_is_no_word_of_it() -> None:

@@ -1,10 +1,14 @@
-"""The promise of `federated.messages`: updates and four public numbers leave, nothing else."""
+"""The promise of `federated.messages`: updates and four public numbers leave, nothing else.
+
+Where the plan pays for it, a loss with noise is a fifth.
+"""
 
 import ast
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -57,6 +61,7 @@ class SecretTask(TinyTask):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__(config)
         self.losses: list[float] = []
+        self.results: list[LocalResult] = []
         self.owners: list[OwnerId] = []
         self.updates: list[State] = []
 
@@ -68,6 +73,7 @@ class SecretTask(TinyTask):
     def train(self, state: State, **given: object) -> LocalResult:
         result = super().train(state, **given)
         self.losses += result.losses
+        self.results.append(result)
         self.owners.append(given["owner"])
         self.updates.append({n: result.state[n] - state[n] for n in state})
         return result
@@ -166,6 +172,38 @@ def test_no_data_loss_name_or_path_is_in_the_bytes(tmp_path: Path, wire: Wire) -
             hidden += traces_of(line["value"])
     hidden += [b"owner-", str(tmp_path).encode(), b"ledger", b"loss", b"examples"]
     assert [trace for trace in hidden if trace in sent] == []
+
+
+def test_a_plan_that_pays_for_a_loss_has_one_number_more(tmp_path: Path, wire: Wire) -> None:
+    """It is the noisy one, averaged over the round's steps; none of the true ones is there."""
+    config = replace(CONFIG, loss_noise=30.0)
+    task = SecretTask(config)
+    run_federation(config, RunFolder.create(tmp_path / "run"), task)
+    shapes = {name: tuple(value.shape) for name, value in task.initial_state().items()}
+    for reply, result in zip(wire.replies, task.results, strict=True):
+        metrics = reply.content.metric_records["metrics"]
+        assert set(metrics) == RELEASED | {"loss"}
+        assert metrics["loss"] == result.released_loss
+        arrays = reply.content.array_records["arrays"]
+        assert {name: array.numpy().shape for name, array in arrays.items()} == shapes
+        assert set(reply.content) == {"arrays", "metrics"}
+        found = [mean for mean in (*result.losses, fmean(result.losses)) if mean == mean]
+        sent = wire_bytes(reply)
+        assert any(trace in sent for trace in traces_of(metrics["loss"])), "or nothing is shown"
+        assert not any(trace in sent for mean in found for trace in traces_of(mean))
+
+
+class Talkative(SecretTask):
+    """Gives a loss that no plan asked for."""
+
+    def train(self, state: State, **given: object) -> LocalResult:
+        result = super().train(state, **given)
+        return replace(result, released_loss=result.losses[0])
+
+
+def test_a_loss_that_the_plan_does_not_release_stays(tmp_path: Path, wire: Wire) -> None:
+    run_federation(CONFIG, RunFolder.create(tmp_path / "run"), Talkative(CONFIG))
+    assert all(set(r.content.metric_records["metrics"]) == RELEASED for r in wire.replies)
 
 
 def test_size_and_numbers_do_not_depend_on_how_much_data_an_owner_has(

@@ -1,6 +1,7 @@
 """Messages hold what they should; what they should not hold is refused when it arrives."""
 
 import io
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -325,3 +326,30 @@ def test_metrics_nobody_asked_for_are_not_read(request_: Message) -> None:
     reply.content.metric_records["metrics"]["num-examples"] = 10**9
     reply.content["more"] = MetricRecord({"loss": 0.5})
     assert read(reply)[0].steps == 4
+
+
+def with_loss(request: Message, loss: object) -> Message:
+    reply = good_answer(request)
+    reply.content.metric_records["metrics"]["loss"] = loss  # type: ignore[assignment]
+    return reply
+
+
+def test_a_loss_is_read_where_the_plan_has_one_and_nowhere_else(request_: Message) -> None:
+    reply = messages.answer(
+        request_, packed(filled(1.5)), server_round=3, steps=4, statement=statement(), loss=-0.5
+    )
+    assert messages.read_answer(reply, promise=PROMISE, loss_limit=0.5).loss == -0.5
+    assert messages.read_answer(reply, promise=PROMISE).loss is None
+    hostile = with_loss(request_, math.nan)
+    assert messages.read_answer(hostile, promise=PROMISE).loss is None
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf, 8.1, -8.1, 1e308, [1.0]])
+def test_a_loss_that_no_honest_node_says_is_refused(request_: Message, loss: object) -> None:
+    with pytest.raises(BadMessage, match="a loss of at most 8 among"):
+        messages.read_answer(with_loss(request_, loss), promise=PROMISE, loss_limit=8.0)
+
+
+def test_a_reply_without_the_loss_of_the_plan_is_refused(request_: Message) -> None:
+    with pytest.raises(BadMessage, match="a loss of at most 8 among"):
+        messages.read_answer(good_answer(request_), promise=PROMISE, loss_limit=8.0)

@@ -1,6 +1,7 @@
 """What can be used is added up; what cannot changes nothing but the list of those dropped."""
 
 import logging
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -200,3 +201,29 @@ def test_a_report_does_not_change_afterwards() -> None:
     assert report == RoundReport(
         server_round=1, statements={}, steps={}, dropped={}, bytes_down=7, seconds=1.5
     )
+
+
+def losing(loss: float, value: float = 1.0) -> Behaviour:
+    """A node that says this loss."""
+
+    def train(request: Message) -> Message:
+        reply = says(filled(value))(request)
+        metrics_of(reply)["loss"] = loss
+        return reply
+
+    return train
+
+
+@pytest.mark.parametrize("bad", [math.nan, 1e308, -1e308])
+def test_losses_are_averaged_and_a_node_with_a_bad_one_is_dropped(bad: float) -> None:
+    """Two of 1e308 would leave the range of floats; an honest loss is below four times the clip."""
+    config = plan_for(4, loss_noise=30.0)
+    _, (report,) = play(config, losing(0.5, 1), losing(bad, 2), losing(bad, 3), losing(2.0, 4))
+    assert report.losses == {1000: 0.5, 1003: 2.0}
+    assert report.loss == 1.25
+    assert list(report.dropped) == [1001, 1002]
+
+
+def test_a_report_of_a_plan_without_losses_has_none() -> None:
+    _, (report,) = play(plan_for(2), losing(0.5, 1), losing(0.5, 2))
+    assert (report.losses, report.loss) == ({}, None)

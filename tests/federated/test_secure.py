@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -30,6 +30,7 @@ from discreet.federated import (
     secure,
 )
 from discreet.federated.bad_message import BadMessage
+from discreet.federated.plans import loss_limit
 from discreet.federated.rounds import drive
 from discreet.federated.secure import FixedPoint
 from discreet.federated.terms import Terms
@@ -363,3 +364,36 @@ def test_masked_numbers_of_another_length_are_refused(run: RunFolder) -> None:
     for words in (np.zeros(20, np.uint32), np.zeros(21, np.uint32)):
         with pytest.raises(BadMessage):
             total.accept(1, messages.words_record(words))
+
+
+def test_of_losses_the_server_sees_the_mean(run: RunFolder) -> None:
+    """As many as in a plain run, from the same noise; no reply has one beside the masked words."""
+    changes = {"loss_noise": 30.0, "num_rounds": 2}
+    config, line = secret_config(**changes), Line()
+    masked, _ = federate(config, run, line)
+    plain = tiny_config(num_owners=4, min_replies=3, **changes)
+    other = RunFolder.create(run.path.parent / "plain")
+    opened = run_federation(plain, other, TinyTask(plain))
+    assert longest(masked.state, opened.state) < 1e-4
+    losses = [x for x in run.read_metrics() if x["name"] == "loss"]
+    wanted = [x for x in other.read_metrics() if x["name"] == "loss" and "node" not in x]
+    assert [set(x) for x in losses] == [{"round", "name", "value", "visibility"}] * 2
+    assert [x["value"] for x in losses] == pytest.approx([x["value"] for x in wanted], abs=1e-6)
+    numbers = sum(value.numel() for value in masked.state.values()) + 1
+    for reply in line.of(TRAIN):
+        assert "loss" not in reply.content.metric_records["metrics"]
+        assert len(messages.read_words(reply.content.array_records["arrays"], numbers)) == numbers
+
+
+def test_a_loss_does_not_shorten_an_update(run: RunFolder) -> None:
+    """It has a grid of its own, so that neither takes room from the other."""
+
+    class Loud(Stated):
+        def train(self, state: State, **given: object) -> LocalResult:
+            return replace(super().train(state, **given), released_loss=1e12)
+
+    config = secret_config(max_update_norm=1e6, loss_noise=30.0)
+    outcome, _ = federate(config, run, Line(), Loud(config))
+    assert outcome.state["w"].numpy() == pytest.approx(2.5, abs=0.01)
+    (loss,) = (x["value"] for x in run.read_metrics() if x["name"] == "loss")
+    assert loss == pytest.approx(loss_limit(config), rel=1e-6)

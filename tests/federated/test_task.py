@@ -102,6 +102,7 @@ def test_all_of_a_person_is_one_voice_where_users_are_drawn(tmp_path: Path) -> N
         {"sampler": "bins", "sample_rate": 0.5},
         {"clip_quantile": 0.5, "clip_count_noise": 20.0},
         {"optimizer": "adam", "learning_rate": 1e-3},
+        {"loss_noise": 20.0},
         {"engine": "grouped"},
         {"engine": "opacus"},
     ],

@@ -3,6 +3,7 @@
 import socket
 import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,12 @@ def test_what_a_round_released_can_be_read_back(tmp_path: Path) -> None:
         epsilon: (2, 3.25),
     }
     assert all(word in epsilon for word in ("1e-05", "example", "add_or_remove_one"))
+
+
+def test_a_loss_that_was_released_is_told_from_the_local_one(tmp_path: Path) -> None:
+    events_to(tmp_path)(replace(DONE, loss=0.75))
+    losses = {name: value for name, value in scalars(tmp_path).items() if "loss" in name}
+    assert losses == {"released/train_loss": (2, 0.75)}
 
 
 def test_only_the_loss_is_local_and_it_says_so(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from torch import nn
@@ -60,6 +61,8 @@ def plan_of(config: TrainConfig) -> PrivacyPlan:
         expected_batch_size=config.expected_batch_size,
         max_grad_norm=config.max_grad_norm,
         accountant="rdp",
+        loss_noise=config.loss_noise,
+        loss_clip=config.loss_clip,
     )
 
 
@@ -109,6 +112,7 @@ class TinyTask:
             parameter.requires_grad_(name in assignment.learns)
         inputs, targets = self.points_of(owner)
         losses: list[float] = []
+        released: list[float] = []
 
         def loss_of(indices: Sequence[int]) -> torch.Tensor:
             rows = torch.tensor(indices)
@@ -116,6 +120,8 @@ class TinyTask:
 
         def record(step: StepRecord) -> None:
             losses.append(float("nan") if step.loss is None else step.loss)
+            if step.released_loss is not None:
+                released.append(step.released_loss)
             if on_step:
                 on_step(step)
 
@@ -127,6 +133,7 @@ class TinyTask:
             steps=self.config.local_steps,
             state=trained,
             losses=tuple(losses),
+            released_loss=fmean(released) if released else None,
         )
 
     def optimizer(self, assignment: Assignment) -> LocalSgd:

@@ -151,3 +151,15 @@ def test_an_account_beyond_all_numbers_is_no_number(
     assert [owner.spent for owner in record.owners] == [None, None]
     assert record.worst is None, "the rest is no bound where one owner has none"
     assert OwnerId(record.owners[0].name) == "owner-0"
+
+
+def test_the_released_loss_is_the_mean_and_not_a_nodes(old_run: Copy) -> None:
+    edit: Edit = lambda lines: [  # noqa: E731 - a fixture's argument
+        *lines,
+        released(1, "loss", 2.0),
+        *(released(1, "loss", 2.0 + node, node=node) for node in (-1, 1)),
+    ]
+    first, second = read_run(old_run(edit)).rounds
+    assert first.released_loss == 2.0
+    assert first.loss != 2.0
+    assert second.released_loss is None

@@ -114,6 +114,13 @@ def test_a_loss_is_marked_local_and_an_exported_run_has_none(
     assert "This page holds local numbers" not in shipped.words
 
 
+def test_a_released_loss_has_a_column_and_a_curve_of_its_own(old_run: Copy) -> None:
+    words = read(old_run(lambda lines: [*lines, released(1, "loss", 2.125)])).words
+    assert "loss (released) loss (local)" in words
+    assert "Training loss (released)" in words
+    assert "2.125" in words
+
+
 def test_a_run_that_was_stopped_before_its_first_round_has_a_page(old_run: Copy) -> None:
     run = old_run(lambda _: [])
     run.ledger_path.unlink()
