@@ -1,7 +1,9 @@
 """The app on an owner's device: what it answers, what it charges, what it keeps to itself."""
 
 import logging
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,6 +194,19 @@ def test_a_statement_of_another_unit_than_the_plans_does_not_leave(
     task = Saying(config)
     task.says = said
     app = client_app(lambda *_: task, config=config, ledger=tmp_path / "ledger.jsonl")
+    assert messages.refusal_of(ask_once(app, one_node, config)) == "ValueError"
+
+
+@pytest.mark.parametrize("loss", [None, math.nan])
+def test_a_task_without_the_loss_of_the_plan_sends_nothing(
+    tmp_path: Path, loss: float | None
+) -> None:
+    class Silent(TinyTask):
+        def train(self, state: State, **given: object) -> LocalResult:
+            return replace(super().train(state, **given), released_loss=loss)
+
+    config = tiny_config(loss_noise=30.0)
+    app = client_app(lambda *_: Silent(config), config=config, ledger=tmp_path / "ledger.jsonl")
     assert messages.refusal_of(ask_once(app, one_node, config)) == "ValueError"
 
 

@@ -25,6 +25,8 @@ FITS: dict[str, dict[str, object]] = {
     "FedProx of hidden owners": {**OWNER, "local_rule": "prox", "proximal_mu": 0.1},
     "FedAdam of hidden owners": {**OWNER, "server_optimizer": "adam"},
     "SCAFFOLD in turns": {"local_rule": "scaffold", "aggregation": "rolora"},
+    "a loss that leaves": {"loss_noise": 30.0},
+    "a loss that leaves in a secure sum": {**SECURE, "loss_noise": 30.0},
     "topk of what is linear": {"wire": "topk"},
     "fewer bits without a sum": {"aggregation": "flora", "wire": "int8"},
 }
@@ -97,6 +99,11 @@ DOES_NOT: dict[str, tuple[dict[str, object], str]] = {
     "bins of hidden owners": ({**OWNER, "sampler": "bins"}, "sampler = 'poisson'"),
     "bands of hidden owners": ({**OWNER, "bands": 2}, "bands = 1"),
     "persons of hidden owners": ({**OWNER, "examples_per_user": 2}, "no examples_per_user"),
+    "a loss of hidden owners": ({**OWNER, "loss_noise": 30.0}, "no loss_noise with unit = 'owner'"),
+    "a loss beside correlated noise": (
+        {"sampler": "cyclic", "bands": 2, "loss_noise": 30.0},
+        "no loss_noise with bands > 1",
+    ),
     "a median of a secure sum": (
         {**SECURE, "combine": "median", "hostile_owners": 1},
         "combine = 'mean' and no 'scaffold' with secure_aggregation",

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from discreet.federated import TrainConfig, plan_of
-from discreet.federated.plans import promise_of, update_limit
+from discreet.federated.plans import loss_limit, promise_of, update_limit
 from discreet.privacy import epsilon_of
 from federated.tiny import tiny_config
 
@@ -94,3 +94,28 @@ def test_a_norm_in_the_plan_is_the_limit_unless_updates_are_clipped_to_it() -> N
 
 def test_a_plan_is_made_once() -> None:
     assert plan_of(TrainConfig()) is plan_of(TrainConfig())
+
+
+def test_losses_are_paid_for_by_the_gradients_and_not_by_epsilon() -> None:
+    silent, told = plan_of(tiny_config()), plan_of(tiny_config(loss_noise=30.0, loss_clip=2.0))
+    assert (told.loss_noise, told.loss_clip) == (30.0, 2.0)
+    assert told.noise_multiplier == silent.noise_multiplier
+    assert told.epsilon == silent.epsilon
+    assert told.gradient_noise_multiplier > silent.gradient_noise_multiplier
+
+
+def test_an_honest_loss_is_within_the_limit_by_eight_standard_deviations() -> None:
+    config = tiny_config(loss_noise=30.0, loss_clip=2.0)
+    deviation = 30.0 * 2.0 / config.expected_batch_size
+    assert loss_limit(config) == pytest.approx(4 * 2.0 + 8 * deviation)
+    assert loss_limit(tiny_config()) is None
+
+
+def test_a_loss_of_the_default_plan_costs_what_the_documents_say() -> None:
+    """The numbers of docs/federation.md; a released loss is a mean over owners and local steps."""
+    config = TrainConfig(loss_noise=2.0)
+    plan = plan_of(config)
+    assert plan.gradient_noise_multiplier / plan.noise_multiplier == pytest.approx(1.02, abs=0.005)
+    deviation = 2.0 * config.loss_clip / config.expected_batch_size
+    averaged = math.sqrt(config.num_owners * config.local_steps)
+    assert deviation / averaged == pytest.approx(0.12, abs=0.005)

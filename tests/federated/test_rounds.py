@@ -141,6 +141,22 @@ def test_metrics_say_what_is_local_and_what_was_released(run: RunFolder) -> None
     )
 
 
+def test_a_released_loss_is_told_by_node_and_as_a_mean(run: RunFolder) -> None:
+    told: list[RoundDone] = []
+    config = tiny_config(loss_noise=30.0)
+    keep = lambda event: told.append(event) if isinstance(event, RoundDone) else None  # noqa: E731
+    run_federation(config, run, TinyTask(config), on_event=keep)
+    lines = [line for line in run.read_metrics() if line["name"] == "loss"]
+    assert {line["visibility"] for line in lines} == {"released"}
+    for number, event in enumerate(told, start=1):
+        own = [line for line in lines if line["round"] == number]
+        by_node = {line["node"]: line["value"] for line in own if "node" in line}
+        (mean,) = (line["value"] for line in own if "node" not in line)
+        assert set(by_node) == {1000, 1001}
+        assert mean == event.loss == pytest.approx(sum(by_node.values()) / 2)
+    assert len(told) == 2
+
+
 def test_two_runs_from_one_seed_are_equal_and_without_seed_differ(tmp_path: Path) -> None:
     names = iter("abcd")
 

@@ -43,6 +43,8 @@ ALARM = 1e-6
 SIZE = 20_000
 COINS = CounterGenerator.seeded("no noise is drawn from it")
 TRAIN = "train"
+PATIENT = {"secagg_timeout_seconds": 60.0, "round_timeout_seconds": 60.0}
+"""For rounds in which nothing is lost."""
 STAGES = {
     "keys": f"query.{secure.KEYS}",
     "shares": f"query.{secure.SHARES}",
@@ -369,7 +371,7 @@ def test_masked_numbers_of_another_length_are_refused(run: RunFolder) -> None:
 def test_of_losses_the_server_sees_the_mean(run: RunFolder) -> None:
     """As many as in a plain run, from the same noise; no reply has one beside the masked words."""
     changes = {"loss_noise": 30.0, "num_rounds": 2}
-    config, line = secret_config(**changes), Line()
+    config, line = secret_config(**changes, **PATIENT), Line()
     masked, _ = federate(config, run, line)
     plain = tiny_config(num_owners=4, min_replies=3, **changes)
     other = RunFolder.create(run.path.parent / "plain")
@@ -392,7 +394,7 @@ def test_a_loss_does_not_shorten_an_update(run: RunFolder) -> None:
         def train(self, state: State, **given: object) -> LocalResult:
             return replace(super().train(state, **given), released_loss=1e12)
 
-    config = secret_config(max_update_norm=1e6, loss_noise=30.0)
+    config = secret_config(max_update_norm=1e6, loss_noise=30.0, **PATIENT)
     outcome, _ = federate(config, run, Line(), Loud(config))
     assert outcome.state["w"].numpy() == pytest.approx(2.5, abs=0.01)
     (loss,) = (x["value"] for x in run.read_metrics() if x["name"] == "loss")
