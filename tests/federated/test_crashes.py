@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -42,9 +43,9 @@ class Disk:
         self.run = RunFolder(home / "run")
         self.published = 0
 
-    def lives(self, nursery: Nursery, **how_it_dies: float) -> int:
+    def lives(self, nursery: Nursery, **how_it_dies: Any) -> int:
         """Start a process on the run, or go on with it; return how it ended."""
-        return nursery.run(folder=str(self.home), plan=self.plan, **how_it_dies)  # type: ignore[arg-type]
+        return nursery.run(folder=str(self.home), plan=self.plan, **how_it_dies)
 
     @property
     def rounds_done(self) -> int:
@@ -58,8 +59,10 @@ class Disk:
         return last.state
 
     @property
-    def calls(self) -> int:
-        return int(json.loads((self.home / "report.json").read_text())["calls"])
+    def report(self) -> dict[str, Any]:
+        """What the last process said that ended by itself."""
+        report: dict[str, Any] = json.loads((self.home / "report.json").read_text())
+        return report
 
     def drawn(self) -> Counter[str]:
         """Count what was begun of each account, by the witness."""
@@ -109,7 +112,7 @@ class Disk:
     def check_end(self, whole: "Disk") -> None:
         """See that the run ended as one that nobody disturbed."""
         self.check()
-        assert json.loads((self.home / "report.json").read_text())["ended"] == "completed"
+        assert self.report["ended"] == "completed"
         assert self.rounds_done == self.published == self.config.num_rounds
         rounds = [line["round"] for line in self.run.read_metrics() if line["name"] == "replies"]
         assert rounds == list(range(1, self.config.num_rounds + 1))
@@ -135,7 +138,7 @@ def undisturbed(nursery: Nursery, folder: Path, plan: str) -> tuple[Disk, float]
 def die_at_each(nursery: Nursery, tmp_path: Path, plan: str, step: int) -> None:
     """Kill a run at its n-th call that writes, for every `step`-th n; let it go on to its end."""
     whole, _ = undisturbed(nursery, tmp_path / "whole", plan)
-    for number in range(1, whole.calls + 1, step):
+    for number in range(1, whole.report["calls"] + 1, step):
         disk = Disk(tmp_path / str(number), plan)
         assert disk.lives(nursery, die_at=number) == KILLED
         disk.check()
@@ -182,3 +185,22 @@ def test_an_owner_who_trained_twice_for_a_round_is_charged_twice(
     rounds = disk.config.num_rounds
     assert disk.charged() == {"owner-0": 3 * (rounds + 1), "owner-1": 3 * (rounds + 1)}
     assert disk.drawn() == {"owner-0": 3 * (rounds + 1), "owner-1": 3 * (rounds + 1) - 1}
+
+
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("file", ["ledger", "checkpoint", "metrics", "memory"])
+def test_a_full_disk_leaves_files_whole_and_the_run_goes_on_with_space(
+    nursery: Nursery, tmp_path: Path, file: str, after: int
+) -> None:
+    """There is no room for one kind of file, from its first or second writing on."""
+    whole, _ = undisturbed(nursery, tmp_path / "whole", "short")
+    disk = Disk(tmp_path / "full", "short")
+    assert disk.lives(nursery, full=file, after=after) == 0
+    disk.check()
+    errors = disk.report["errors"]
+    assert "OSError" in errors[-1]
+    if file in ("ledger", "memory"):
+        assert "expected 2 or more usable replies" in errors[0]
+        assert "OSError" in errors[0]
+    assert disk.lives(nursery) == 0
+    disk.check_end(whole)
