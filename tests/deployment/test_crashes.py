@@ -20,7 +20,7 @@ from discreet.artifacts import RunFolder
 from discreet.deployment import NodeFolder, create_trial, start_node, start_server, submit
 from discreet.deployment.node import Node
 from discreet.errors import DeploymentError, FederationError
-from discreet.federated import Outcome, TrainConfig, read_checkpoint
+from discreet.federated import Outcome, TrainConfig
 from discreet.privacy import PrivacyLedger, epsilon_of
 
 OWNERS = ("owner-0", "owner-1")
@@ -34,6 +34,7 @@ watch(Witness(Path({home!r})))
 app = client_app(TinyTask)
 """
 DEADLINE_SECONDS = 40.0
+TRIES = 3
 
 
 def process_in(group: int, program: str) -> int:
@@ -42,9 +43,10 @@ def process_in(group: int, program: str) -> int:
     while time.monotonic() < deadline:
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                if program in (folder / "cmdline").read_text() and os.getpgid(
-                    int(folder.name)
-                ) == group:
+                if (
+                    program in (folder / "cmdline").read_text()
+                    and os.getpgid(int(folder.name)) == group
+                ):
                     return int(folder.name)
             except (FileNotFoundError, ProcessLookupError):
                 continue
@@ -87,16 +89,37 @@ class Federation:
 
     def victim(self, name: str) -> int:
         """Return the id of a process, once it is there."""
-        server, node = self.machines.server.child, self.machines.nodes[1].child
-        if name == "SuperLink":
+        server, nodes = self.machines.server.child, self.machines.nodes
+        if name == "the server":
             return server.process.pid
-        if name == "SuperNode":
-            return node.process.pid
-        group = server.process.pid if name == "flwr-serverapp" else node.process.pid
-        return process_in(group, name)
+        if name == "a node":
+            return nodes[1].child.process.pid
+        group = nodes[0].child if name == "flwr-clientapp" else server
+        return process_in(group.process.pid, name)
 
-    def submit(self, config: TrainConfig, run: RunFolder) -> Outcome:
-        return submit(config, run, self.machines.folder, app=self.app)
+    def submit(self, config: TrainConfig, run: RunFolder, *victims: str) -> Outcome | None:
+        """Submit the run and kill; return how it ended, or None if it was stopped."""
+
+        def kill() -> None:
+            for name in victims:
+                victim = self.victim(name)
+                time.sleep(chance.uniform(0, 4))
+                os.kill(victim, signal.SIGKILL)
+            if "flwr-serverapp" in victims:  # Flower waits a minute; the operator does not
+                time.sleep(3)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        chance = random.Random(str(victims))
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            return submit(config, run, self.machines.folder, app=self.app)
+        except (DeploymentError, FederationError, KeyboardInterrupt):
+            return None
+        finally:
+            killer.join()
+            self.mend()
+            self.check()
 
     def check(self) -> None:
         """See that owners are charged for all that they began."""
@@ -122,40 +145,21 @@ def test_each_process_may_be_killed_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both owners are needed in every round, so that its end is that of a run in one process."""
-    config = tiny_config(
-        num_rounds=4,
-        min_replies=2,
-        max_update_norm=1e6,
-        round_timeout_seconds=DEADLINE_SECONDS,
-    )
-    chance = random.Random(5)
+    config = tiny_config(min_replies=2, max_update_norm=1e6, round_timeout_seconds=DEADLINE_SECONDS)
     run = RunFolder.create(tmp_path / "run")
     federation = Federation(tmp_path)
     try:
-        for name in ("flwr-clientapp", "SuperLink", "flwr-serverapp", "SuperNode"):
-
-            def kill(name: str = name) -> None:
-                victim = federation.victim(name)
-                time.sleep(chance.uniform(0, 4))
-                os.kill(victim, signal.SIGKILL)
-
-            before = time.monotonic()
-            killer = threading.Thread(target=kill)
-            killer.start()
-            try:
-                federation.submit(config, run)
-            except (DeploymentError, FederationError) as error:
-                print(name, error)
-            killer.join()
-            federation.mend()
-            federation.check()
-            print(name, time.monotonic() - before, read_checkpoint(run) and read_checkpoint(run).rounds_done)
-        outcome = federation.submit(config, run)
+        for victims in (("flwr-clientapp", "a node"), ("flwr-serverapp",), ("the server",)):
+            assert federation.submit(config, run, *victims) is None
+        outcome = None
+        for _ in range(TRIES):  # a busy machine may need longer for a round than the plan allows
+            outcome = outcome or federation.submit(config, run)
     finally:
         federation.stop()
-    assert (outcome.rounds_done, outcome.ended) == (4, "completed")
+    assert outcome is not None
+    assert (outcome.rounds_done, outcome.ended) == (2, "completed")
     replies = [line["value"] for line in run.read_metrics() if line["name"] == "replies"]
-    assert replies == [2, 2, 2, 2]
+    assert replies == [2, 2]
     federation.check()
     monkeypatch.setattr(tiny, "plan_of", with_more_noise(tiny.plan_of))
     assert equal(outcome, in_one_process(config, tmp_path))
