@@ -15,8 +15,8 @@ from flwr.proto.fleet_pb2 import RegisterNodeFleetRequest
 from flwr.server.utils.validator import validate_message
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.protobuf.client import ProtobufRequestContext
-from flwr.supernode import node_auth_http_interceptor as node_side
 from flwr.superlink.routers.fleet.node_auth import authenticate_node
+from flwr.supernode import node_auth_http_interceptor as node_side
 
 from discreet.federated import LocalGrid, messages
 

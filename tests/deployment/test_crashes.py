@@ -33,7 +33,7 @@ make_room()
 watch(Witness(Path({home!r})))
 app = client_app(TinyTask)
 """
-DEADLINE_SECONDS = 40.0
+DEADLINE_SECONDS = 30.0
 TRIES = 3
 
 

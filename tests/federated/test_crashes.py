@@ -15,9 +15,21 @@ from nursery import Nursery
 from safetensors.torch import load_file
 
 from discreet.artifacts import RunFolder, sha256_of_folder
-from discreet.federated import State, TrainConfig, read_checkpoint
+from discreet.errors import ArtifactError
+from discreet.federated import (
+    LocalGrid,
+    State,
+    TrainConfig,
+    client_app,
+    read_checkpoint,
+    run_federation,
+)
+from discreet.federated.checkpoint import alone_in
+from discreet.federated.rounds import drive
 from discreet.privacy import PrivacyLedger, epsilon_of
-from federated.crashing import PLANS, config_of
+from federated import tiny
+from federated.crashing import PLANS, config_of, with_more_noise
+from federated.tiny import TinyTask
 
 KILLS = 50
 KILLED = -signal.SIGKILL
@@ -204,3 +216,27 @@ def test_a_full_disk_leaves_files_whole_and_the_run_goes_on_with_space(
         assert "OSError" in errors[0]
     assert disk.lives(nursery) == 0
     disk.check_end(whole)
+
+
+def test_a_second_run_of_the_same_owners_begins_without_the_firsts_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Owners' ledgers outlive a run, and what they keep for its next round lies beside them."""
+    monkeypatch.setattr(tiny, "plan_of", with_more_noise(tiny.plan_of))
+    config, ends = config_of("remembering"), []
+    for name in ("first", "second"):
+        app = client_app(lambda *_: TinyTask(config), config=config, ledger=tmp_path / "ledger")
+        grid = LocalGrid(app, [{"partition-id": index} for index in range(2)])
+        with grid.activated():
+            run = RunFolder.create(tmp_path / name)
+            ends.append(drive(config, run, TinyTask(config), grid))
+    assert [end.rounds_done for end in ends] == [4, 4]
+    assert same(ends[0].state, ends[1].state)
+    assert len(list(tmp_path.glob("ledger.*.safetensors"))) == 2
+
+
+def test_two_processes_do_not_go_on_with_one_run(run: RunFolder) -> None:
+    config = config_of("plain")
+    with alone_in(run), pytest.raises(ArtifactError, match="another process goes on with it"):
+        run_federation(config, run, TinyTask(config))
+    assert not run.config_path.exists()
