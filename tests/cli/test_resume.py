@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,17 +19,40 @@ from discreet.privacy import PrivacyLedger
 from discreet.registry import read_card
 
 PATIENCE_SECONDS = 240.0
+ORPHAN_SECONDS = 60.0
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("ray", "deployment")]
 
 
-def command(*words: object, log: Path) -> subprocess.Popen[bytes]:
+@contextmanager
+def command(*words: object, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `discreet train`; what is left of it at the end is killed."""
     with log.open("ab") as stream:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "discreet", "train", *map(str, words)],
             stdout=subprocess.PIPE,
             stderr=stream,
             start_new_session=True,
         )
+    with process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for_orphans(folder: Path) -> None:
+    """Wait until a killed command's server and nodes have noticed, and ended."""
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    while any(str(folder) in words for words in command_lines()):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def command_lines() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            yield path.read_text()
 
 
 def charged(ledger: Path) -> dict[str, int]:
@@ -52,6 +77,7 @@ def test_a_killed_command_goes_on_with_what_is_on_disk(
             time.sleep(0.01)
         time.sleep(random.Random(driver).uniform(0, 0.5))
         os.kill(killed.pid, signal.SIGKILL)
+    wait_for_orphans(run.path)
     last = read_checkpoint(run)
     assert last is not None
     with command("--resume", run.path, *where, "--json", log=log) as resumed:
