@@ -20,7 +20,6 @@ from discreet.registry import read_card
 
 PATIENCE_SECONDS = 240.0
 ORPHAN_SECONDS = 60.0
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("ray", "deployment")]
 
 
 @contextmanager
@@ -60,14 +59,16 @@ def charged(ledger: Path) -> dict[str, int]:
     return {str(o): sum(e.steps_counted for e in book.entries(o)) for o in book.owners()}
 
 
-@pytest.mark.parametrize("driver", ["local", *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("driver", ["local", "ray", "deployment"])
 def test_a_killed_command_goes_on_with_what_is_on_disk(
     portraits_file: Path, tmp_path: Path, driver: str
 ) -> None:
     """Noise is calibrated for the rounds of the plan: whoever trained for a lost one sits out."""
     plan, log, run = tmp_path / "plan.toml", tmp_path / "log", RunFolder(tmp_path / "run")
-    plan.write_text("sample_rate = 0.5\nmin_replies = 1\n")
-    sizes = ("--base", "tiny", "--owners", 2, "--rounds", 3, "--steps", 2)
+    rate = "sample_rate = 0.5\n" if driver == "local" else ""  # of few people, or of the packaged
+    plan.write_text(f"{rate}min_replies = 1\n")
+    sizes = ("--base", "tiny", "--owners", 2, "--rounds", 3, "--steps", 1)
     where = ("--data", portraits_file) if driver == "local" else ("--driver", driver)
     with command(plan, *sizes, *where, "--out", run.path, log=log) as killed:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -93,4 +94,4 @@ def test_a_killed_command_goes_on_with_what_is_on_disk(
     spent = {owner: steps for ledger in ledgers for owner, steps in charged(ledger).items()}
     assert spent.keys() == {"owner-0", "owner-1"}
     assert max(spent.values()) <= plan_of(config).steps
-    assert sum(spent.values()) >= 2 * said["rounds_done"]
+    assert sum(spent.values()) >= said["rounds_done"]
