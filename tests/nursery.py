@@ -10,6 +10,7 @@ exit status once it has ended. In a test:
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -71,6 +72,17 @@ class Nursery:
     def _number(self) -> int:
         assert self._process.stdout is not None
         return int(self._process.stdout.readline())
+
+
+@contextmanager
+def full_disk(size_bytes: int) -> Iterator[None]:
+    """Let the kernel refuse to write any file beyond a size."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def serve(work: Callable[..., None]) -> None:

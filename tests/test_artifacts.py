@@ -218,6 +218,29 @@ def test_a_new_adapter_takes_the_place_of_the_old_one_whole(run: RunFolder) -> N
     assert [p.name for p in run.path.iterdir()] == ["adapter"]
 
 
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_an_adapter_is_replaced_whether_or_not_the_system_exchanges_folders(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, can_exchange: bool
+) -> None:
+    if not can_exchange:
+        monkeypatch.setattr(artifacts, "_exchanged", lambda *_: False)
+    for text in ("old", "new"):
+        with run.new_adapter() as folder:
+            (folder / "a").write_text(text)
+    assert (run.adapter_dir / "a").read_text() == "new"
+    assert [p.name for p in run.path.iterdir()] == ["adapter"]
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(run: RunFolder) -> None:
+    (run.path / ".card.json.x1y2.tmp").touch()
+    (run.path / ".adapter.x1y2").mkdir()
+    (run.path / ".adapter.x1y2" / "a").touch()
+    for name in (".lock", "card.json", "notes.tmp"):
+        (run.path / name).touch()
+    run.remove_torn()
+    assert sorted(p.name for p in run.path.iterdir()) == [".lock", "card.json", "notes.tmp"]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_a_half_written_adapter_leaves_the_old_one(
     run: RunFolder, error: type[BaseException]

@@ -8,6 +8,7 @@ call that makes a file, renames one, removes one or waits until one is on disk.
 """
 
 import functools
+import itertools
 import json
 import os
 import signal
@@ -15,18 +16,23 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from nursery import serve
+from nursery import full_disk, serve
 from safetensors.torch import save_file
 
+from discreet import artifacts
 from discreet.aggregation import State
 from discreet.artifacts import RunFolder, sha256_of_folder, write_json
+from discreet.errors import FederationError
 from discreet.federated import (
     OnRound,
     RoundReport,
     TrainConfig,
+    checkpoint,
     draw_generators,
+    memory,
     plans,
     run_federation,
     statements_of,
@@ -35,7 +41,7 @@ from discreet.federated import (
 from discreet.federated.coordinator import Coordinator
 from discreet.federated.local_task import Generators
 from discreet.federated.plans import SERVER
-from discreet.privacy import CounterGenerator, PrivacyPlan
+from discreet.privacy import CounterGenerator, PrivacyPlan, chain
 from discreet.types import OwnerId
 from federated import tiny
 from federated.tiny import TinyTask, tiny_config
@@ -44,7 +50,7 @@ MANY = 10.0
 """Times the noise that is needed, so that rounds can be paid for again and again."""
 OWNERS = {"unit": "owner", "sampled": "owner", "max_update_norm": 1.0}
 SECURE = {"secure_aggregation": True, "num_owners": 4, "min_replies": 3}
-FREE = {"max_update_norm": 1e6, "num_rounds": 4}
+FREE = {"max_update_norm": 1e6, "num_rounds": 4, "min_replies": 2}
 PLANS: dict[str, dict[str, Any]] = {
     "plain": FREE,
     "unseeded": {**FREE, "reproducible": False},
@@ -131,10 +137,10 @@ def watch(witness: Witness) -> None:
 def make_room() -> None:
     """Let plans have more noise than they need."""
     for module, name in ((tiny, "plan_of"), (plans, "_plan_for_owners")):
-        setattr(module, name, functools.cache(_with_more_noise(getattr(module, name))))
+        setattr(module, name, functools.cache(with_more_noise(getattr(module, name))))
 
 
-def _with_more_noise(calibrated: Callable[[TrainConfig], PrivacyPlan]) -> Callable[..., Any]:
+def with_more_noise(calibrated: Callable[[TrainConfig], PrivacyPlan]) -> Callable[..., Any]:
     def generous(config: TrainConfig) -> PrivacyPlan:
         plan = calibrated(config)
         return replace(plan, noise_multiplier=plan.noise_multiplier * MANY)
@@ -163,6 +169,33 @@ class DyingCalls:
         return counted
 
 
+WRITERS: dict[str, tuple[ModuleType, str]] = {
+    "ledger": (chain, "append_line"),
+    "checkpoint": (checkpoint, "write_bytes"),
+    "metrics": (artifacts, "append_line"),
+    "memory": (memory, "write_bytes"),
+}
+"""Who writes which file."""
+SPACE_BYTES = 50
+"""Room for a part of a line or of a header."""
+
+
+def fill_disk(file: str, after: int) -> None:
+    """Leave no room for a file, once it was written `after` times."""
+    module, name = WRITERS[file]
+    write, calls = getattr(module, name), itertools.count()
+
+    def refused(path: Path, data: bytes) -> None:
+        if next(calls) < after:
+            write(path, data)
+            return
+        appends = name == "append_line" and path.exists()
+        with full_disk(SPACE_BYTES + (path.stat().st_size if appends else 0)):
+            write(path, data)
+
+    setattr(module, name, refused)
+
+
 def publisher(run: RunFolder) -> OnRound:
     """What `publish` does, for a model that is no language model."""
 
@@ -176,16 +209,23 @@ def publisher(run: RunFolder) -> OnRound:
     return on_round
 
 
-def train(folder: str, plan: str, die_at: int = 0, die_at_draw: int = 0) -> None:
+def train(
+    folder: str, plan: str, die_at: int = 0, die_at_draw: int = 0, full: str = "", after: int = 0
+) -> None:
     """Start a run, or go on with it."""
     home, config = Path(folder), config_of(plan)
     watch(Witness(home, die_at=die_at_draw))
     task, run = TinyTask(config), RunFolder(home / "run")
     run.path.mkdir(exist_ok=True)
-    calls = DyingCalls(die_at)
-    outcome = run_federation(config, run, task, on_round=publisher(run))
-    report = {"ended": outcome.ended, "calls": calls.count}
-    (home / "report.json").write_text(json.dumps(report))
+    if full:
+        fill_disk(full, after)
+    calls, report = DyingCalls(die_at), {}
+    try:
+        report["ended"] = run_federation(config, run, task, on_round=publisher(run)).ended
+    except (OSError, FederationError) as error:
+        causes = [error, error.__cause__]
+        report["errors"] = [f"{type(cause).__name__}: {cause}" for cause in causes if cause]
+    (home / "report.json").write_text(json.dumps({**report, "calls": calls.count}))
 
 
 if __name__ == "__main__":

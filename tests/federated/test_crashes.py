@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +15,21 @@ from nursery import Nursery
 from safetensors.torch import load_file
 
 from discreet.artifacts import RunFolder, sha256_of_folder
-from discreet.federated import State, TrainConfig, read_checkpoint
+from discreet.errors import ArtifactError
+from discreet.federated import (
+    LocalGrid,
+    State,
+    TrainConfig,
+    client_app,
+    read_checkpoint,
+    run_federation,
+)
+from discreet.federated.checkpoint import alone_in
+from discreet.federated.rounds import drive
 from discreet.privacy import PrivacyLedger, epsilon_of
-from federated.crashing import PLANS, config_of
+from federated import tiny
+from federated.crashing import PLANS, config_of, with_more_noise
+from federated.tiny import TinyTask
 
 KILLS = 50
 KILLED = -signal.SIGKILL
@@ -42,9 +55,9 @@ class Disk:
         self.run = RunFolder(home / "run")
         self.published = 0
 
-    def lives(self, nursery: Nursery, **how_it_dies: float) -> int:
+    def lives(self, nursery: Nursery, **how_it_dies: Any) -> int:
         """Start a process on the run, or go on with it; return how it ended."""
-        return nursery.run(folder=str(self.home), plan=self.plan, **how_it_dies)  # type: ignore[arg-type]
+        return nursery.run(folder=str(self.home), plan=self.plan, **how_it_dies)
 
     @property
     def rounds_done(self) -> int:
@@ -58,8 +71,10 @@ class Disk:
         return last.state
 
     @property
-    def calls(self) -> int:
-        return int(json.loads((self.home / "report.json").read_text())["calls"])
+    def report(self) -> dict[str, Any]:
+        """What the last process said that ended by itself."""
+        report: dict[str, Any] = json.loads((self.home / "report.json").read_text())
+        return report
 
     def drawn(self) -> Counter[str]:
         """Count what was begun of each account, by the witness."""
@@ -109,7 +124,7 @@ class Disk:
     def check_end(self, whole: "Disk") -> None:
         """See that the run ended as one that nobody disturbed."""
         self.check()
-        assert json.loads((self.home / "report.json").read_text())["ended"] == "completed"
+        assert self.report["ended"] == "completed"
         assert self.rounds_done == self.published == self.config.num_rounds
         rounds = [line["round"] for line in self.run.read_metrics() if line["name"] == "replies"]
         assert rounds == list(range(1, self.config.num_rounds + 1))
@@ -135,7 +150,7 @@ def undisturbed(nursery: Nursery, folder: Path, plan: str) -> tuple[Disk, float]
 def die_at_each(nursery: Nursery, tmp_path: Path, plan: str, step: int) -> None:
     """Kill a run at its n-th call that writes, for every `step`-th n; let it go on to its end."""
     whole, _ = undisturbed(nursery, tmp_path / "whole", plan)
-    for number in range(1, whole.calls + 1, step):
+    for number in range(1, whole.report["calls"] + 1, step):
         disk = Disk(tmp_path / str(number), plan)
         assert disk.lives(nursery, die_at=number) == KILLED
         disk.check()
@@ -164,7 +179,7 @@ def test_a_federation_killed_at_50_random_moments_ends_as_if_it_had_not_been(
         whole, seconds = wholes[plan]
         disk, number = Disk(tmp_path / str(number), plan), number + 1
         while disk.lives(nursery, kill_after=chance.uniform(0, seconds)) == KILLED:
-            killed += 1
+            killed, seconds = killed + 1, seconds * 1.2  # the machine may be busier by now
             disk.check()
         disk.check_end(whole)
 
@@ -182,3 +197,46 @@ def test_an_owner_who_trained_twice_for_a_round_is_charged_twice(
     rounds = disk.config.num_rounds
     assert disk.charged() == {"owner-0": 3 * (rounds + 1), "owner-1": 3 * (rounds + 1)}
     assert disk.drawn() == {"owner-0": 3 * (rounds + 1), "owner-1": 3 * (rounds + 1) - 1}
+
+
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("file", ["ledger", "checkpoint", "metrics", "memory"])
+def test_a_full_disk_leaves_files_whole_and_the_run_goes_on_with_space(
+    nursery: Nursery, tmp_path: Path, file: str, after: int
+) -> None:
+    """There is no room for one kind of file, from its first or second writing on."""
+    whole, _ = undisturbed(nursery, tmp_path / "whole", "short")
+    disk = Disk(tmp_path / "full", "short")
+    assert disk.lives(nursery, full=file, after=after) == 0
+    disk.check()
+    errors = disk.report["errors"]
+    assert "OSError" in errors[-1]
+    if file in ("ledger", "memory"):
+        assert "expected 2 or more usable replies" in errors[0]
+        assert "OSError" in errors[0]
+    assert disk.lives(nursery) == 0
+    disk.check_end(whole)
+
+
+def test_a_second_run_of_the_same_owners_begins_without_the_firsts_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Owners' ledgers outlive a run, and what they keep for its next round lies beside them."""
+    monkeypatch.setattr(tiny, "plan_of", with_more_noise(tiny.plan_of))
+    config, ends = config_of("remembering"), []
+    for name in ("first", "second"):
+        app = client_app(lambda *_: TinyTask(config), config=config, ledger=tmp_path / "ledger")
+        grid = LocalGrid(app, [{"partition-id": index} for index in range(2)])
+        with grid.activated():
+            run = RunFolder.create(tmp_path / name)
+            ends.append(drive(config, run, TinyTask(config), grid))
+    assert [end.rounds_done for end in ends] == [4, 4]
+    assert same(ends[0].state, ends[1].state)
+    assert len(list(tmp_path.glob("ledger.*.safetensors"))) == 2
+
+
+def test_two_processes_do_not_go_on_with_one_run(run: RunFolder) -> None:
+    config = config_of("plain")
+    with alone_in(run), pytest.raises(ArtifactError, match="another process goes on with it"):
+        run_federation(config, run, TinyTask(config))
+    assert not run.config_path.exists()

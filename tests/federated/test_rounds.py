@@ -314,11 +314,10 @@ def test_a_checkpoint_of_another_adapter_is_refused(run: RunFolder) -> None:
         train(run)
 
 
-def test_the_servers_app_runs_the_same_rounds(tmp_path: Path) -> None:
-    """The Flower apps, over the local grid, against the driver: two routes that must agree."""
-    direct = train(RunFolder.create(tmp_path / "direct"))
+def run_apps(tmp_path: Path, config: TrainConfig) -> list[int]:
+    """Run the Flower apps over the local grid; return the rounds that were published."""
     nodes = [{"partition-id": index} for index in range(2)]
-    settings = {**CONFIG.as_mapping(), "run_folder": str(tmp_path / "apps")}
+    settings = {**config.as_mapping(), "run_folder": str(tmp_path / "apps")}
     grid = LocalGrid(
         client_app(TinyTask, ledger=tmp_path / "ledger.jsonl"), nodes, run_config=settings
     )
@@ -327,11 +326,24 @@ def test_the_servers_app_runs_the_same_rounds(tmp_path: Path) -> None:
     context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=settings)
     with grid.activated():
         app(grid, context)
+    return hooks
+
+
+def test_the_servers_app_runs_the_same_rounds(tmp_path: Path) -> None:
+    """The Flower apps, over the local grid, against the driver: two routes that must agree."""
+    direct = train(RunFolder.create(tmp_path / "direct"))
+    hooks = run_apps(tmp_path, CONFIG)
     checkpoint = read_checkpoint(RunFolder.open(tmp_path / "apps"))
     assert checkpoint is not None
     assert same(checkpoint.state, direct.state)
     assert hooks == [1, 2]
     assert not (tmp_path / "apps" / "ledger.jsonl").exists(), "the server holds no ledger"
+
+
+def test_a_server_that_adds_the_noise_keeps_its_own_account(tmp_path: Path) -> None:
+    config = tiny_config(unit="owner", sampled="owner", max_update_norm=1.0)
+    assert run_apps(tmp_path, config) == [1, 2]
+    assert steps_charged(RunFolder.open(tmp_path / "apps")) == {"all-owners": [1, 1]}
 
 
 def test_a_run_that_lost_its_ledger_does_not_go_on(run: RunFolder) -> None:

@@ -12,16 +12,14 @@ import functools
 import hashlib
 import json
 import os
-import resource
 import signal
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from nursery import serve
+from nursery import full_disk, serve
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save
 from torch.nn.functional import cross_entropy
@@ -53,17 +51,6 @@ PLAN = PrivacyPlan(
     accountant="rdp",  # closed form at this rate: the time goes into training and writing
 )
 TOKENS = torch.arange(4 * 6).reshape(4, 6) % 31
-
-
-@contextmanager
-def full_disk(size_bytes: int) -> Iterator[None]:
-    """Let the kernel refuse to write any file beyond a size."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @functools.cache
