@@ -133,7 +133,11 @@ class Receipts:
             raise BadMessage(refusal)
         if message.metadata.src_node_id != node:
             raise BadMessage("Expected the reply of the node that was asked, got another's.")
-        reply = messages.read_answer(message, promise=promise_of(self.terms.config))
+        reply = messages.read_answer(
+            message,
+            promise=promise_of(self.terms.config),
+            most_bytes=self.terms.most_bytes_up(self.server_round),
+        )
         if reply.server_round != self.server_round:
             raise BadMessage("Expected an update of this round, got one of another.")
         return reply
