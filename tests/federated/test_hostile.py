@@ -18,7 +18,16 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, 
 from flwr.clientapp import ClientApp
 
 from discreet.artifacts import RunFolder
-from discreet.federated import LocalGrid, State, TrainConfig, client_app, make_codec, messages
+from discreet.bench.aggregation import HEIGHT, WIDTH, draw_problem, lora_task
+from discreet.federated import (
+    LocalGrid,
+    LocalTask,
+    State,
+    TrainConfig,
+    client_app,
+    make_codec,
+    messages,
+)
 from discreet.federated.exchange import Incoming
 from discreet.federated.local import FIRST_NODE_ID
 from discreet.federated.plans import update_limit
@@ -49,11 +58,15 @@ def plan(owners: int, **changes: object) -> TrainConfig:
 
 
 def play(
-    folder: Path, *changes: Change, seen: list[torch.Tensor] | None = None, **plans: object
+    folder: Path,
+    *changes: Change,
+    seen: list[torch.Tensor] | None = None,
+    make: Callable[[TrainConfig], LocalTask] = TinyTask,
+    **plans: object,
 ) -> Played:
     """Train with honest owners, whose updates are `seen`, and a hostile one for each change."""
     config = plan(HONEST + len(changes), **plans)
-    run, task, app = RunFolder.create(folder), TinyTask(config), ClientApp()
+    run, task, app = RunFolder.create(folder), make(config), ClientApp()
     honest = client_app(lambda *_: task, config=config, ledger=run.ledger_path)
 
     @app.train()
@@ -182,7 +195,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "steps below 0": (measured("steps", -1), "steps as a whole number"),
     "an epsilon above the plan": (measured("epsilon", 99.0), "more"),
     "an older round": (measured("round", 0), "got one of another"),
-    "words in an error": (lambda r: Error(5, "Jane Doe " * 10**5), "FlowerError5"),
+    "words in an error": (lambda r: Error(5, "Jane Doe " * 10**5), "Flower: NODE_UNAVAILABLE"),
 }
 
 
@@ -197,6 +210,48 @@ def test_a_hostile_owner_is_refused_and_the_others_get_what_they_get_alone(
     assert "Jane" not in dropped[LAST]
     assert len(dropped[LAST]) < 200, "what an owner sends does not fill the server's disk"
     assert same(state, without)
+
+
+def ranked(rank: int) -> Change:
+    """Send factors of a rank, well formed in everything else."""
+
+    def change(reply: Message) -> None:
+        (layer,) = {name.partition(".lora_")[0] for name in arrays_of(reply)}
+        for kind, shape in {"A": (rank, WIDTH), "B": (HEIGHT, rank)}.items():
+            arrays_of(reply)[f"{layer}.lora_{kind}.default.weight"] = Array(0.01 * ones(*shape))
+
+    return change
+
+
+def by_lora(config: TrainConfig) -> LocalTask:
+    return lora_task(config, draw_problem(HONEST + 2, 0.5, 0).owned)
+
+
+@pytest.mark.parametrize(("ranks", "sent"), [("", 2), ("2,4", 3), ("2,4", 5), ("2,4", 0)])
+def test_a_rank_that_is_not_in_the_plan_is_refused(ranks: str, sent: int, tmp_path: Path) -> None:
+    plans = {"aggregation": "flexlora", "lora_r": 4, "lora_ranks": ranks}
+    state, dropped = play(tmp_path / "run", ranked(sent), make=by_lora, **plans)
+    assert "of shape" in dropped[LAST] or "bytes or less" in dropped[LAST]
+    alone, _ = play(tmp_path / "alone", make=by_lora, **plans)
+    assert same(state, alone)
+
+
+@pytest.mark.parametrize("sent", [2, 4])
+def test_a_rank_that_is_in_the_plan_is_taken_in(sent: int, tmp_path: Path) -> None:
+    plans = {"aggregation": "flexlora", "lora_r": 4, "lora_ranks": "2,4"}
+    _, dropped = play(tmp_path / "run", ranked(sent), make=by_lora, **plans)
+    assert dropped == {}
+
+
+def test_a_product_that_no_float32_holds_drops_its_owner_and_ends_no_run(tmp_path: Path) -> None:
+    def change(reply: Message) -> None:
+        for name, array in list(arrays_of(reply).items()):
+            arrays_of(reply)[name] = Array(1e25 * ones(*array.shape))
+
+    plans = {"aggregation": "flexlora", "lora_r": 4, "max_update_norm": 1e30}
+    state, dropped = play(tmp_path / "run", change, make=by_lora, **plans)
+    assert "that the rule can take in" in dropped[LAST]
+    assert same(state, play(tmp_path / "alone", make=by_lora, **plans)[0])
 
 
 def test_a_number_of_examples_that_an_owner_claims_is_not_read(tmp_path: Path) -> None:

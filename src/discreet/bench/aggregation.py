@@ -121,8 +121,10 @@ def draw_problem(owners: int, heterogeneity: float, seed: int) -> Problem:
 
 
 def _low_rank(draw: torch.Generator) -> torch.Tensor:
+    """Return (out, in) of rank 4 and length 1."""
     found = torch.randn(HEIGHT, RANK, generator=draw) @ torch.randn(RANK, WIDTH, generator=draw)
-    return found / found.norm()
+    scaled: torch.Tensor = found / found.norm()
+    return scaled
 
 
 def plan_for(contender: Contender, around: Surroundings, seed: int) -> TrainConfig:

@@ -249,13 +249,23 @@ def as_robust_table(cells: Sequence[RobustCell]) -> str:
 def play(setting: RobustSetting, seed: int) -> tuple[float, float]:
     """Return attack success and clean accuracy after all rounds of one run."""
     config, world = setting.plan(seed), World.drawn(seed)
+    honest = honest_task(config, world, seed)
+    hostile = frozenset(list(world.owned)[: setting.hostile])
+    task = HostileTask(honest, hostile, setting.attack) if setting.attack else honest
+    honest.load(state_after(config, task))
+    model = honest.model
+    return _attack_success(model, world.held_out), _accuracy(model, world.held_out)
+
+
+def honest_task(config: TrainConfig, world: World, seed: int) -> SmallTask:
+    """Return owners who train a network of two layers."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = nn.Sequential(
             nn.Linear(FEATURES + 1, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, CLASSES)
         )
     places = dict(model.named_parameters())
-    honest = SmallTask(
+    return SmallTask(
         config=config,
         model=model,
         places=places,
@@ -263,10 +273,6 @@ def play(setting: RobustSetting, seed: int) -> tuple[float, float]:
         owned=world.owned,
         loss=lambda said, targets: cross_entropy(said, targets, reduction="none"),
     )
-    hostile = frozenset(list(world.owned)[: setting.hostile])
-    task = HostileTask(honest, hostile, setting.attack) if setting.attack else honest
-    honest.load(state_after(config, task))
-    return _attack_success(model, world.held_out), _accuracy(model, world.held_out)
 
 
 @torch.no_grad()

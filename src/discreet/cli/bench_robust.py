@@ -1,5 +1,6 @@
 """`discreet bench robust`: what hostile owners can put into an adapter, by plan and by combine."""
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ def robust(
     """Measure a backdoor in a small federation: attack success and accuracy, in percent."""
     chosen = parse_seeds(seeds)
     quiet_logs()
+    logging.getLogger("discreet.federated").setLevel(logging.ERROR)  # whom the server drops
     commit = code_commit()
     with progress() as bar:
         row = bar.add_task("mean", total=len(chosen) * len(ATTACK_SETTINGS))
