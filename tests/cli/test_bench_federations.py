@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from discreet.bench import ATTACK_SETTINGS, CONTENDERS, SURROUNDINGS
+from discreet.bench import ATTACK_SETTINGS, CONTENDERS, SURROUNDINGS, robust
 from discreet.bench import aggregation as rules
-from discreet.bench import robust
 from discreet.cli import bench_aggregation, bench_robust
 
 Run = Callable[..., tuple[int, str, str]]

@@ -9,6 +9,8 @@ ones, as in `small_task`.
 It shows which defence bounds what. Other attacks exist, which know the defence and aim below it,
 and a robust combine that withstands this one may fall to them.
 
+Source: Bagdasaryan et al. 2020, section 4 (arXiv:1807.00459).
+
     cells = measure_robustness((0, 1, 2))
     print(as_robust_table(cells))
 """
