@@ -103,6 +103,20 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds of a comma-separated list.
+
+    Raises:
+        typer.BadParameter: if there is none, if one is no whole number, or if one comes twice.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words) or len({int(w) for w in words}) < len(words):
+        raise typer.BadParameter(
+            "Expected different whole numbers of 0 or more, as in 0,1,2.", param_hint="--seeds"
+        )
+    return [int(word) for word in words]
+
+
 def quiet_libraries() -> None:
     """Turn off the progress bars, telemetry and hub look-ups of libraries; for the CLI only."""
     for name, value in {

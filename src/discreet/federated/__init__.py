@@ -26,7 +26,7 @@ from discreet.federated.local_task import (
     draw_generators,
 )
 from discreet.federated.plain import train_plainly
-from discreet.federated.plans import plan_of
+from discreet.federated.plans import plan_of, update_limit
 from discreet.federated.portraits import PortraitLessons, example_losses, presentations
 from discreet.federated.preferences import PreferenceLessons
 from discreet.federated.publishing import publish
@@ -91,4 +91,5 @@ __all__ = [
     "server_app",
     "statements_of",
     "train_plainly",
+    "update_limit",
 ]

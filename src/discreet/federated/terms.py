@@ -4,8 +4,11 @@ Beside the adapter, tensors of other kinds travel or are kept under prefixes of 
 variates of SCAFFOLD (`control/`), and what a lossy form left out (`left/`, which never travels).
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Self
+
+import numpy as np
 
 from discreet.aggregation import RULES, Rule, Shapes, State
 from discreet.federated.codec import Codec, make_codec
@@ -14,6 +17,10 @@ from discreet.federated.ranks import cut_shapes
 
 CONTROL = "control/"
 LEFT = "left/"
+_ABOUT_ARRAY = 256
+"""Bytes beside the numbers of an array: its header, and what a message says of it."""
+_ABOUT_REPLY = 4096
+"""Bytes beside the arrays of a reply: metrics, and what a later version may say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +71,17 @@ class Terms:
         sent = {name: self.shapes[name] for name in self.learns(server_round)}
         ranks = sorted(set(self.config.ranks), reverse=True)
         return [cut_shapes(sent, rank) for rank in ranks]
+
+    def most_bytes_up(self, server_round: int) -> int:
+        """Return what all of a reply may hold: the numbers of an update, names and a little room.
+
+        Masked numbers are as many, of 4 bytes each as those of float32.
+        """
+        specs = self.up.specs(self.shapes_up(server_round)[0])
+        return _ABOUT_REPLY + sum(
+            len(name) + _ABOUT_ARRAY + np.dtype(dtype).itemsize * math.prod(shape)
+            for name, (dtype, shape) in specs.items()
+        )
 
     @staticmethod
     def adapter_of(state: State) -> State:

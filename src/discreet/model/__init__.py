@@ -9,6 +9,7 @@ from discreet.model.context import (
     check_question,
     fit_note,
 )
+from discreet.model.core import put_core
 from discreet.model.decoding import BASE_ADAPTER, lay_out_weights
 from discreet.model.dialogue import TooManyTokens, encode_dialogue
 from discreet.model.exports import (
@@ -180,6 +181,7 @@ __all__ = [
     "preference_losses",
     "preference_margins",
     "projector_state",
+    "put_core",
     "save_adapter",
     "set_learning",
     "styled",

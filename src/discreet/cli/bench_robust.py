@@ -1,0 +1,36 @@
+"""`discreet bench robust`: what hostile owners can put into an adapter, by plan and by combine."""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from discreet.artifacts import code_commit
+from discreet.bench import ATTACK_SETTINGS, as_robust_table, hardware, measure_robustness
+from discreet.cli.options import Json, parse_seeds, progress, quiet_logs, tell
+
+
+def robust(
+    seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0,1,2",
+    out: Annotated[Path | None, typer.Option(help="JSON file for everything measured.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a backdoor in a small federation: attack success and accuracy, in percent."""
+    chosen = parse_seeds(seeds)
+    quiet_logs()
+    logging.getLogger("discreet.federated").setLevel(logging.ERROR)  # whom the server drops
+    commit = code_commit()
+    with progress() as bar:
+        row = bar.add_task("mean", total=len(chosen) * len(ATTACK_SETTINGS))
+        cells = measure_robustness(
+            chosen, on_run=lambda combine: bar.update(row, advance=1, description=combine)
+        )
+    record: dict[str, Any] = {
+        "commit": commit,
+        "hardware": hardware(),
+        "seeds": chosen,
+        "cells": [asdict(cell) for cell in cells],
+    }
+    tell(record, as_robust_table(cells), out, as_json)
