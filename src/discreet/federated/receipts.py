@@ -147,6 +147,7 @@ class Receipts:
         reply = messages.read_answer(
             message,
             promise=promise_of(config),
+            most_bytes=self.terms.most_bytes_up(self.server_round),
             loss_limit=None if config.secure_aggregation else loss_limit(config),
         )
         if reply.server_round != self.server_round:
