@@ -13,7 +13,7 @@ import hashlib
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
@@ -209,13 +209,26 @@ def _go_on(
             if on_round:
                 on_round(now.rounds_done, Terms.adapter_of(now.state), report)
         if on_event:
-            on_event(round_done(run, now.rounds_done, config.num_rounds))
+            on_event(round_done(run, now.rounds_done, config.num_rounds, now.metrics))
     return _outcome(last, "completed")
 
 
-def round_done(run: RunFolder, server_round: int, num_rounds: int) -> RoundDone:
-    """Return what whoever watches is told of a round, from what the run folder says of it."""
-    lines = [line for line in run.read_metrics() if line["round"] == server_round]
+def round_done(
+    run: RunFolder,
+    server_round: int,
+    num_rounds: int,
+    lines: Iterable[Mapping[str, Any]] | None = None,
+) -> RoundDone:
+    """Return what whoever watches is told of a round, from what the run folder says of it.
+
+    Args:
+        run: The folder.
+        server_round: Which round.
+        num_rounds: Of the whole plan.
+        lines: The round's metrics where they are at hand; the file has those of all rounds.
+    """
+    known = run.read_metrics() if lines is None else lines
+    lines = [line for line in known if line["round"] == server_round]
     found = {line["name"]: line["value"] for line in lines}
     return RoundDone(
         server_round=server_round,
@@ -237,8 +250,8 @@ def statements_of(run: RunFolder) -> dict[str, PrivacyStatement]:
     """
     if run.ledger_path.exists():
         ledger = PrivacyLedger.open(run.ledger_path)
-        if owners := ledger.owners():
-            return {str(owner): ledger.spent(owner) for owner in owners}
+        if accounts := ledger.accounts():  # read once, and not once for each
+            return {str(owner): account.spent() for owner, account in accounts.items()}
     return released_statements(run)
 
 
