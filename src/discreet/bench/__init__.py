@@ -14,6 +14,7 @@ from discreet.bench.adaptation import (
 from discreet.bench.baseline import run_without_privacy
 from discreet.bench.compare import Cell, as_markdown, compare, summarise
 from discreet.bench.epochs import Epochs, measure_epochs
+from discreet.bench.flower import Driven, as_flower_table, compare_with_flower
 from discreet.bench.generation import (
     GENERATE_WAYS,
     Generation,
@@ -50,6 +51,7 @@ from discreet.bench.responders import (
     repeat_note,
     write_all,
 )
+from discreet.bench.scale import Scale, as_scale_table, measure_scale, mib_per_owner
 from discreet.bench.tasks import (
     HeldOut,
     Scores,
@@ -106,6 +108,7 @@ __all__ = [
     "Cell",
     "Compared",
     "DrawingSpeed",
+    "Driven",
     "Epochs",
     "Estimate",
     "Flips",
@@ -116,6 +119,7 @@ __all__ = [
     "Measured",
     "PairShare",
     "Scores",
+    "Scale",
     "Setting",
     "Share",
     "Speed",
@@ -126,8 +130,10 @@ __all__ = [
     "as_answers",
     "as_flips",
     "as_grounding_rows",
+    "as_flower_table",
     "as_markdown",
     "as_rows",
+    "as_scale_table",
     "as_speeds",
     "as_table",
     "as_wire_table",
@@ -139,6 +145,7 @@ __all__ = [
     "clipped_sum",
     "compare",
     "compare_twins",
+    "compare_with_flower",
     "count_flips",
     "declared",
     "differing_bits",
@@ -158,8 +165,10 @@ __all__ = [
     "measure_epochs",
     "measure_generation",
     "measure_grounding",
+    "measure_scale",
     "measure_twins",
     "measure_wire",
+    "mib_per_owner",
     "peak_bytes",
     "reference_update",
     "repeat_note",

@@ -33,6 +33,7 @@ from discreet.bench import (
 )
 from discreet.cli.bench_adapt import adapt
 from discreet.cli.bench_ground import ground
+from discreet.cli.bench_scale import scale
 from discreet.cli.bench_twins import twins
 from discreet.cli.bench_wire import wire
 from discreet.cli.chat import load_responder
@@ -60,6 +61,7 @@ app = typer.Typer(
 )
 app.command("adapt")(adapt)
 app.command("ground")(ground)
+app.command("scale")(scale)
 app.command("twins")(twins)
 app.command("wire")(wire)
 
