@@ -13,7 +13,7 @@ import torch
 from flwr.app import Context, RecordDict
 from safetensors.torch import save_file
 
-from discreet.artifacts import RunFolder
+from discreet.artifacts import RunFolder, read_whole_lines
 from discreet.errors import ArtifactCorrupt, FederationError
 from discreet.federated import (
     Assignment,
@@ -29,6 +29,7 @@ from discreet.federated import (
     client_app,
     read_checkpoint,
     released_statements,
+    round_done,
     run_federation,
     server_app,
     statements_of,
@@ -422,3 +423,43 @@ def test_owners_who_are_asked_in_turn_pay_for_their_rounds_only(run: RunFolder) 
     assert steps_charged(run) == {f"owner-{index}": [3, 3] for index in range(4)}
     ledger = PrivacyLedger.open(run.ledger_path)
     assert all(ledger.spent(owner).epsilon <= config.target_epsilon for owner in ledger.owners())
+
+
+def test_an_event_of_a_round_says_what_the_folder_says(run: RunFolder) -> None:
+    told: list[RoundDone] = []
+    run_federation(CONFIG, run, TinyTask(CONFIG), on_event=lambda e: keep_rounds(told, e))
+    again = [round_done(run, number, CONFIG.num_rounds) for number in (1, 2)]
+    assert [replace(event, spent=None) for event in told] == [
+        replace(event, spent=None) for event in again
+    ]
+    assert told[-1] == again[-1]
+    assert told[0].spent != told[1].spent
+
+
+def keep_rounds(told: list[RoundDone], event: Event) -> None:
+    if isinstance(event, RoundDone):
+        told.append(event)
+
+
+def test_a_ledger_is_read_as_often_for_many_accounts_as_for_one(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a thousand owners would be a thousand times the file of a thousand owners."""
+    reads: list[Path] = []
+
+    def counting(path: Path) -> bytes:
+        reads.append(path)
+        return read_whole_lines(path)
+
+    monkeypatch.setattr("discreet.privacy.chain.read_whole_lines", counting)
+    ledger, plan = PrivacyLedger.open(run.ledger_path), plan_of(CONFIG)
+    counts = []
+    for number in range(3):
+        owner = OwnerId(f"owner-{number}")
+        ledger.open_account(owner, plan)
+        ledger.reserve(owner, steps=1 + number)
+        reads.clear()
+        spent = statements_of(run)
+        counts.append(len(reads))
+        assert spent == {str(name): ledger.spent(name) for name in ledger.owners()}
+    assert counts[0] == counts[2]

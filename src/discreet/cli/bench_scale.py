@@ -1,0 +1,71 @@
+"""`discreet bench scale`: seconds, memory and bytes by the number of owners."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from discreet.artifacts import code_commit
+from discreet.bench import (
+    Driven,
+    Scale,
+    as_flower_table,
+    as_scale_table,
+    compare_with_flower,
+    hardware,
+    measure_scale,
+    mib_per_owner,
+)
+from discreet.cli.options import Json, progress, quiet_logs, tell
+
+FLOWER = (("tiny", 4), ("tiny", 20), ("small", 4))
+"""Bases and numbers of owners that are compared."""
+
+
+def scale(
+    owners: Annotated[str, typer.Option(help="Numbers of owners, by commas.")] = "10,100,1000",
+    per_round: Annotated[int, typer.Option(min=1, help="Owners asked in a round, or all.")] = 100,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each number of owners.")] = 3,
+    flower: Annotated[
+        bool, typer.Option(help="Compare with Flower's simulation too; needs Ray.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="JSON file for everything measured.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what a federation of many owners costs in one process, by their number."""
+    quiet_logs()
+    counts = parse_counts(owners)
+    load = os.getloadavg()[0]
+    measured: list[Scale] = []
+    driven: list[Driven] = []
+    with progress() as bar:
+        row = bar.add_task("scale", total=len(counts) + (len(FLOWER) if flower else 0))
+        for count in counts:
+            measured.append(measure_scale(count, per_round=per_round, rounds=rounds))
+            bar.update(row, advance=1)
+        for base, count in FLOWER if flower else ():
+            driven += compare_with_flower(base, owners=count, rounds=2)
+            bar.update(row, advance=1)
+    record: dict[str, Any] = {
+        "commit": code_commit(),
+        "hardware": hardware(),
+        "load": [load, os.getloadavg()[0]],
+        "mib_per_owner": mib_per_owner(measured),
+        "scale": [{**asdict(one), "driver_share": one.driver_share} for one in measured],
+        "flower": [asdict(one) for one in driven],
+    }
+    tables = [as_scale_table(measured)] + ([as_flower_table(driven)] if driven else [])
+    tell(record, "\n\n".join(tables), out, as_json)
+
+
+def parse_counts(text: str) -> list[int]:
+    """Return numbers of owners, fewest first."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise typer.BadParameter(
+            "Expected whole numbers above 0, separated by commas. Try 10,100,1000.",
+            param_hint="--owners",
+        )
+    return sorted({int(word) for word in words})
