@@ -11,6 +11,13 @@ from discreet.bench.adaptation import (
     judge,
     measure_adaptation,
 )
+from discreet.bench.aggregation import (
+    CONTENDERS,
+    SURROUNDINGS,
+    AggregationCell,
+    as_aggregation_table,
+    measure_aggregation,
+)
 from discreet.bench.baseline import run_without_privacy
 from discreet.bench.compare import Cell, as_markdown, compare, summarise
 from discreet.bench.epochs import Epochs, measure_epochs
@@ -51,6 +58,7 @@ from discreet.bench.responders import (
     repeat_note,
     write_all,
 )
+from discreet.bench.robust import ATTACK_SETTINGS, RobustCell, as_robust_table, measure_robustness
 from discreet.bench.scale import Scale, as_scale_table, measure_scale, mib_per_owner
 from discreet.bench.tasks import (
     HeldOut,
@@ -93,14 +101,18 @@ from discreet.bench.wire import (
 from discreet.bench.workloads import MODELS, Adapter, Setting, Workload, build_workload
 
 __all__ = [
+    "ATTACK_SETTINGS",
     "ATTRIBUTE_OF",
     "BUDGET_MIB",
+    "CONTENDERS",
     "GENERATE_WAYS",
     "MIN_PEOPLE",
     "MODELS",
+    "SURROUNDINGS",
     "WAYS",
     "Adaptation",
     "Adapter",
+    "AggregationCell",
     "AnswerFlips",
     "Ask",
     "Asking",
@@ -118,8 +130,9 @@ __all__ = [
     "Judged",
     "Measured",
     "PairShare",
-    "Scores",
+    "RobustCell",
     "Scale",
+    "Scores",
     "Setting",
     "Share",
     "Speed",
@@ -127,11 +140,13 @@ __all__ = [
     "WireCost",
     "Workload",
     "Writing",
+    "as_aggregation_table",
     "as_answers",
     "as_flips",
-    "as_grounding_rows",
     "as_flower_table",
+    "as_grounding_rows",
     "as_markdown",
+    "as_robust_table",
     "as_rows",
     "as_scale_table",
     "as_speeds",
@@ -160,11 +175,13 @@ __all__ = [
     "load_held_out",
     "measure",
     "measure_adaptation",
+    "measure_aggregation",
     "measure_answers",
     "measure_drawing",
     "measure_epochs",
     "measure_generation",
     "measure_grounding",
+    "measure_robustness",
     "measure_scale",
     "measure_twins",
     "measure_wire",

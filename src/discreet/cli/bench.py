@@ -32,7 +32,9 @@ from discreet.bench import (
     written_for,
 )
 from discreet.cli.bench_adapt import adapt
+from discreet.cli.bench_aggregation import aggregation
 from discreet.cli.bench_ground import ground
+from discreet.cli.bench_robust import robust
 from discreet.cli.bench_scale import scale
 from discreet.cli.bench_twins import twins
 from discreet.cli.bench_wire import wire
@@ -43,6 +45,7 @@ from discreet.cli.options import (
     Guidance,
     Json,
     Runs,
+    parse_seeds,
     progress,
     quiet_logs,
     show_json,
@@ -60,7 +63,9 @@ app = typer.Typer(
     add_completion=False, help="What privacy costs, on held-out people.", no_args_is_help=True
 )
 app.command("adapt")(adapt)
+app.command("aggregation")(aggregation)
 app.command("ground")(ground)
+app.command("robust")(robust)
 app.command("scale")(scale)
 app.command("twins")(twins)
 app.command("wire")(wire)
@@ -361,20 +366,6 @@ def parse_counts(text: str, option: str) -> list[int]:
     if not all(word.isdecimal() and int(word) for word in words):
         raise typer.BadParameter(
             "Expected whole numbers of 1 or more, as in 8,32.", param_hint=option
-        )
-    return [int(word) for word in words]
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Return the seeds of a comma-separated list.
-
-    Raises:
-        typer.BadParameter: if there is none, if one is no whole number, or if one comes twice.
-    """
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() for word in words) or len({int(w) for w in words}) < len(words):
-        raise typer.BadParameter(
-            "Expected different whole numbers of 0 or more, as in 0,1,2.", param_hint="--seeds"
         )
     return [int(word) for word in words]
 

@@ -15,6 +15,7 @@ from discreet.federated.events import (
     RoundStarted,
     StepTaken,
 )
+from discreet.federated.evidence import released_statements, round_done, statements_of
 from discreet.federated.lessons import Lessons, VisualTokens
 from discreet.federated.local import LocalGrid
 from discreet.federated.local_task import (
@@ -31,15 +32,7 @@ from discreet.federated.portraits import PortraitLessons, example_losses, presen
 from discreet.federated.preferences import PreferenceLessons
 from discreet.federated.publishing import publish
 from discreet.federated.receipts import RoundReport
-from discreet.federated.rounds import (
-    OnRound,
-    Outcome,
-    released_statements,
-    round_done,
-    run_federation,
-    server_app,
-    statements_of,
-)
+from discreet.federated.rounds import OnRound, Outcome, run_federation, server_app
 from discreet.federated.task import AssistantTask
 from discreet.federated.tensorboard import events_to
 

@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 from discreet.aggregation import State
 from discreet.artifacts import RunFolder, code_commit, sha256_of_folder
+from discreet.federated.evidence import statements_of
 from discreet.federated.lessons import NOT_STATED
-from discreet.federated.rounds import statements_of
 from discreet.federated.task import AssistantTask, spec_of
 from discreet.model import load_adapter_state, save_adapter
 from discreet.registry import AdapterCard, read_card, write_card

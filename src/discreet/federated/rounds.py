@@ -13,9 +13,9 @@ import hashlib
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
@@ -40,13 +40,14 @@ from discreet.federated.choice import is_secret_choice
 from discreet.federated.client import TaskFactory, client_app
 from discreet.federated.config import TrainConfig
 from discreet.federated.coordinator import Coordinator
-from discreet.federated.events import OnEvent, RoundDone, StepTaken
+from discreet.federated.events import OnEvent, StepTaken
+from discreet.federated.evidence import line_of_end, lines_of, round_done
 from discreet.federated.local import LocalGrid
 from discreet.federated.local_task import LocalResult, LocalTask, Watch
 from discreet.federated.receipts import RoundReport
 from discreet.federated.terms import Terms
 from discreet.privacy import PrivacyLedger, StepRecord
-from discreet.types import OwnerId, PrivacyStatement
+from discreet.types import OwnerId
 
 OnRound = Callable[[int, State, RoundReport], None]
 """Called with the round, the new adapter and its report once a round is done."""
@@ -199,9 +200,9 @@ def _go_on(
         try:
             now, report = coordinator.play(last)
         except BudgetExhausted as error:
-            _log_end(run, last.rounds_done + 1, str(error))
+            run.append_metric(line_of_end(last.rounds_done + 1, str(error)))
             return _outcome(last, "budget_exhausted")
-        now = replace(now, metrics=_lines_of(config, run, report, now))
+        now = replace(now, metrics=lines_of(config, run, report, now))
         with _interrupts_held():
             write_checkpoint(run, now)
             last = now
@@ -209,55 +210,8 @@ def _go_on(
             if on_round:
                 on_round(now.rounds_done, Terms.adapter_of(now.state), report)
         if on_event:
-            on_event(round_done(run, now.rounds_done, config.num_rounds))
+            on_event(round_done(run, now.rounds_done, config.num_rounds, now.metrics))
     return _outcome(last, "completed")
-
-
-def round_done(run: RunFolder, server_round: int, num_rounds: int) -> RoundDone:
-    """Return what whoever watches is told of a round, from what the run folder says of it."""
-    lines = [line for line in run.read_metrics() if line["round"] == server_round]
-    found = {line["name"]: line["value"] for line in lines if "node" not in line}
-    return RoundDone(
-        server_round=server_round,
-        num_rounds=num_rounds,
-        replies=found.get("replies", 0),
-        dropped=sum(line["name"] == "dropped" for line in lines),
-        bytes_down=int(found.get("bytes_down", 0)),
-        bytes_up=int(found.get("bytes_up", 0)),
-        seconds=found.get("seconds", 0.0),
-        loss=found.get("loss"),
-        spent=max(statements_of(run).values(), key=lambda s: s.epsilon, default=None),
-    )
-
-
-def statements_of(run: RunFolder) -> dict[str, PrivacyStatement]:
-    """Return what was spent, as far as it is known where the run folder is.
-
-    The accounts of the run's own ledger, if it has any: of simulated owners, or of a server that
-    adds the noise. Else what the nodes said.
-    """
-    if run.ledger_path.exists():
-        ledger = PrivacyLedger.open(run.ledger_path)
-        if owners := ledger.owners():
-            return {str(owner): ledger.spent(owner) for owner in owners}
-    return released_statements(run)
-
-
-def released_statements(run: RunFolder) -> dict[str, PrivacyStatement]:
-    """Return what each node last said it has spent; `node-<id>` stands for the owner.
-
-    The server knows no more than this: a node that lost a reply has spent more than it said.
-    """
-    spent: dict[str, PrivacyStatement] = {}
-    for line in run.read_metrics():
-        if line["name"] == "epsilon" and "node" in line:
-            spent[f"node-{line['node']}"] = PrivacyStatement(
-                epsilon=line["value"],
-                delta=line["delta"],
-                unit=line["unit"],
-                neighbouring_relation=line["neighbouring_relation"],
-            )
-    return spent
 
 
 def _settle_ledger(run: RunFolder) -> None:
@@ -353,46 +307,6 @@ def _catch_up(run: RunFolder, last: Checkpoint, on_round: OnRound | None) -> Non
         if on_round:  # nobody replied to make the round now
             report = RoundReport(server_round=last.rounds_done, statements={}, steps={}, dropped={})
             on_round(last.rounds_done, Terms.adapter_of(last.state), report)
-
-
-def _lines_of(
-    config: TrainConfig, run: RunFolder, report: RoundReport, now: Checkpoint
-) -> tuple[Mapping[str, object], ...]:
-    """Return what the server learned in a round as lines for the metrics.
-
-    Where epsilon counts on a secret choice of owners, how many were asked or replied stays local.
-    """
-    line = {"round": report.server_round, "visibility": "released"}
-    seen = {**line, "visibility": "local"} if is_secret_choice(config) else line
-    lines: list[dict[str, object]] = [{**seen, "name": "replies", "value": len(report.steps)}]
-    for node, reason in report.dropped.items():
-        lines.append({**seen, "name": "dropped", "node": node, "value": 1, "reason": reason})
-    for node, spent in sorted(report.statements.items()):
-        steps = {**line, "name": "steps", "node": node, "value": report.steps[node]}
-        lines += [steps, {**steps, **_epsilon(spent)}]
-    for node, loss in sorted(report.losses.items()):
-        lines.append({**line, "name": "loss", "node": node, "value": loss})
-    if report.loss is not None:
-        lines.append({**line, "name": "loss", "value": report.loss})
-    for name in ("bytes_down", "bytes_up", "seconds"):
-        lines.append({**seen, "name": name, "value": round(getattr(report, name), 3)})
-    if now.clip_norm is not None:
-        lines.append({**line, "name": "clip_norm", "value": now.clip_norm})
-    if is_secret_choice(config):
-        lines += [{**line, **_epsilon(spent)} for spent in statements_of(run).values()]
-    return tuple(lines)
-
-
-def _epsilon(spent: PrivacyStatement) -> dict[str, object]:
-    """Return the part of a line that says what was spent."""
-    guarantee = {key: value for key, value in asdict(spent).items() if key != "epsilon"}
-    return {"name": "epsilon", "value": spent.epsilon, **guarantee}
-
-
-def _log_end(run: RunFolder, server_round: int, reason: str) -> None:
-    """Say in the metrics why a run ended before its last round."""
-    line = {"round": server_round, "name": "ended", "value": "budget_exhausted"}
-    run.append_metric({**line, "reason": reason, "visibility": "released"})
 
 
 def _run_folder(context: Context) -> RunFolder:
