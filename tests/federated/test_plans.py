@@ -119,3 +119,10 @@ def test_a_loss_of_the_default_plan_costs_what_the_documents_say() -> None:
     deviation = 2.0 * config.loss_clip / config.expected_batch_size
     averaged = math.sqrt(config.num_owners * config.local_steps)
     assert deviation / averaged == pytest.approx(0.12, abs=0.005)
+
+
+def test_spare_rounds_are_paid_for_beforehand() -> None:
+    plain, spare = (plan_of(tiny_config(spare_rounds=count)) for count in (0, 2))
+    assert spare.steps == 2 * plain.steps
+    assert spare.noise_multiplier > plain.noise_multiplier
+    assert spare.epsilon <= spare.target_epsilon

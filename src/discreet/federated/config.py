@@ -84,6 +84,9 @@ class TrainConfig:
     """Owners asked in a round, 1 to `num_owners`; left out: all. Whoever took part least is asked
     first. Where the unit is `owner` and the server adds the noise, the number asked on average:
     everyone is asked on a secret coin."""
+    spare_rounds: int = 0
+    """Rounds that an owner may lose to a crash and train again, 0 or more: noise is calibrated for
+    them too. With none, whoever was killed in a round sits out the last one."""
     aggregation: str = "ffa"
     """Rule that makes one adapter of many: `ffa`, `fedit`, `rolora`, `fedsb`, `flexlora`, `fedex`
     or `flora`; each says what it goes together with."""
@@ -281,6 +284,8 @@ class TrainConfig:
         )
         norm = self.max_update_norm
         is_norm = norm is None or 0 < norm < float("inf")
+        spare = self.spare_rounds
+        self._require("spare_rounds", 0 <= spare <= MOST, f"spare_rounds from 0 to {MOST}")
         self._require("max_update_norm", is_norm, "a finite max_update_norm > 0")
         self._require(
             "lora_ranks",
@@ -319,7 +324,7 @@ class TrainConfig:
     @property
     def steps_total(self) -> int:
         """Steps of one owner over the whole run; noise is calibrated for this many."""
-        return self.rounds_per_owner * self.local_steps
+        return (self.rounds_per_owner + self.spare_rounds) * self.local_steps
 
     @property
     def ranks(self) -> tuple[int, ...]:

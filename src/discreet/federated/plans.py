@@ -51,7 +51,8 @@ def _plan_for_owners(config: TrainConfig) -> PrivacyPlan:
         target_epsilon=config.target_epsilon,
         delta=config.delta,
         sample_rate=1.0 if is_distributed else config.asked_per_round / config.num_owners,
-        steps=config.rounds_per_owner if is_distributed else config.num_rounds,
+        steps=config.spare_rounds
+        + (config.rounds_per_owner if is_distributed else config.num_rounds),
         expected_batch_size=config.asked_per_round,
         max_grad_norm=config.max_update_norm,
         accountant="rdp" if is_distributed else "pld",
