@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,26 @@ def test_a_torn_last_line_is_left_out_and_then_replaced(
     assert run.read_metrics() == [line(1)]
     run.append_metric(line(3))
     assert run.read_metrics() == [line(1), line(3)]
+
+
+@given(
+    st.binary(max_size=20), st.binary(max_size=20), st.sampled_from([1, 3, 2**18]), st.booleans()
+)
+def test_lines_after_those_known_are_those_of_the_whole_file(
+    known: bytes, more: bytes, block: int, is_same: bool
+) -> None:
+    """Against the slow way, at several sizes of a block."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artifacts, "_COMPARED_BYTES", block)
+        path = Path(folder) / "lines"
+        path.write_bytes((known if is_same else known[::-1]) + more)
+        found = artifacts.read_lines_after(path, bytearray(known))
+        data = path.read_bytes()
+    if not data.startswith(known):
+        assert found is None
+    else:
+        *lines, _torn = data[len(known) :].split(b"\n")
+        assert found == b"".join(each + b"\n" for each in lines)
 
 
 @pytest.mark.parametrize("middle", ["{", "[1]", "7"])

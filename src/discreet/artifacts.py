@@ -37,6 +37,8 @@ UNSAFE_SUFFIXES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt
 """Formats that can run code when they are read."""
 _BLOCK_BYTES = 2**16
 """Read at a time where a file is read from its end."""
+_COMPARED_BYTES = 2**18
+"""Read at a time where a file is compared with what it was."""
 _HERE, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux."""
 
@@ -84,6 +86,27 @@ def read_whole_lines(path: Path) -> bytes:
         ArtifactCorrupt: if there is no such file.
     """
     data = _read(path)
+    return data[: data.rfind(b"\n") + 1]
+
+
+def read_lines_after(path: Path, known: bytearray) -> bytes | None:
+    """Return the whole lines of a file after those known; `None` if it does not begin with them.
+
+    Compares a block at a time, in memory that stays in the processor: a file that several calls
+    have read costs them little.
+
+    Raises:
+        ArtifactCorrupt: if there is no such file.
+    """
+    block = bytearray(_COMPARED_BYTES)
+    with _opened(path) as file, memoryview(known) as wanted, memoryview(block) as room:
+        at = 0
+        while at < len(known):
+            count = file.readinto(room[: len(known) - at])
+            if not count or bytearray(room[:count]) != wanted[at : at + count]:  # memcmp
+                return None
+            at += count
+        data = file.read()
     return data[: data.rfind(b"\n") + 1]
 
 
@@ -341,16 +364,25 @@ def _end_of_last_line(file: FileIO) -> int:
 
 def _read(path: Path) -> bytes:
     """Return a file's bytes; `ArtifactCorrupt` if it is not there, or no file."""
+    with _opened(path) as file:
+        return file.read()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[FileIO]:
+    """Open a file for reading; `ArtifactCorrupt` if it is not there, or no file."""
     try:
         if path.exists() and not path.is_file():
             raise FileNotFoundError
-        return path.read_bytes()
+        file = path.open("rb", buffering=0)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _none_there(path) from error
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
         raise _none_there(path) from error
+    with file:
+        yield file
 
 
 def _none_there(path: Path) -> ArtifactCorrupt:

@@ -13,7 +13,7 @@ import torch
 from flwr.app import Context, RecordDict
 from safetensors.torch import save_file
 
-from discreet.artifacts import RunFolder, read_whole_lines
+from discreet.artifacts import RunFolder, read_lines_after
 from discreet.errors import ArtifactCorrupt, FederationError
 from discreet.federated import (
     Assignment,
@@ -447,11 +447,11 @@ def test_a_ledger_is_read_as_often_for_many_accounts_as_for_one(
     """Else a thousand owners would be a thousand times the file of a thousand owners."""
     reads: list[Path] = []
 
-    def counting(path: Path) -> bytes:
+    def counting(path: Path, known: bytearray) -> bytes | None:
         reads.append(path)
-        return read_whole_lines(path)
+        return read_lines_after(path, known)
 
-    monkeypatch.setattr("discreet.privacy.chain.read_whole_lines", counting)
+    monkeypatch.setattr("discreet.privacy.chain.read_lines_after", counting)
     ledger, plan = PrivacyLedger.open(run.ledger_path), plan_of(CONFIG)
     counts = []
     for number in range(3):

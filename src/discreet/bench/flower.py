@@ -197,7 +197,11 @@ def _by_flower(plan: TrainConfig) -> None:
         num_supernodes=plan.num_owners,
         backend_config={
             "client_resources": {"num_cpus": 1},
-            "init_args": {"include_dashboard": False, "num_cpus": os.cpu_count() or 1},
+            "init_args": {
+                "include_dashboard": False,
+                "log_to_driver": False,
+                "num_cpus": os.cpu_count() or 1,
+            },
         },
     )
 

@@ -29,7 +29,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from discreet.artifacts import append_line, read_whole_lines, write_bytes
+from discreet.artifacts import append_line, read_lines_after, read_whole_lines, write_bytes
 from discreet.errors import ArtifactCorrupt
 
 Record = dict[str, Any]
@@ -95,11 +95,12 @@ class RecordChain(Generic[S]):
         After an error nothing of the file is known, so that the next call reads all of it.
         """
         with self._one_at_a_time:
-            data = read_whole_lines(self.path)
             verified, self._verified = self._verified, _Verified(summary=self._summarise())
-            if not data.startswith(verified.data):
+            new = read_lines_after(self.path, verified.data)
+            if new is None:
                 verified = _Verified(summary=self._summarise())
-            verified.extend(data, self.path)
+                new = read_whole_lines(self.path)
+            verified.extend(new, self.path)
             if head not in verified.hashes:
                 raise _damaged(self.path, "lines at its end are missing")
             self._verified = verified
@@ -111,21 +112,20 @@ class _Verified(Generic[S]):
     """The part of a file that was found to be as it was written."""
 
     summary: S
-    data: bytes = b""
+    data: bytearray = field(default_factory=bytearray)
     last: str = ""
     """Hash of the last line."""
     hashes: set[str] = field(default_factory=lambda: {""})
 
-    def extend(self, data: bytes, path: Path) -> None:
-        """Verify the lines that `data` has beyond those known."""
-        new = data[len(self.data) :].split(b"\n")[:-1]
-        for number, line in enumerate(new, len(self.hashes)):
+    def extend(self, new: bytes, path: Path) -> None:
+        """Verify the lines that follow those known."""
+        for number, line in enumerate(new.split(b"\n")[:-1], len(self.hashes)):
             record, self.last = _verified_record(line, self.last, number, path)
             self.hashes.add(self.last)
             self.summary.append(record)
-        if not data:
+        self.data += new
+        if not self.data:
             raise _damaged(path, "there is no line in it")
-        self.data = data
 
 
 class LockedChain(Generic[S]):
