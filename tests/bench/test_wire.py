@@ -1,16 +1,24 @@
 """Sizes are those that Flower counts, and errors those of another way to compute them."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from flwr.app import Array, ArrayRecord
 
 from discreet.bench import WireCost, as_wire_table, measure_wire, reference_update
 from discreet.bench.wire import message_bytes
-from discreet.federated import CODECS, TrainConfig, make_codec
+from discreet.federated import CODECS, AssistantTask, TrainConfig, make_codec
 from discreet.federated.messages import pack
 from discreet.privacy import CounterGenerator
 
 PLAN = TrainConfig()
+ALL_LAYERS = replace(
+    PLAN,
+    lora_layers=30,
+    lora_modules="q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj",
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +43,11 @@ def test_bytes_are_those_that_flower_counts(name: str, costs: dict[str, WireCost
 
 
 def test_float32_is_what_a_request_holds(costs: dict[str, WireCost]) -> None:
-    assert costs["float32"].bytes_up == pack(reference_update()).count_bytes()
+    codec = make_codec("float32")
+    assert (
+        costs["float32"].bytes_up
+        == pack(reference_update(), codec, CounterGenerator.from_os()).count_bytes()
+    )
     assert costs["float32"].relative_error == 0
 
 
@@ -60,6 +72,17 @@ def test_errors_of_rounding_are_within_what_the_codecs_state(costs: dict[str, Wi
     length = torch.cat([v.flatten() for v in reference_update().values()]).norm()
     bound = sum(step**2 * 192 * PLAN.lora_r for step in steps) ** 0.5 / float(length)
     assert bound / 4 < costs["int8"].relative_error < bound
+
+
+def test_int8_keeps_a_round_of_small_within_two_megabytes(costs: dict[str, WireCost]) -> None:
+    """Each way, by the default plan and with B on all linear layers, by the specs alone."""
+    assert costs["int8"].bytes_up == costs["int8"].bytes_down == 31_584
+    first = AssistantTask.without_data(ALL_LAYERS).first
+    assert len(first) == 30 * 7
+    specs = make_codec("int8").specs({name: tuple(value.shape) for name, value in first.items()})
+    arrays = {name: np.zeros(shape, dtype) for name, (dtype, shape) in specs.items()}
+    assert sum(value.numel() for value in first.values()) == 1_244_160
+    assert message_bytes(arrays) == 1_335_340 <= 2_000_000
 
 
 def test_the_total_is_over_rounds_owners_and_both_directions() -> None:

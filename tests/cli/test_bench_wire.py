@@ -26,7 +26,9 @@ def test_every_codec_has_a_row_and_the_file_holds_the_same(discreet: Run, tmp_pa
 def test_json_is_all_that_stdout_holds(discreet: Run) -> None:
     status, out, err = discreet("bench", "wire", "--share", 0.5, "--json")
     assert status == 0, err
-    assert json.loads(out)["topk_share"] == 0.5
+    record = json.loads(out)
+    assert record["topk_share"] == 0.5
+    assert record["loss"] is None
 
 
 @pytest.mark.parametrize("share", ["0", "1.5"])

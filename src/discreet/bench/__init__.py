@@ -98,6 +98,13 @@ from discreet.bench.wire import (
     measure_wire,
     reference_update,
 )
+from discreet.bench.wire_loss import (
+    LossChange,
+    WireLoss,
+    as_loss_table,
+    count_scored,
+    measure_wire_loss,
+)
 from discreet.bench.workloads import MODELS, Adapter, Setting, Workload, build_workload
 
 __all__ = [
@@ -128,6 +135,7 @@ __all__ = [
     "Grounding",
     "HeldOut",
     "Judged",
+    "LossChange",
     "Measured",
     "PairShare",
     "RobustCell",
@@ -138,6 +146,7 @@ __all__ = [
     "Speed",
     "TwinFlips",
     "WireCost",
+    "WireLoss",
     "Workload",
     "Writing",
     "as_aggregation_table",
@@ -145,6 +154,7 @@ __all__ = [
     "as_flips",
     "as_flower_table",
     "as_grounding_rows",
+    "as_loss_table",
     "as_markdown",
     "as_robust_table",
     "as_rows",
@@ -162,6 +172,7 @@ __all__ = [
     "compare_twins",
     "compare_with_flower",
     "count_flips",
+    "count_scored",
     "declared",
     "differing_bits",
     "evaluate",
@@ -185,6 +196,7 @@ __all__ = [
     "measure_scale",
     "measure_twins",
     "measure_wire",
+    "measure_wire_loss",
     "mib_per_owner",
     "peak_bytes",
     "reference_update",

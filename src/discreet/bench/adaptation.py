@@ -54,13 +54,13 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """A mean with its 95 % interval, by a bootstrap over questions."""
+    """A mean with its 95 % interval, by a bootstrap over whole units, such as questions."""
 
     value: float
     low: float
     high: float
     n: int
-    """Answers."""
+    """Values, such as answers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,11 +148,21 @@ def as_answers(
 
 def _estimate(judged: Sequence[Judged], values: Sequence[float]) -> Estimate:
     """Return the mean of values with a percentile interval; whole questions are drawn."""
-    of_question: dict[str, list[float]] = {}
-    for one, value in zip(judged, values, strict=True):
-        of_question.setdefault(one.question_id, []).append(value)
-    sums = np.array([sum(own) for own in of_question.values()])
-    counts = np.array([float(len(own)) for own in of_question.values()])
+    return estimate([one.question_id for one in judged], values)
+
+
+def estimate(units: Sequence[str], values: Sequence[float]) -> Estimate:
+    """Return the mean of values with a percentile interval; whole units are drawn.
+
+    Args:
+        units: What each value belongs to.
+        values: In the order of `units`.
+    """
+    of_unit: dict[str, list[float]] = {}
+    for unit, value in zip(units, values, strict=True):
+        of_unit.setdefault(unit, []).append(value)
+    sums = np.array([sum(own) for own in of_unit.values()])
+    counts = np.array([float(len(own)) for own in of_unit.values()])
     low, high = ratio_interval(sums, counts, draws=RESAMPLES)
     return Estimate(value=float(np.mean(values)), low=low, high=high, n=len(values))
 

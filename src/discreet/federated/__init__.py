@@ -3,7 +3,7 @@
 from discreet.aggregation import State
 from discreet.federated.checkpoint import Checkpoint, read_checkpoint
 from discreet.federated.client import client_app, local_update
-from discreet.federated.codec import CODECS, Codec, make_codec
+from discreet.federated.codec import CODECS, Codec, encode_with_feedback, make_codec
 from discreet.federated.config import PREFERENCES, TrainConfig, describe_fields
 from discreet.federated.conversations import REASONS, ConversationLessons, most_tokens
 from discreet.federated.events import (
@@ -69,6 +69,7 @@ __all__ = [
     "client_app",
     "describe_fields",
     "draw_generators",
+    "encode_with_feedback",
     "events_to",
     "example_losses",
     "local_update",
