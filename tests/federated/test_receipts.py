@@ -52,7 +52,7 @@ def sends(array: Array) -> Behaviour:
 
 BAD: dict[str, tuple[Behaviour, str]] = {
     "wrong shape": (sends(Array(np.ones(5, np.float32))), "'b' of shape"),
-    "oversized": (sends(Array(np.ones(10**6, np.float32))), "'b' of shape"),
+    "oversized": (sends(Array(np.ones(10**6, np.float32))), "bytes or less"),
     "another type": (sends(Array(np.ones(4, np.float64))), "'b' of shape"),
     "NaN": (sends(Array(np.full(4, np.nan, np.float32))), "finite values in 'b'"),
     "infinity": (sends(Array(np.full(4, np.inf, np.float32))), "finite values in 'b'"),
