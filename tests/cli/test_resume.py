@@ -60,7 +60,7 @@ def charged(ledger: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("driver", ["local", "ray", "deployment"])
+@pytest.mark.parametrize("driver", ["local", "deployment"])
 def test_a_killed_command_goes_on_with_what_is_on_disk(
     portraits_file: Path, tmp_path: Path, driver: str
 ) -> None:
@@ -81,8 +81,11 @@ def test_a_killed_command_goes_on_with_what_is_on_disk(
     wait_for_orphans(run.path)
     last = read_checkpoint(run)
     assert last is not None
-    with command("--resume", run.path, *where, "--json", log=log) as resumed:
-        out, _ = resumed.communicate(timeout=PATIENCE_SECONDS)
+    for _ in range(3):  # Flower counts killed nodes as connected for a minute
+        with command("--resume", run.path, *where, "--json", log=log) as resumed:
+            out, _ = resumed.communicate(timeout=PATIENCE_SECONDS)
+        if resumed.returncode == 0 or "NODE_UNAVAILABLE" not in log.read_text():
+            break
     assert resumed.returncode == 0, log.read_text()
     said, card, config = json.loads(out), read_card(run), TrainConfig.load(run.config_path)
     assert said["ended"] in ("completed", "budget_exhausted")

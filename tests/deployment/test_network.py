@@ -162,7 +162,8 @@ def test_a_cut_cable_costs_a_round_no_more_than_its_deadline(tmp_path: Path) -> 
     found = {name: RunFolder(tmp_path / name).read_metrics() for name in ("whole", "cut")}
     assert released(found["whole"], "replies") == [2]
     assert released(found["cut"], "replies") == [1]
-    assert [line["reason"] for line in found["cut"] if line["name"] == "dropped"] == ["NoReply"]
+    reasons = [line["reason"] for line in found["cut"] if line["name"] == "dropped"]
+    assert reasons in (["NoReply"], ["Flower: MESSAGE_UNAVAILABLE"])  # whoever notices first
 
 
 def released(lines: list[dict[str, Any]], name: str) -> list[int]:

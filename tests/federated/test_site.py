@@ -92,7 +92,7 @@ def test_a_server_names_no_folder_that_the_owner_did_not_accept(tmp_path: Path) 
 
 
 def test_an_owner_who_wants_to_be_hidden_whole_takes_no_less() -> None:
-    site = OwnerSite.of_node(context(**OWN_DATA, unit="owner"))
+    site = OwnerSite.of_node(context(**OWN_DATA, unit="owner", trusts_server=True))
     for plan in (TrainConfig(), TrainConfig(unit="user", examples_per_user=4)):
         with pytest.raises(PolicyError, match="hides a whole owner"):
             site.check(plan)
@@ -110,8 +110,11 @@ def test_a_server_that_sees_updates_is_accepted_by_a_plain_yes_only(trusts: obje
         site.check(plan)
 
 
-def test_noise_of_the_owners_needs_no_trust_in_the_server() -> None:
-    OwnerSite.of_node(context(**OWN_DATA)).check(TrainConfig(**HIDDEN, **SECURE))
+def test_a_share_of_the_noise_needs_trust_too_since_members_could_be_invented() -> None:
+    plan = TrainConfig(**HIDDEN, **SECURE)
+    with pytest.raises(PolicyError, match="members that it invents"):
+        OwnerSite.of_node(context(**OWN_DATA)).check(plan)
+    OwnerSite.of_node(context(**OWN_DATA, trusts_server=True)).check(plan)
 
 
 def test_simulated_owners_take_the_plans_ranks_in_turn() -> None:

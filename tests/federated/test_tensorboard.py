@@ -95,3 +95,10 @@ def test_without_the_extra_the_way_out_is_said(
     with pytest.raises(ExtraMissing, match=r"discreet\[watch\]"):
         events_to(tmp_path / "events")
     assert not (tmp_path / "events").exists()
+
+
+def test_how_many_were_drawn_in_secret_is_no_released_curve(tmp_path: Path) -> None:
+    events_to(tmp_path)(replace(DONE, is_released=False))
+    assert [name for name in scalars(tmp_path) if name.startswith("released/")] == [
+        name for name in scalars(tmp_path) if "epsilon" in name
+    ]

@@ -104,8 +104,8 @@ MUTATIONS = [
     Mutation(
         "the sum not emptied after a step",
         "gaussian.py",
-        "        self._follow_quantile()\n        self.forget()",
-        "        self._follow_quantile()",
+        "        self.released_loss = self._noisy_loss()\n        self.forget()",
+        "        self.released_loss = self._noisy_loss()",
         "test_noisy_sum.py",
     ),
     Mutation(

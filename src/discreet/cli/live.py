@@ -108,6 +108,8 @@ class Row:
             parts.append(f"worst owner so far {done.spent}")
         parts.append(f"{_megabytes(done.bytes_down)} MB down, {_megabytes(done.bytes_up)} MB up")
         parts.append(f"{done.seconds:.1f} s")
+        if not done.is_released:
+            parts.append("how many replied stays local")
         if done.loss is not None:
             parts.append(f"loss {done.loss:.3f} (released, with noise)")
         if self.loss is not None:

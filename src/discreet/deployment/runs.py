@@ -232,9 +232,9 @@ def _outcome(config: "TrainConfig", run: RunFolder, state: RunState) -> "Outcome
     last = read_checkpoint(run)
     ended: Mapping[str, object] = next(iter(reversed(run.read_metrics())), {})
     if last and last.rounds_done == config.num_rounds:
-        return Outcome(rounds_done=last.rounds_done, ended="completed", state=last.state)
+        return Outcome(rounds_done=last.rounds_done, ended="completed", state=last.adapter)
     if last and ended.get("name") == "ended":
-        return Outcome(rounds_done=last.rounds_done, ended="budget_exhausted", state=last.state)
+        return Outcome(rounds_done=last.rounds_done, ended="budget_exhausted", state=last.adapter)
     reason = state.details or "the server's log says why"
     raise FederationError(
         f"Expected {config.num_rounds} rounds, got {last.rounds_done if last else 0}: the run "

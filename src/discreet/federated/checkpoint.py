@@ -17,7 +17,7 @@ from safetensors.torch import save
 from discreet.aggregation import State
 from discreet.artifacts import RunFolder, write_bytes
 from discreet.errors import ArtifactCorrupt, ArtifactError
-from discreet.federated.terms import of_prefix, with_prefix
+from discreet.federated.terms import Terms, of_prefix, with_prefix
 
 _FORMAT = "2"
 _LOCK = ".lock"
@@ -44,6 +44,11 @@ class Checkpoint:
     metrics: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
     """The last round's lines for the metrics, which follow the checkpoint: a kill in between would
     lose what nodes said they spent."""
+
+    @property
+    def adapter(self) -> State:
+        """The state without control variates."""
+        return Terms.adapter_of(self.state)
 
 
 @contextmanager

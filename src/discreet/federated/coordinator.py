@@ -69,8 +69,8 @@ class Coordinator:
         config, number, start = self._terms.config, last.rounds_done + 1, time.monotonic()
         nodes = choose(config, connected(self._grid, config), last.taken_part, number)
         needed = config.min_replies
-        if is_secret_choice(config):  # chance may ask fewer, and noise does not depend on it
-            needed = min(needed, len(nodes))
+        if is_secret_choice(config):  # who was drawn may not decide whether a run goes on
+            needed = 0
         if len(nodes) < needed:
             raise BudgetExhausted(
                 f"Round {number}: {len(nodes)} owners may still be asked, fewer than {needed}: the "

@@ -1,8 +1,8 @@
 """What whoever watches a federation is told while it runs.
 
 Frozen values, and a callback that takes them. Shows nothing and writes nothing. All but `StepTaken`
-says what the server knows and may release; `StepTaken` is local: it comes only where owners train
-in this process, and its loss had no noise added.
+says what the server knows, and may release, unless a `RoundDone` says that it may not. `StepTaken`
+is local: it comes only where owners train in this process, and its loss had no noise added.
 
     >>> event = RoundStarted(server_round=1, num_rounds=2, asked=4)
     >>> event.asked
@@ -65,6 +65,9 @@ class RoundDone:
     seconds: float
     spent: PrivacyStatement | None
     """Of the worst owner so far; None: nothing was said of privacy."""
+    is_released: bool = True
+    """Whether replies, drops, bytes and seconds may be told; False where epsilon counts on nobody
+    knowing how many owners were asked."""
     loss: float | None = None
     """Mean over owners of the loss that they released with noise; None: the plan releases none."""
 

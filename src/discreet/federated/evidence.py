@@ -42,6 +42,7 @@ def round_done(
         bytes_down=int(found.get("bytes_down", 0)),
         bytes_up=int(found.get("bytes_up", 0)),
         seconds=found.get("seconds", 0.0),
+        is_released=all(line["visibility"] == "released" for line in lines if "owner" not in line),
         loss=found.get("loss"),
         spent=max(statements_of(run).values(), key=lambda s: s.epsilon, default=None),
     )

@@ -18,6 +18,7 @@ those. Where the server adds it, the file is as private as the data.
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,7 @@ class OwnerMemory:
         """
         tensors = {_BEFORE + name: tensor.contiguous() for name, tensor in before.items()}
         tensors |= {_AFTER + name: tensor.contiguous() for name, tensor in after.items()}
-        about = f"{self.run}\n{server_round}"
+        about = json.dumps([self.run, server_round])
         metadata = {"about": about, "sha256": _sha256(about, tensors)}
         write_bytes(self.path, save(tensors, metadata=metadata))
 
@@ -82,7 +83,7 @@ class OwnerMemory:
                 tensors: State = {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118 - no mapping
             if _sha256(about, tensors) != wanted:
                 raise ValueError("Expected the tensors that were written, got others.")
-            run, server_round = about.split("\n")
+            run, server_round = json.loads(about)
         except (SafetensorError, KeyError, ValueError) as error:
             raise ArtifactCorrupt(
                 f"Expected an owner's memory in '{self.path.name}', could not read it. Restore it "

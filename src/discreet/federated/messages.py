@@ -39,6 +39,7 @@ is there only with `loss_noise`, and not where the server sees sums alone: it is
 _ROUNDING = 1 + 1e-9
 _ARRAYS, _CONFIG, _METRICS, _PARTS = "arrays", "config", "metrics", "parts"
 _MASKED = "masked"
+_LONGEST_NAME = 64
 _FLOWERS = {code: name for name, code in vars(ErrorCode).items() if isinstance(code, int)}
 _ROUND, _FROZEN, _RUN = "server-round", "frozen-sha256", "run"
 
@@ -149,8 +150,8 @@ def read_request(message: Message, shapes: Shapes, codec: Codec) -> Request:
     if not isinstance(frozen_hash, str):
         raise BadMessage("Expected text as frozen-sha256. Update the server.")
     run = config.get(_RUN) if config else None
-    if not isinstance(run, str):
-        raise BadMessage("Expected text as run. Update the server.")
+    if not isinstance(run, str) or len(run) > _LONGEST_NAME:
+        raise BadMessage(f"Expected text of {_LONGEST_NAME} letters at most as run.")
     state = unpack(_array_record(message), shapes, codec)
     return Request(server_round=server_round, frozen_hash=frozen_hash, run=run, state=state)
 
@@ -237,7 +238,7 @@ def refusal_of(message: Message) -> str | None:
     if not message.has_error():
         return None
     reason = message.error.reason or ""
-    if reason.isidentifier() and len(reason) <= 64:
+    if reason.isidentifier() and len(reason) <= _LONGEST_NAME:
         return reason
     return f"Flower: {_FLOWERS.get(message.error.code, message.error.code)}"
 

@@ -208,7 +208,7 @@ def _go_on(
             last = now
             run.append_metric(*now.metrics)
             if on_round:
-                on_round(now.rounds_done, Terms.adapter_of(now.state), report)
+                on_round(now.rounds_done, now.adapter, report)
         if on_event:
             on_event(round_done(run, now.rounds_done, config.num_rounds, now.metrics))
     return _outcome(last, "completed")
@@ -266,7 +266,7 @@ def _own_ledger(config: TrainConfig, run: RunFolder) -> PrivacyLedger | None:
 
 
 def _outcome(last: Checkpoint, ended: Literal["completed", "budget_exhausted"]) -> Outcome:
-    return Outcome(rounds_done=last.rounds_done, ended=ended, state=Terms.adapter_of(last.state))
+    return Outcome(rounds_done=last.rounds_done, ended=ended, state=last.adapter)
 
 
 def _taken(owner: OwnerId, server_round: int, record: StepRecord, config: TrainConfig) -> StepTaken:
@@ -306,7 +306,7 @@ def _catch_up(run: RunFolder, last: Checkpoint, on_round: OnRound | None) -> Non
         run.append_metric(*(line for line in last.metrics if line not in known))
         if on_round:  # nobody replied to make the round now
             report = RoundReport(server_round=last.rounds_done, statements={}, steps={}, dropped={})
-            on_round(last.rounds_done, Terms.adapter_of(last.state), report)
+            on_round(last.rounds_done, last.adapter, report)
 
 
 def _run_folder(context: Context) -> RunFolder:

@@ -126,10 +126,11 @@ class OwnerSite:
                 f"{config.unit}: whoever has several examples would be hidden less. Ask for a plan "
                 f"with unit = '{self.unit}'."
             )
-        if config.unit == "owner" and not config.secure_aggregation and not self.trusts_server:
+        if config.unit == "owner" and not self.trusts_server:
             raise PolicyError(
-                "Expected a plan whose noise is added before anything leaves, got one in which the "
-                "server adds it, and sees each owner's update. Ask for secure_aggregation, or set "
+                "Expected a plan whose whole noise is added before anything leaves, got one that "
+                "hides owners: there the server adds it, or could take a secure sum apart by "
+                "members that it invents. Ask for a plan with unit = 'user' or 'example', or set "
                 "trusts_server in --node-config."
             )
         if not (config.target_epsilon <= self.max_epsilon and config.delta <= self.max_delta):

@@ -63,11 +63,12 @@ def _scalars(event: Event) -> Iterator[Scalar]:
     """Yield what is drawn of an event; nodes and reasons are no numbers and stay out."""
     match event:
         case RoundDone():
-            yield "released/replies", event.server_round, event.replies
-            yield "released/dropped", event.server_round, event.dropped
-            yield "released/megabytes_down", event.server_round, event.bytes_down / 1e6
-            yield "released/megabytes_up", event.server_round, event.bytes_up / 1e6
-            yield "released/seconds", event.server_round, event.seconds
+            seen = "released" if event.is_released else "local"
+            yield f"{seen}/replies", event.server_round, event.replies
+            yield f"{seen}/dropped", event.server_round, event.dropped
+            yield f"{seen}/megabytes_down", event.server_round, event.bytes_down / 1e6
+            yield f"{seen}/megabytes_up", event.server_round, event.bytes_up / 1e6
+            yield f"{seen}/seconds", event.server_round, event.seconds
             if event.loss is not None:
                 yield "released/train_loss", event.server_round, event.loss
             if event.spent is not None:
