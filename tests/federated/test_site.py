@@ -127,6 +127,7 @@ def test_simulated_owners_take_the_plans_ranks_in_turn() -> None:
 def test_an_owners_own_rank_has_to_be_one_of_the_plans() -> None:
     config = TrainConfig(aggregation="flexlora", lora_ranks="2,4,8")
     assert OwnerSite.of_node(context(**OWN_DATA, lora_rank=4)).rank_in(config) == 4
+    assert OwnerSite.of_node(context(**OWN_DATA)).rank_in(config) == 8
     with pytest.raises(ValueError, match="among the plan's 2, 4, 8, got 3"):
         OwnerSite.of_node(context(**OWN_DATA, lora_rank=3)).rank_in(config)
 

@@ -77,7 +77,9 @@ def train(
     delta: Annotated[
         float | None, typer.Option(help="What is added to its bound, a probability.")
     ] = None,
-    unit: Annotated[str | None, typer.Option(help="What is hidden: example or user.")] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="What is hidden: example, user or owner.")
+    ] = None,
     examples_per_user: Annotated[
         int | None, typer.Option(help="Most examples of one person, for --unit user.")
     ] = None,

@@ -146,6 +146,8 @@ class OwnerSite:
         Raises:
             ValueError: if the owner's own rank is none of the plan's.
         """
+        if self.lora_rank is None and self.data:
+            return max(config.ranks)
         if self.lora_rank is None:
             return config.ranks[self.turn % len(config.ranks)]
         if self.lora_rank not in config.ranks:

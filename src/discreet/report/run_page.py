@@ -33,7 +33,7 @@ _TRAINED = {
     "examples": "kind of example",
     "num_owners": "owners",
     "num_rounds": "rounds planned",
-    "local_steps": "private steps of an owner a round",
+    "local_steps": "steps of an owner a round",
     "aggregation": "aggregation",
     "secure_aggregation": "secure aggregation",
     "unit": "unit of privacy",
@@ -98,11 +98,12 @@ def _target(record: RunRecord) -> PrivacyStatement | None:
     config = record.config
     if not {"target_epsilon", "delta", "unit"} <= config.keys():
         return None
+    adds_own_noise = config["unit"] == "owner" and bool(config.get("secure_aggregation"))
     return PrivacyStatement(
         epsilon=float(config["target_epsilon"]),
         delta=float(config["delta"]),
         unit=str(config["unit"]),
-        neighbouring_relation="add_or_remove_one",
+        neighbouring_relation="zero_out_one" if adds_own_noise else "add_or_remove_one",
     )
 
 
