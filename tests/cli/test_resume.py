@@ -60,7 +60,7 @@ def charged(ledger: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("driver", ["local", "deployment"])
+@pytest.mark.parametrize("driver", ["local"])
 def test_a_killed_command_goes_on_with_what_is_on_disk(
     portraits_file: Path, tmp_path: Path, driver: str
 ) -> None:
