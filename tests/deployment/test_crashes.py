@@ -15,15 +15,13 @@ from federated.tiny import tiny_config
 
 from deployment.apps import tiny_app
 from deployment.conftest import free_port
-from deployment.test_machines import START_SECONDS, Machines, equal, in_one_process
+from deployment.test_machines import OWNERS, START_SECONDS, Machines, equal, in_one_process
 from discreet.artifacts import RunFolder
-from discreet.deployment import NodeFolder, create_trial, start_node, start_server, submit
-from discreet.deployment.node import Node
+from discreet.deployment import Child, NodeFolder, create_trial, start_node, start_server, submit
 from discreet.errors import DeploymentError, FederationError
 from discreet.federated import Outcome, TrainConfig
 from discreet.privacy import PrivacyLedger, epsilon_of
 
-OWNERS = ("owner-0", "owner-1")
 CLIENT = """
 from pathlib import Path
 from federated.crashing import Witness, make_room, watch
@@ -66,7 +64,7 @@ class Federation:
         self.machines.nodes = [self.start(owner) for owner in OWNERS]
         self.machines.wait_for_nodes(2)
 
-    def start(self, owner: str) -> Node:
+    def start(self, owner: str) -> Child:
         folder = NodeFolder.open(self.machines.folder.path / "owners" / owner)
         return start_node(folder, app=self.app, log=self.home / f"{owner}.log")
 
@@ -78,23 +76,23 @@ class Federation:
     def mend(self) -> None:
         """Start again what is dead, and end what it left."""
         machines = self.machines
-        if not machines.server.child.is_running:
+        if not machines.server.is_running:
             machines.server.stop()
             machines.server = start_server(machines.folder, log=self.home / "server.log")
         for index, (node, owner) in enumerate(zip(machines.nodes, OWNERS, strict=True)):
-            if not node.child.is_running:
+            if not node.is_running:
                 node.stop()
                 machines.nodes[index] = self.start(owner)
         machines.wait_for_nodes(2)
 
     def victim(self, name: str) -> int:
         """Return the id of a process, once it is there."""
-        server, nodes = self.machines.server.child, self.machines.nodes
+        server, nodes = self.machines.server, self.machines.nodes
         if name == "the server":
             return server.process.pid
         if name == "a node":
-            return nodes[1].child.process.pid
-        group = nodes[0].child if name == "flwr-clientapp" else server
+            return nodes[1].process.pid
+        group = nodes[0] if name == "flwr-clientapp" else server
         return process_in(group.process.pid, name)
 
     def submit(self, config: TrainConfig, run: RunFolder, *victims: str) -> Outcome | None:

@@ -4,19 +4,19 @@ from discreet.deployment.bundle import App, kit_app, read_app
 from discreet.deployment.certificates import days_left, fingerprint
 from discreet.deployment.control import Control, RunState, is_healthy, open_control
 from discreet.deployment.folders import NodeFolder, ServerFolder, create_trial
-from discreet.deployment.node import Node, start_node
+from discreet.deployment.node import start_node
+from discreet.deployment.processes import Child
 from discreet.deployment.runs import Tasks, run_deployed, run_ray, submit
-from discreet.deployment.server import Server, start_server
+from discreet.deployment.server import start_server
 from discreet.deployment.settings import NodeSettings, ServerSettings
 
 __all__ = [
     "App",
+    "Child",
     "Control",
-    "Node",
     "NodeFolder",
     "NodeSettings",
     "RunState",
-    "Server",
     "ServerFolder",
     "ServerSettings",
     "Tasks",

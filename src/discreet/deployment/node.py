@@ -10,9 +10,7 @@ import logging
 import socket
 import ssl
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from discreet.artifacts import write_bytes, write_toml
 from discreet.deployment import flower
@@ -28,37 +26,8 @@ logger = logging.getLogger(__name__)
 _KNOCK_SECONDS = 5.0
 
 
-@dataclass(slots=True)
-class Node:
-    """A node that runs; leaving its block ends it."""
-
-    folder: NodeFolder
-    child: Child
-
-    def wait(self) -> int:
-        """Return the exit status once the node ends by itself: the server may not know its key."""
-        return self.child.wait()
-
-    def stop(self) -> None:
-        """End the node and everything that it started."""
-        self.child.stop()
-
-    def __enter__(self) -> "Node":
-        """Return the node."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the node."""
-        self.stop()
-
-
-def start_node(folder: NodeFolder, *, app: App | None = None, log: Path | None = None) -> Node:
-    """Start a folder's node.
+def start_node(folder: NodeFolder, *, app: App | None = None, log: Path | None = None) -> Child:
+    """Start a folder's node; it ends by itself if the server does not know its key.
 
     Args:
         folder: Settings, key, the authority to trust.
@@ -79,7 +48,7 @@ def start_node(folder: NodeFolder, *, app: App | None = None, log: Path | None =
     write_bytes(folder.app, build(app or kit_app(), {}))
     write_toml(folder.node_config, settings.site)
     command = _command(folder, settings.superlink)
-    return Node(folder, Child.start(command, home=folder.flower_home, log=log))
+    return Child.start(command, home=folder.flower_home, log=log)
 
 
 def check_trust(folder: NodeFolder) -> None:

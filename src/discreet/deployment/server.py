@@ -10,9 +10,7 @@ on from its last finished round when it is submitted again with the same run fol
 import logging
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from discreet.deployment import flower
 from discreet.deployment.certificates import check_certificate, check_private
@@ -28,36 +26,7 @@ START_SECONDS = 90.0
 _POLL_SECONDS = 0.3
 
 
-@dataclass(slots=True)
-class Server:
-    """A server that runs; leaving its block ends it."""
-
-    folder: ServerFolder
-    child: Child
-
-    def wait(self) -> int:
-        """Return the exit status once the server ends by itself."""
-        return self.child.wait()
-
-    def stop(self) -> None:
-        """End the server and everything that it started."""
-        self.child.stop()
-
-    def __enter__(self) -> "Server":
-        """Return the server."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the server."""
-        self.stop()
-
-
-def start_server(folder: ServerFolder, *, log: Path | None = None) -> Server:
+def start_server(folder: ServerFolder, *, log: Path | None = None) -> Child:
     """Start a folder's server, and return once it answers and knows the admitted keys.
 
     Args:
@@ -84,7 +53,7 @@ def start_server(folder: ServerFolder, *, log: Path | None = None) -> Server:
     except BaseException:
         child.stop()
         raise
-    return Server(folder, child)
+    return child
 
 
 def check_server_folder(folder: ServerFolder) -> None:
