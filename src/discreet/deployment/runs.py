@@ -75,7 +75,9 @@ def submit(
         FederationError: if the run failed, with the server's words.
         ValueError: if the run folder belongs to another plan.
     """
-    _require_same_plan(config, run)
+    from discreet.federated import require_same_plan
+
+    require_same_plan(config, run)
     settings = {**config.as_mapping(), "run_folder": str(run.path.resolve())}
     with open_control(folder) as ask:
         run_id = ask.start_run(build(app or kit_app(), settings))
@@ -146,7 +148,9 @@ def run_ray(
         import ray  # noqa: F401 - only asked for: the other process imports it
     except ImportError as error:
         raise ExtraMissing("Expected Ray, found none. Install it: pip install ray.") from error
-    _require_same_plan(config, run)
+    from discreet.federated import require_same_plan
+
+    require_same_plan(config, run)
     spawn = multiprocessing.get_context("spawn")
     with _quiet(), ProcessPoolExecutor(1, mp_context=spawn) as pool:
         done, count = _rounds_done(run), processes or os.cpu_count() or 1
@@ -200,14 +204,6 @@ def _quiet() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _require_same_plan(config: "TrainConfig", run: RunFolder) -> None:
-    if run.config_path.exists() and type(config).load(run.config_path) != config:
-        raise ValueError(
-            f"Expected the plan of run '{run.id}', got another. A plan is fixed once training "
-            "began: give its config.toml, or another run folder."
-        )
 
 
 def _tell(run: RunFolder, done: int, on_round: OnRoundDone | None) -> int:

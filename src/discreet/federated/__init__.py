@@ -32,7 +32,13 @@ from discreet.federated.portraits import PortraitLessons, example_losses, presen
 from discreet.federated.preferences import PreferenceLessons
 from discreet.federated.publishing import publish
 from discreet.federated.receipts import RoundReport
-from discreet.federated.rounds import OnRound, Outcome, run_federation, server_app
+from discreet.federated.rounds import (
+    OnRound,
+    Outcome,
+    require_same_plan,
+    run_federation,
+    server_app,
+)
 from discreet.federated.task import AssistantTask
 from discreet.federated.tensorboard import events_to
 
@@ -80,6 +86,7 @@ __all__ = [
     "publish",
     "read_checkpoint",
     "released_statements",
+    "require_same_plan",
     "round_done",
     "run_federation",
     "server_app",

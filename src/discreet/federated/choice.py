@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from flwr.serverapp import Grid
 
 from discreet.errors import FederationError
+from discreet.federated.chance import chance_for
 from discreet.federated.config import TrainConfig
+from discreet.federated.plans import is_secret_choice
 from discreet.privacy import CounterGenerator
 
 _POLL_SECONDS = 0.5
@@ -49,22 +51,10 @@ def choose(
         server_round: Counted from 1.
     """
     if is_secret_choice(config):
-        generator = _coins(config, server_round)
-        chance = config.asked_per_round / config.num_owners
-        coins = generator.uniform(len(nodes))
-        return tuple(n for n, coin in zip(nodes, coins.tolist(), strict=True) if coin < chance)
+        share = config.asked_per_round / config.num_owners
+        coins = chance_for(config, f"choice/{config.seed}/{server_round}").uniform(len(nodes))
+        return tuple(n for n, coin in zip(nodes, coins.tolist(), strict=True) if coin < share)
     able = [n for n in nodes if taken_part.get(n, 0) < config.rounds_per_owner]
     ties = CounterGenerator.seeded(f"owners/{config.seed}/{server_round}").uniform(len(able))
     order = sorted(zip((taken_part.get(n, 0) for n in able), ties.tolist(), able, strict=True))
     return tuple(sorted(node for *_, node in order[: config.asked_per_round]))
-
-
-def is_secret_choice(config: TrainConfig) -> bool:
-    """Return whether epsilon is smaller because nobody knows who was asked."""
-    return config.unit == "owner" and not config.secure_aggregation
-
-
-def _coins(config: TrainConfig, server_round: int) -> CounterGenerator:
-    if config.reproducible:
-        return CounterGenerator.seeded(f"choice/{config.seed}/{server_round}")
-    return CounterGenerator.from_os()

@@ -7,6 +7,7 @@ in at the start.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from flwr.app import ArrayRecord
 from flwr.serverapp import Grid
@@ -19,16 +20,28 @@ from discreet.aggregation import (
 )
 from discreet.errors import BudgetExhausted, FederationError
 from discreet.federated import messages
+from discreet.federated.chance import chance_for
 from discreet.federated.checkpoint import Checkpoint
-from discreet.federated.choice import choose, connected, is_secret_choice
+from discreet.federated.choice import choose, connected
 from discreet.federated.events import Event, OnEvent, OwnerDropped, OwnerReplied, RoundStarted
 from discreet.federated.exchange import exchange
 from discreet.federated.messages import Parts
-from discreet.federated.plans import SERVER, plan_of
+from discreet.federated.plans import SERVER, is_secret_choice, plan_of
 from discreet.federated.receipts import NO_REPLY, OpenUpdates, Receipts, RoundReport
 from discreet.federated.secure import SecureSum
 from discreet.federated.terms import CONTROL, Terms, of_prefix
 from discreet.privacy import CounterGenerator, OwnerSum, PrivacyLedger, spend_round
+
+
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    """What the nodes' replies of a round make."""
+
+    proposed: State
+    """Before the server's optimizer."""
+    receipts: Receipts
+    clip_norm: float | None = None
+    """For the next round, where the server clips; `None`: as in the plan."""
 
 
 class Coordinator:
@@ -57,7 +70,6 @@ class Coordinator:
         self._frozen_hash = frozen_hash
         self._ledger = ledger
         self._on_event = on_event
-        self._clip_norm: float | None = None
 
     def play(self, last: Checkpoint) -> tuple[Checkpoint, RoundReport]:
         """Return where the run stands after one more round, and what the round told.
@@ -81,10 +93,10 @@ class Coordinator:
         arrays = messages.pack(last.state, self._terms.down, self._chance("wire", number))
         collect = self._collect_securely if config.secure_aggregation else self._collect
         with self._charged():
-            proposed, receipts = collect(last, arrays, nodes, needed)
-        _require_finite(proposed)
-        new, memory = self._follow(last, proposed, replies=len(receipts.steps))
-        report = receipts.report(
+            found = collect(last, arrays, nodes, needed)
+        _require_finite(found.proposed)
+        new, memory = self._follow(last, found.proposed, replies=len(found.receipts.steps))
+        report = found.receipts.report(
             bytes_down=messages.size_bytes_of(arrays) * len(nodes), seconds=time.monotonic() - start
         )
         return (
@@ -95,14 +107,14 @@ class Coordinator:
                 run_token=last.run_token,
                 optimizer=memory,
                 taken_part={**last.taken_part, **{n: last.taken_part.get(n, 0) + 1 for n in nodes}},
-                clip_norm=self._clip_norm,
+                clip_norm=found.clip_norm,
             ),
             report,
         )
 
     def _collect(
         self, last: Checkpoint, arrays: ArrayRecord, nodes: tuple[int, ...], needed: int
-    ) -> tuple[State, Receipts]:
+    ) -> "_Collected":
         """Ask the nodes; return the next state and what they sent."""
         number = last.rounds_done + 1
         combine = self._combine(last, number)
@@ -111,13 +123,13 @@ class Coordinator:
         receipts = Receipts(self._terms, number, updates.accept)
         self._train(arrays, last.run_token, dict.fromkeys(nodes), receipts)
         receipts.finish(nodes, needed)
-        proposed = accumulator.result()
-        self._clip_norm = getattr(combine, "max_grad_norm", None)  # which the result has moved
-        return proposed, receipts
+        proposed = accumulator.result()  # moves the clipping norm
+        norm = combine.max_grad_norm if isinstance(combine, OwnerSum) else None
+        return _Collected(proposed, receipts, norm)
 
     def _collect_securely(
         self, last: Checkpoint, arrays: ArrayRecord, nodes: tuple[int, ...], needed: int
-    ) -> tuple[State, Receipts]:
+    ) -> "_Collected":
         """Ask the nodes for masked updates; return the next state and what is known of each."""
         number = last.rounds_done + 1
         total = SecureSum(self._terms, self._grid, number, nodes)
@@ -129,7 +141,8 @@ class Coordinator:
         receipts.finish(nodes, needed)
         adapter, opened = Terms.adapter_of(last.state), total.open()
         receipts.mean_loss = opened.loss
-        return self._terms.rule.start(adapter, number, opened).result(), receipts
+        proposed = self._terms.rule.start(adapter, number, opened).result()
+        return _Collected(proposed, receipts)
 
     def _train(
         self,
@@ -238,9 +251,7 @@ class Coordinator:
     def _chance(self, use: str, number: int) -> CounterGenerator:
         """Return the server's generator for one use in one round."""
         config = self._terms.config
-        if config.reproducible:
-            return CounterGenerator.seeded(f"server/{use}/{config.seed}/{number}")
-        return CounterGenerator.from_os()
+        return chance_for(config, f"server/{use}/{config.seed}/{number}")
 
     def _tell(self, event: Event) -> None:
         if self._on_event:

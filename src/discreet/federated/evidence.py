@@ -9,9 +9,9 @@ from typing import Any
 
 from discreet.artifacts import RunFolder
 from discreet.federated.checkpoint import Checkpoint
-from discreet.federated.choice import is_secret_choice
 from discreet.federated.config import TrainConfig
 from discreet.federated.events import RoundDone
+from discreet.federated.plans import is_secret_choice
 from discreet.federated.receipts import RoundReport
 from discreet.privacy import PrivacyLedger
 from discreet.types import PrivacyStatement

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from discreet.aggregation import State
+from discreet.federated.chance import chance_for
 from discreet.federated.config import TrainConfig
 from discreet.privacy import CounterGenerator, PrivacyLedger, StepRecord
 from discreet.types import OwnerId, PrivacyStatement
@@ -89,8 +90,6 @@ def draw_generators(config: TrainConfig, *, owner: OwnerId, server_round: int) -
     With `reproducible`, each owner, round and use has its own stream, so that the order in which
     owners are visited does not matter.
     """
-    uses = ("sampling", "noise", "wire")
-    if not config.reproducible:
-        return Generators(*(CounterGenerator.from_os() for _ in uses))
     text = f"{config.seed}/{server_round}/{owner}"
-    return Generators(*(CounterGenerator.seeded(f"{use}/{text}") for use in uses))
+    uses = ("sampling", "noise", "wire")
+    return Generators(*(chance_for(config, f"{use}/{text}") for use in uses))

@@ -64,9 +64,14 @@ def _plan_for_owners(config: TrainConfig) -> PrivacyPlan:
     )
 
 
+def is_secret_choice(config: TrainConfig) -> bool:
+    """Return whether epsilon is smaller because nobody knows who was asked."""
+    return config.unit == "owner" and not config.secure_aggregation
+
+
 def promise_of(config: TrainConfig) -> PrivacyStatement | None:
     """Return what every owner's own account may reach; None where the server's account counts."""
-    if config.unit == "owner" and not config.secure_aggregation:
+    if is_secret_choice(config):
         return None
     return plan_of(config).state(config.target_epsilon)
 

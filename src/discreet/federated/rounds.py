@@ -36,7 +36,6 @@ from discreet.federated.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from discreet.federated.choice import is_secret_choice
 from discreet.federated.client import TaskFactory, client_app
 from discreet.federated.config import TrainConfig
 from discreet.federated.coordinator import Coordinator
@@ -44,6 +43,7 @@ from discreet.federated.events import OnEvent, StepTaken
 from discreet.federated.evidence import line_of_end, lines_of, round_done
 from discreet.federated.local import LocalGrid
 from discreet.federated.local_task import LocalResult, LocalTask, Watch
+from discreet.federated.plans import is_secret_choice
 from discreet.federated.receipts import RoundReport
 from discreet.federated.terms import Terms
 from discreet.privacy import PrivacyLedger, StepRecord
@@ -172,7 +172,9 @@ def drive(
     """
     with alone_in(run):
         ledger = _own_ledger(config, run)  # before the plan: a run with a plan has begun
-        _settle_config(config, run)
+        require_same_plan(config, run)
+        if not run.config_path.exists():
+            config.save(run.config_path)
         terms = Terms.of(config, task.initial_state())
         last = _where_it_stands(config, run, task, terms)
         coordinator = Coordinator(
@@ -286,10 +288,13 @@ def _plan_hash(config: TrainConfig, task: LocalTask) -> str:
     return hashlib.sha256(plan.encode()).hexdigest()
 
 
-def _settle_config(config: TrainConfig, run: RunFolder) -> None:
-    """Write the plan into a new run; refuse another plan than that of an old one."""
+def require_same_plan(config: TrainConfig, run: RunFolder) -> None:
+    """Refuse a run folder that belongs to another plan.
+
+    Raises:
+        ValueError: with the fields that differ.
+    """
     if not run.config_path.exists():
-        config.save(run.config_path)
         return
     old, new = TrainConfig.load(run.config_path).as_mapping(), config.as_mapping()
     if changed := sorted(k for k in {*old, *new} if old.get(k) != new.get(k)):
