@@ -3,13 +3,24 @@
 import io
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
+from flwr.server.superlink.linkstate import LinkState, LinkStateFactory, SqlLinkState
+from flwr.supercore.constant import NodeStatus
+from flwr.supercore.object_store import ObjectStoreFactory
+from flwr.superlink.federation import NoOpFederationManager
 from starlette.types import Message, Receive, Scope, Send
 
 from deployment.apps import tiny_app
 from discreet.deployment.bundle import build
-from discreet.deployment.flower import OPERATOR_HEADER, Gate, code_of, is_from_this_machine
+from discreet.deployment.flower import (
+    OPERATOR_HEADER,
+    Gate,
+    _count_nodes_anew,
+    code_of,
+    is_from_this_machine,
+)
 
 KEY = "5ecret"
 
@@ -128,3 +139,32 @@ def test_any_other_byte_makes_another_program() -> None:
 def test_what_is_no_bundle_is_refused(bundle: bytes) -> None:
     with pytest.raises(ValueError, match="Expected"):
         code_of(bundle)
+
+
+def state_of(database: Path) -> LinkState:
+    """What a server that starts reads of its database."""
+    return LinkStateFactory(str(database), NoOpFederationManager(), ObjectStoreFactory()).state()
+
+
+def connected(state: LinkState) -> int:
+    return len(state.get_node_info(statuses=[NodeStatus.ONLINE]))
+
+
+@pytest.mark.filterwarnings("ignore:No path_separator found:DeprecationWarning")  # Flower's alembic
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_a_server_that_starts_counts_no_killed_node_and_lets_it_back(
+    is_mended: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("initialize", "activate_node"):  # put back at the end
+        monkeypatch.setattr(SqlLinkState, name, getattr(SqlLinkState, name))
+    if is_mended:
+        _count_nodes_anew()
+    first = state_of(tmp_path / "superlink.db")
+    node = first.create_node("owner", "owner", b"key", 0)
+    assert first.activate_node(node, 30)
+    assert first.activate_node(node, 30) == is_mended, "the node was killed and came back"
+    assert connected(first) == 1
+    later = state_of(tmp_path / "superlink.db")
+    assert connected(later) == (0 if is_mended else 1), "both were killed"
+    assert later.acknowledge_node_heartbeat(node, 30), "the node lived on"
+    assert connected(later) == 1

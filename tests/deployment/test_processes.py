@@ -1,12 +1,34 @@
 """Groups of processes, and what they inherit."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from discreet.deployment.processes import QUIET, Child, environment
+
+PATIENCE_SECONDS = 120.0
+PARENT = """
+import pathlib, sys, time
+from discreet.deployment.processes import Child
+home = pathlib.Path(sys.argv[1])
+child = Child.start([sys.executable, "-c", sys.argv[2], sys.argv[1]], home=home)
+(home / "pid").write_text(str(child.process.pid))
+(home / "pid").rename(home / "group")
+time.sleep(1000)
+"""
+WAITS_FOR_A_LOCK = """
+import os, pathlib, subprocess, sys, threading
+from discreet.deployment.flower import end_with
+end_with(os.getppid())
+subprocess.Popen(["sleep", "1000"])
+pathlib.Path(sys.argv[1], "up").touch()
+threading.Event().wait()
+"""
 
 
 def members(group: int) -> list[str]:
@@ -23,7 +45,7 @@ def members(group: int) -> list[str]:
 
 
 def wait_for(file: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not file.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -49,10 +71,25 @@ def test_what_outlives_its_leader_is_ended_too(tmp_path: Path) -> None:
     script = f"sleep 1000 & touch {tmp_path}/up"
     with Child.start(["sh", "-c", script], home=tmp_path / "home") as child:
         wait_for(tmp_path / "up")
-        assert child.wait(10) == 0
+        assert child.wait(PATIENCE_SECONDS) == 0
         assert not child.is_running
         assert members(child.process.pid)
     assert members(child.process.pid) == []
+
+
+def test_what_a_killed_process_started_ends_with_it(tmp_path: Path) -> None:
+    """Also what waits for a lock, which a SIGINT that another thread raises does not end."""
+    command = [sys.executable, "-c", PARENT, str(tmp_path), WAITS_FOR_A_LOCK]
+    with subprocess.Popen(command) as parent:
+        wait_for(tmp_path / "group")
+        wait_for(tmp_path / "up")
+        group = int((tmp_path / "group").read_text())
+        assert len(members(group)) == 2
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while members(group):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_callers_environment_turns_nothing_on(
@@ -74,5 +111,5 @@ def test_words_go_to_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for word in ("one", "two"):
         with Child.start(["echo", word], home=tmp_path, log=log) as child:
-            child.wait(10)
+            child.wait(PATIENCE_SECONDS)
     assert log.read_text() == "one\ntwo\n"

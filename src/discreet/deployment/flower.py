@@ -1,12 +1,20 @@
 """Flower's server and node processes, with two doors shut that Flower 1.41 leaves open.
 
-    python -P flower.py superlink OPERATOR_KEY_FILE --host ... (options of flower-superlink)
-    python -P flower.py supernode APP_FILE --superlink ... (options of flower-supernode)
+    python -P flower.py superlink PARENT OPERATOR_KEY_FILE --host ... (options of flower-superlink)
+    python -P flower.py supernode PARENT APP_FILE --superlink ... (options of flower-supernode)
+
+PARENT is the id of the process that starts it: once that is gone, all of the group is ended.
+Flower's own monitor raises SIGINT in another thread, which wakes no main thread that waits for a
+lock: a ServerApp that was sending would stay for ever, and nobody could go on with its run.
 
 **Server.** Without a paid plug-in, whoever reaches the port may start runs, that is to say any
 program on all nodes, and admit nodes: only the nodes themselves are authenticated. Here other
 machines reach what nodes need (`/v1/fleet/`) and the health check; the rest is for this machine,
 and starting runs for whoever can read the operator's key.
+
+A server that starts counts nobody as connected: nodes that were killed with it would be asked for
+a minute. A node that was killed may come back at once, while Flower refuses a key that it counts as
+connected: whoever has the key is the same owner, whose ledger keeps two from training at once.
 
 **Node.** A node runs the program that comes with a run. Here it runs one whose files are those of
 its own bundle, made by the kit that its owner installed; only the plan may differ.
@@ -20,7 +28,10 @@ import hmac
 import io
 import logging
 import os
+import signal
 import sys
+import threading
+import time
 import tomllib
 import zipfile
 from collections.abc import Callable
@@ -30,7 +41,6 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
-from flwr.supercore.app_utils import start_parent_process_monitor
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -39,6 +49,7 @@ OPERATOR_HEADER = "x-discreet-operator"
 """Carries the operator's key in requests to start, stop and list runs."""
 MOST_BYTES = 10_000_000
 """Most that a bundle may hold once unpacked; Flower's own limit for a packed one."""
+_WATCH_SECONDS = 0.2
 _PLAN = ("tool", "flwr", "app")
 _MANIFEST = ".info/CONTENT"
 
@@ -113,9 +124,31 @@ def run_superlink(operator_key: str) -> None:
 
     _replace(extensions, "get_middleware", lambda: (Middleware(Gate, operator_key=operator_key),))
     _replace(program, "get_popen_detach_kwargs", dict)
+    _count_nodes_anew()
     # Its lines hold the addresses of nodes, one every three seconds.
     logging.getLogger("uvicorn.access").addFilter(lambda _: False)
     program.flower_superlink()
+
+
+def _count_nodes_anew() -> None:
+    """Count nodes as connected once this process heard of them, and let them back at any time."""
+    from flwr.server.superlink.linkstate import SqlLinkState
+    from flwr.supercore.constant import NodeStatus
+
+    initialize, activate = SqlLinkState.initialize, SqlLinkState.activate_node
+
+    def begin(self: Any, *given: Any, **named: Any) -> list[str]:
+        tables = initialize(self, *given, **named)
+        for node in self.get_node_info(statuses=[NodeStatus.ONLINE]):
+            self.deactivate_node(node.node_id)
+        return tables
+
+    def let_in(self: Any, node_id: int, heartbeat_interval: float) -> bool:
+        self.deactivate_node(node_id)
+        return activate(self, node_id, heartbeat_interval)
+
+    _replace(SqlLinkState, "initialize", begin)
+    _replace(SqlLinkState, "activate_node", let_in)
 
 
 def run_supernode(bundle: bytes) -> None:
@@ -143,11 +176,22 @@ def run_supernode(bundle: bytes) -> None:
     flower_supernode()
 
 
+def end_with(parent: int) -> None:
+    """Kill this process's group, which `Child` made for it, once its parent is gone."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> None:
     """Run the process that the first argument names."""
-    start_parent_process_monitor(os.getppid())
-    program, secret = sys.argv[1], Path(sys.argv[2])
-    sys.argv = [f"flower-{program}", *sys.argv[3:]]
+    program, parent, secret = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    end_with(parent)
+    sys.argv = [f"flower-{program}", *sys.argv[4:]]
     if program == "superlink":
         run_superlink(secret.read_text().strip())
     else:

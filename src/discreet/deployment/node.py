@@ -7,6 +7,7 @@ A node waits for its server as long as it takes, also after the server was away.
 """
 
 import logging
+import os
 import socket
 import ssl
 import sys
@@ -83,8 +84,9 @@ def _command(folder: NodeFolder, superlink: str) -> list[str]:
         "--node-config": folder.node_config.resolve(),
         "--port": _free_port(),
     }
+    program = (flower.__file__, "supernode", os.getpid(), folder.app.resolve())
     return [
-        *(sys.executable, "-P", flower.__file__, "supernode", str(folder.app.resolve())),
+        *(sys.executable, "-P", *map(str, program)),
         *(str(word) for pair in options.items() for word in pair),
     ]
 

@@ -8,6 +8,7 @@ on from its last finished round when it is submitted again with the same run fol
 """
 
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -83,8 +84,9 @@ def _command(folder: ServerFolder) -> list[str]:
         "--ssl-ca-certfile": folder.authority.certificate.resolve(),
         "--database": folder.database.resolve(),
     }
+    program = (flower.__file__, "superlink", os.getpid(), folder.operator_key.resolve())
     return [
-        *(sys.executable, "-P", flower.__file__, "superlink", str(folder.operator_key.resolve())),
+        *(sys.executable, "-P", *map(str, program)),
         *(str(word) for pair in options.items() for word in pair),
         "--enable-supernode-auth",
         "--disable-runtime-dependency-installation",
