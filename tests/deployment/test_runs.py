@@ -1,6 +1,8 @@
 """The drivers agree with the one in one process."""
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,20 @@ from deployment.apps import tiny_app
 from deployment.conftest import free_port
 from deployment.test_machines import equal, in_one_process
 from discreet.artifacts import RunFolder
-from discreet.deployment import Tasks, create_trial, run_deployed, run_ray, submit
+from discreet.deployment import (
+    RunState,
+    ServerFolder,
+    Tasks,
+    create_trial,
+    run_deployed,
+    run_ray,
+    runs,
+    submit,
+)
 from discreet.deployment.processes import QUIET
 from discreet.errors import DeploymentError, FederationError
+from discreet.federated import run_federation
+from discreet.federated.evidence import line_of_end
 from discreet.privacy import PrivacyLedger
 
 
@@ -70,14 +83,50 @@ def test_a_server_that_is_away_is_told_with_the_way_out(tmp_path: Path) -> None:
     assert list(run.path.iterdir()) == []
 
 
-def test_a_failure_in_the_simulation_is_told(tmp_path: Path) -> None:
-    """The other process has an exception of its own; this one says what to do."""
-    from discreet.deployment.control import RunState
-    from discreet.deployment.runs import _outcome
+class FailingServer:
+    """A server on which every run fails, after its app added a line or two to the metrics."""
 
+    def __init__(self, run: RunFolder, *said: Mapping[str, object]) -> None:
+        self.run, self.said = run, said
+
+    @contextmanager
+    def opened(self, folder: ServerFolder) -> Iterator["FailingServer"]:
+        yield self
+
+    def start_run(self, bundle: bytes) -> int:
+        self.run.append_metric(*self.said)
+        return 1
+
+    def state_of(self, run_id: int) -> RunState:
+        return RunState("finished", "failed", "why")
+
+
+def test_a_run_that_fails_before_its_first_round_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = RunFolder.create(tmp_path / "run")
+    folder = create_trial(tmp_path / "trial", ["a"], port=free_port())
+    server = FailingServer(run, line_of_end(1, "no budget"))
+    monkeypatch.setattr(runs, "open_control", server.opened)
     with pytest.raises(FederationError, match=r"Expected 2 rounds, got 0: the run failed \(why\)"):
-        _outcome(tiny_config(), run, RunState("finished", "failed", "why"))
-    run.append_metric({"name": "ended", "value": "budget_exhausted", "visibility": "released"})
-    with pytest.raises(FederationError):
-        _outcome(tiny_config(), run, RunState("finished", "failed", "why"))
+        submit(tiny_config(), run, folder)
+
+
+def test_what_an_earlier_attempt_ended_for_is_not_said_of_a_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, run = tiny_config(), RunFolder.create(tmp_path / "run")
+
+    def stop(server_round: int, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_federation(config, run, TinyTask(config), on_round=stop)
+    folder = create_trial(tmp_path / "trial", ["a"], port=free_port())
+    exhausted = FailingServer(run, line_of_end(2, "no budget"))
+    monkeypatch.setattr(runs, "open_control", exhausted.opened)
+    outcome = submit(config, run, folder)
+    assert (outcome.rounds_done, outcome.ended) == (1, "budget_exhausted")
+    monkeypatch.setattr(runs, "open_control", FailingServer(run).opened)
+    with pytest.raises(FederationError, match=r"got 1: the run failed \(why\)"):
+        submit(config, run, folder)

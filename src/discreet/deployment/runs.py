@@ -12,7 +12,7 @@ how it is, holds no model library.
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -79,6 +79,7 @@ def submit(
 
     require_same_plan(config, run)
     settings = {**config.as_mapping(), "run_folder": str(run.path.resolve())}
+    said = len(run.read_metrics())
     with open_control(folder) as ask:
         run_id = ask.start_run(build(app or kit_app(), settings))
         done = _rounds_done(run)
@@ -90,7 +91,7 @@ def submit(
             ask.stop_run(run_id)
             raise
     _tell(run, done, on_round)
-    return _outcome(config, run, state)
+    return _outcome(config, run, state, said)
 
 
 def run_deployed(
@@ -151,6 +152,7 @@ def run_ray(
     from discreet.federated import require_same_plan
 
     require_same_plan(config, run)
+    said = len(run.read_metrics())
     spawn = multiprocessing.get_context("spawn")
     with _quiet(), ProcessPoolExecutor(1, mp_context=spawn) as pool:
         done, count = _rounds_done(run), processes or os.cpu_count() or 1
@@ -159,7 +161,7 @@ def run_ray(
             done = _tell(run, done, on_round)
         running.result()
     _tell(run, done, on_round)
-    return _outcome(config, run, RunState("finished", "completed", ""))
+    return _outcome(config, run, RunState("finished", "completed", ""), said)
 
 
 def _simulate(config: "TrainConfig", run: RunFolder, tasks: Tasks | None, processes: int) -> None:
@@ -221,15 +223,15 @@ def _rounds_done(run: RunFolder) -> int:
     return max((line["round"] for line in lines if line["name"] == "seconds"), default=0)
 
 
-def _outcome(config: "TrainConfig", run: RunFolder, state: RunState) -> "Outcome":
-    """Return how the run ended, read from its folder."""
+def _outcome(config: "TrainConfig", run: RunFolder, state: RunState, said: int) -> "Outcome":
+    """Return how the run ended, read from its folder; `said` lines are of earlier attempts."""
     from discreet.federated import Outcome, read_checkpoint
 
     last = read_checkpoint(run)
-    ended: Mapping[str, object] = next(iter(reversed(run.read_metrics())), {})
+    has_ended = any(line["name"] == "ended" for line in run.read_metrics()[said:])
     if last and last.rounds_done == config.num_rounds:
         return Outcome(rounds_done=last.rounds_done, ended="completed", state=last.adapter)
-    if last and ended.get("name") == "ended":
+    if last and has_ended:
         return Outcome(rounds_done=last.rounds_done, ended="budget_exhausted", state=last.adapter)
     reason = state.details or "the server's log says why"
     raise FederationError(
