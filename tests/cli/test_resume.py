@@ -18,7 +18,8 @@ from discreet.federated import TrainConfig, plan_of, read_checkpoint
 from discreet.privacy import PrivacyLedger
 from discreet.registry import read_card
 
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 480.0
+"""Servers, nodes and their apps import for tens of seconds each on a busy machine."""
 ORPHAN_SECONDS = 60.0
 
 
@@ -60,14 +61,15 @@ def charged(ledger: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("driver", ["local"])
+@pytest.mark.timeout(2 * PATIENCE_SECONDS + ORPHAN_SECONDS)
+@pytest.mark.parametrize("driver", ["local", "deployment"])
 def test_a_killed_command_goes_on_with_what_is_on_disk(
     portraits_file: Path, tmp_path: Path, driver: str
 ) -> None:
     """Noise is calibrated for the rounds of the plan: whoever trained for a lost one sits out."""
     plan, log, run = tmp_path / "plan.toml", tmp_path / "log", RunFolder(tmp_path / "run")
     rate = "sample_rate = 0.5\n" if driver == "local" else ""  # of few people, or of the packaged
-    plan.write_text(f"{rate}min_replies = 1\n")
+    plan.write_text(f"{rate}min_replies = 1\nnode_wait_seconds = 240.0\n")
     sizes = ("--base", "tiny", "--owners", 2, "--rounds", 3, "--steps", 1)
     where = ("--data", portraits_file) if driver == "local" else ("--driver", driver)
     with command(plan, *sizes, *where, "--out", run.path, log=log) as killed:
@@ -81,11 +83,8 @@ def test_a_killed_command_goes_on_with_what_is_on_disk(
     wait_for_orphans(run.path)
     last = read_checkpoint(run)
     assert last is not None
-    for _ in range(3):  # Flower counts killed nodes as connected for a minute
-        with command("--resume", run.path, *where, "--json", log=log) as resumed:
-            out, _ = resumed.communicate(timeout=PATIENCE_SECONDS)
-        if resumed.returncode == 0 or "NODE_UNAVAILABLE" not in log.read_text():
-            break
+    with command("--resume", run.path, *where, "--json", log=log) as resumed:
+        out, _ = resumed.communicate(timeout=PATIENCE_SECONDS)
     assert resumed.returncode == 0, log.read_text()
     said, card, config = json.loads(out), read_card(run), TrainConfig.load(run.config_path)
     assert said["ended"] in ("completed", "budget_exhausted")
