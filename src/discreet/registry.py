@@ -8,7 +8,7 @@ Reads cards and hashes files; loads no model. The card is part of the run folder
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
@@ -77,7 +77,7 @@ class AdapterCard:
     commit: str | None = None
     """Commit of the code, if it is known."""
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    """When it was written: ISO 8601, UTC."""
+    """When it was written: ISO 8601, UTC; of an exported one the day."""
 
     @property
     def randomness(self) -> str:
@@ -235,7 +235,8 @@ def export(adapter: Adapter, out: Path) -> RunFolder:
     """Copy a run to a new folder without what must stay local, so that it can be handed on.
 
     Adapter, card, plan and ledger go along, and the released metrics; the checkpoint and every
-    metric that was computed without noise stay behind.
+    metric that was computed without noise stay behind. So do times: how long rounds took tells how
+    many owners were drawn, which may be secret.
 
     Args:
         adapter: As `resolve` returns it, so that its files are the ones its card describes.
@@ -252,14 +253,15 @@ def export(adapter: Adapter, out: Path) -> RunFolder:
         raise ArtifactError(f"Expected a folder outside run '{run.id}', got one inside it.")
     copy = RunFolder.create(out)
     with copy.new_adapter() as folder:
-        shutil.copytree(run.adapter_dir, folder, dirs_exist_ok=True)
+        shutil.copytree(run.adapter_dir, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
     for path in (run.config_path, run.ledger_path):
         if path.exists():  # a server of a real federation holds no ledger
             write_bytes(copy.path / path.name, path.read_bytes())
     for line in run.read_metrics():
         if line.get("visibility") == "released":
             copy.append_metric(line)
-    write_card(copy, adapter.card)
+    day = datetime.fromisoformat(adapter.card.created).date()
+    write_card(copy, replace(adapter.card, created=f"{day}T00:00:00+00:00"))
     return copy
 
 

@@ -1,8 +1,9 @@
 """What whoever watches a federation is told while it runs.
 
 Frozen values, and a callback that takes them. Shows nothing and writes nothing. All but `StepTaken`
-says what the server knows, and may release, unless a `RoundDone` says that it may not. `StepTaken`
-is local: it comes only where owners train in this process, and its loss had no noise added.
+says what the server knows, and may release, unless the plan's choice of owners is secret: then
+everything but the loss and epsilon of a `RoundDone`, and when events come, is the server's own.
+`StepTaken` is local: it comes only where owners train in this process, and its loss had no noise.
 
     >>> event = RoundStarted(server_round=1, num_rounds=2, asked=4)
     >>> event.asked

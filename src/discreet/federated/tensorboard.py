@@ -7,6 +7,7 @@ Shows nothing and opens no connection. Only this file imports tensorboardX (extr
 knows the format without TensorBoard itself. `released/...` is what the server may release, over
 rounds; the name of an epsilon's curve says its delta, unit and neighbouring relation. `local/...`
 is the loss of owners in this process, over their steps and without noise: keep it on the device.
+Every point has its time, so that the file as a whole is local where the choice of owners is secret.
 """
 
 import struct

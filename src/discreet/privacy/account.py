@@ -7,7 +7,7 @@ Reads and makes records; touches no file and no clock. Four kinds, each with exa
     reserve  owner, id, run, steps, event, at         steps that will follow
     settle   id, steps, event, at                     how many of them were started
 
-`event` is what the steps are to an accountant, `at` a time in UTC.
+`event` is what the steps are to an accountant, `at` the day in UTC (older ledgers: the time).
 """
 
 import re
@@ -52,7 +52,7 @@ class Reservation:
     fingerprint: str | None = field(repr=False)
     """Fingerprint of the data, if the account has one."""
     reserved_at: str
-    """ISO 8601 time in UTC."""
+    """Day in UTC, ISO 8601."""
     is_private: bool = True
     """Whether nobody can draw the noise again; False: it came from a public seed."""
     steps_started: int | None = None
@@ -60,7 +60,7 @@ class Reservation:
     event_started: Event | None = None
     """What the steps that were started are to an accountant; None: not settled, or none."""
     settled_at: str | None = None
-    """ISO 8601 time in UTC."""
+    """Day in UTC, ISO 8601."""
 
     @property
     def is_settled(self) -> bool:

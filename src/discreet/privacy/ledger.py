@@ -138,7 +138,7 @@ class PrivacyLedger:
                 fingerprint = fingerprint or known.fingerprint
                 if (known.plan, known.fingerprint) == (plan, fingerprint):
                     return
-            file.append(open_record(owner, plan, fingerprint, _now()))
+            file.append(open_record(owner, plan, fingerprint, _today()))
 
     def reserve(
         self,
@@ -177,7 +177,7 @@ class PrivacyLedger:
                 event=account.plan.event(steps),
                 run=self._run,
                 fingerprint=account.fingerprint,
-                reserved_at=_now(),
+                reserved_at=_today(),
                 is_private=is_private,
             )
             file.append(reserve_record(reservation))
@@ -204,7 +204,7 @@ class PrivacyLedger:
                     f"{reservation.id}. Settle in the ledger that reserved."
                 )
             require_started(known[reservation.id], steps_started)
-            file.append(settle_record(known[reservation.id], steps_started, _now()))
+            file.append(settle_record(known[reservation.id], steps_started, _today()))
 
     @contextmanager
     def held_for(self, owner: OwnerId) -> Iterator[None]:
@@ -401,8 +401,9 @@ def _refuse_older_form(path: Path) -> None:
             )
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
+def _today() -> str:
+    """Return the day: how long steps took tells how many examples, or owners, were drawn."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def _refusal(owner: OwnerId, account: Account, steps: int, epsilon: float) -> str:
