@@ -18,6 +18,7 @@ from discreet.deployment import (
 from discreet.deployment.settings import SITE_KEYS, join_address, split_address
 from discreet.errors import ArtifactError, DataError, DeploymentError, RunExists
 from discreet.federated.client import OwnerSite
+from discreet.federated.costs import CostLimits
 
 HOST = ServerSettings(host="fed.test")
 
@@ -29,6 +30,7 @@ def join(folder: Path, ca: Path, **site: str | int | float) -> NodeFolder:
 
 def test_a_node_may_say_what_its_app_reads_and_nothing_else() -> None:
     asked_for = {f.name for f in fields(OwnerSite)} - {"turn"}  # which follows from partition-id
+    asked_for = (asked_for - {"costs"}) | {f.name for f in fields(CostLimits)}
     assert set(SITE_KEYS) == asked_for | {"partition-id", "num-partitions"}
     with pytest.raises(ValueError, match="max_epsilom"):
         NodeSettings(superlink="fed.test:8000", site={"max_epsilom": 1.0})

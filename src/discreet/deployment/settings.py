@@ -9,8 +9,16 @@ SITE_KEYS = (
     "data",
     "ledger",
     "lora_rank",
+    "max_activations_mib",
+    "max_bands",
+    "max_batch",
     "max_delta",
     "max_epsilon",
+    "max_passes",
+    "max_rank",
+    "max_rounds",
+    "max_steps",
+    "max_tokens",
     "num-partitions",
     "owner",
     "partition-id",
@@ -18,7 +26,7 @@ SITE_KEYS = (
     "trusts_server",
     "unit",
 )
-"""What `[site]` of a node.toml may hold: what the node's app reads of Flower's `--node-config`."""
+"""What `[site]` of a node.toml may hold: the owner's data and limits, as `federated` reads them."""
 
 SiteValue = str | int | float | bool
 
@@ -68,7 +76,7 @@ class NodeSettings:
     superlink: str
     """The server's host and port, `fed.example.org:8000`."""
     site: Mapping[str, SiteValue] = field(repr=False)
-    """Keys of `--node-config`; `SITE_KEYS`."""
+    """Keys of `[site]`; `SITE_KEYS`."""
 
     def __post_init__(self) -> None:
         """Refuse keys that would be passed over in silence: a limit misspelt limits nothing."""

@@ -11,6 +11,7 @@ from flwr.app import Context
 from discreet.artifacts import sha256_of_file
 from discreet.errors import PolicyError
 from discreet.federated.config import CHOICES, TrainConfig
+from discreet.federated.costs import CostLimits
 from discreet.model import EMBEDDED
 from discreet.types import OwnerId
 
@@ -43,6 +44,8 @@ class OwnerSite:
     """Rank of the owner's adapter, one of the plan's; `None`: what its turn or the plan says."""
     trusts_server: bool = False
     """Whether a plan is accepted in which the server sees the owner's update before any noise."""
+    costs: CostLimits = CostLimits()
+    """Most that a plan may ask of the machine."""
     turn: int = 0
     """Place among simulated owners; they take the plan's ranks in turn."""
 
@@ -51,24 +54,23 @@ class OwnerSite:
         if self.unit not in CHOICES["unit"]:
             raise ValueError(
                 f"Expected unit as one of {', '.join(CHOICES['unit'])}, got another. Correct it in "
-                "--node-config."
+                "[site] of node.toml."
             )
         for name in ("max_epsilon", "max_delta"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(
                     f"Expected a finite {name} > 0, got {getattr(self, name)}. Correct it in "
-                    "--node-config."
+                    "[site] of node.toml."
                 )
 
     @classmethod
     def of_node(cls, context: Context, ledger: Path | None = None) -> "OwnerSite":
-        """Return the site that a SuperNode's `--node-config` describes.
+        """Return the site that `[site]` of a node.toml describes, or Flower's `--node-config`.
 
         Args:
             context: With the keys `owner`, `ledger`, `data`, `root`, `max_epsilon`,
-                `max_delta`, `unit`, `base`, `lora_rank` and `trusts_server`, or
-                with Flower's own `partition-id` for a simulated
-                owner.
+                `max_delta`, `unit`, `base`, `lora_rank`, `trusts_server` and those of
+                `CostLimits`, or with Flower's own `partition-id` for a simulated owner.
             ledger: Where simulated owners keep their accounts; default: one file for each run.
 
         Raises:
@@ -85,8 +87,8 @@ class OwnerSite:
             )
         if missing := sorted({"owner", "ledger"} - set(node)):
             raise ValueError(
-                f"Expected owner and ledger beside data, got no {' and no '.join(missing)}. Start "
-                'the SuperNode with --node-config \'owner="…" ledger="…" data="…"\'.'
+                f"Expected owner and ledger beside data, got no {' and no '.join(missing)}. Set "
+                "both in [site] of node.toml, or in --node-config if Flower was started by hand."
             )
         owner, path, data = (str(node[key]) for key in ("owner", "ledger", "data"))
         return cls(
@@ -100,20 +102,23 @@ class OwnerSite:
             base=str(node["base"]) if "base" in node else None,
             lora_rank=int(node["lora_rank"]) if "lora_rank" in node else None,
             trusts_server=node.get("trusts_server") is True,
+            costs=CostLimits.of_node(node),
         )
 
     def check(self, config: TrainConfig) -> None:
         """Refuse a plan that a server sent and that protects the owner's data too little.
 
         Raises:
-            PolicyError: if the budget is above the owner's limits, or the noise is reproducible.
+            PolicyError: if the budget is above the owner's limits, the noise is reproducible, or
+                the plan costs the machine too much.
         """
         if self.data is None:
             return
+        self.costs.check(config)
         if config.base not in (*EMBEDDED, self.base):
             raise PolicyError(
                 f"Expected {' or '.join(EMBEDDED)} as the base, got another: a server may not name "
-                "folders of a node. Accept one with base in --node-config."
+                "folders of a node. Accept one with base in [site] of node.toml."
             )
         if config.reproducible:
             raise PolicyError(
@@ -131,13 +136,13 @@ class OwnerSite:
                 "Expected a plan whose whole noise is added before anything leaves, got one that "
                 "hides owners: there the server adds it, or could take a secure sum apart by "
                 "members that it invents. Ask for a plan with unit = 'user' or 'example', or set "
-                "trusts_server in --node-config."
+                "trusts_server in [site] of node.toml."
             )
         if not (config.target_epsilon <= self.max_epsilon and config.delta <= self.max_delta):
             raise PolicyError(
                 f"Expected target_epsilon <= {self.max_epsilon:g} and delta <= {self.max_delta:g}, "
                 f"got {config.target_epsilon:g} and {config.delta:g}. Ask for another plan, or "
-                "raise max_epsilon or max_delta in --node-config."
+                "raise max_epsilon or max_delta in [site] of node.toml."
             )
 
     def rank_in(self, config: TrainConfig) -> int:
@@ -153,7 +158,7 @@ class OwnerSite:
         if self.lora_rank not in config.ranks:
             raise ValueError(
                 f"Expected lora_rank among the plan's {', '.join(map(str, config.ranks))}, got "
-                f"{self.lora_rank}. Correct it in --node-config."
+                f"{self.lora_rank}. Correct it in [site] of node.toml."
             )
         return self.lora_rank
 
