@@ -38,7 +38,8 @@ from discreet.deployment.processes import QUIET
 from discreet.errors import DeploymentError, FederationError
 from discreet.federated import Outcome, TrainConfig, run_federation
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
+"""Processes import for tens of seconds on a busy machine, and a new server waits for heartbeats."""
 OWNERS = ("owner-0", "owner-1")
 
 
@@ -166,9 +167,14 @@ def test_a_node_runs_no_program_but_its_own(machines: Machines, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_run_goes_on_after_the_server_was_killed(machines: Machines, tmp_path: Path) -> None:
     """Its end is that of the same plan in one process, to the last bit."""
-    config = tiny_config(spare_rounds=2)  # a round that the kill cut short is paid for again
+    config = tiny_config(
+        num_rounds=3,  # the first may be told of late, when the second is done too
+        spare_rounds=2,  # a round that the kill cut short is paid for again
+        node_wait_seconds=START_SECONDS,
+    )
     run = RunFolder.create(tmp_path / "run")
     killed = machines.server.process.pid
 
@@ -182,10 +188,11 @@ def test_a_run_goes_on_after_the_server_was_killed(machines: Machines, tmp_path:
     machines.server = start_server(machines.folder, log=machines.logs / "server.log")
     done: list[int] = []
     outcome = submit(config, run, machines.folder, app=tiny_app(), on_round=done.append)
-    assert (outcome.rounds_done, outcome.ended, done) == (2, "completed", [2])
+    assert (outcome.rounds_done, outcome.ended) == (3, "completed")
+    assert done in ([2, 3], [3])
     assert equal(outcome, in_one_process(config, tmp_path))
     replies = [line["value"] for line in run.read_metrics() if line["name"] == "replies"]
-    assert replies == [2, 2]
+    assert replies == [2, 2, 2]
 
 
 def in_one_process(config: TrainConfig, path: Path) -> Outcome:

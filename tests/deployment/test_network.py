@@ -20,9 +20,9 @@ from discreet.deployment import NodeFolder, NodeSettings, ServerFolder, ServerSe
 
 HOST, PORT = "10.77.0.1", 8000
 OWNERS = ("owner-0", "owner-1")
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 400.0
 """Processes import for tens of seconds on a busy machine."""
-SLACK_SECONDS = 30.0
+SLACK_SECONDS = 60.0
 """For the end of the run and of the command."""
 
 needs_root = pytest.mark.skipif(
@@ -77,7 +77,7 @@ class Command:
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=PATIENCE_SECONDS)
 
     def result(self) -> dict[str, Any]:
         out, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
@@ -121,6 +121,7 @@ def status_of_a_request(where: str, key: str) -> str:
 
 @needs_root
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("cables")
 def test_a_cut_cable_costs_a_round_no_more_than_its_deadline(tmp_path: Path) -> None:
     """The deadline follows from an undisturbed round: how fast the machine is, nobody knows."""
@@ -137,7 +138,9 @@ def test_a_cut_cable_costs_a_round_no_more_than_its_deadline(tmp_path: Path) -> 
 
         def run(name: str, deadline_seconds: float) -> Command:
             plan = tiny_config(
-                num_rounds=1, round_timeout_seconds=deadline_seconds, node_wait_seconds=90.0
+                num_rounds=1,
+                round_timeout_seconds=deadline_seconds,
+                node_wait_seconds=PATIENCE_SECONDS,
             )
             plan.save(tmp_path / f"{name}.toml")
             words = (folder.path, tmp_path / f"{name}.toml", "--out", tmp_path / name)
@@ -150,7 +153,7 @@ def test_a_cut_cable_costs_a_round_no_more_than_its_deadline(tmp_path: Path) -> 
 
         began = time.monotonic()
         assert run("whole", PATIENCE_SECONDS).result()["rounds_done"] == 1
-        seconds = time.monotonic() - began  # more than the round took: it had to start, too
+        seconds = 2 * (time.monotonic() - began)  # of a round and of its start, on a busy machine
 
         going = run("cut", seconds)
         wait_until(lambda: nodes[1].log.read_text().count("Receiving: train") == 2, going)

@@ -31,7 +31,7 @@ from discreet.privacy import PrivacyLedger
 
 @pytest.mark.slow
 def test_a_deployed_run_ends_as_one_in_one_process(tmp_path: Path) -> None:
-    config = tiny_config(num_rounds=1)
+    config = tiny_config(num_rounds=1, node_wait_seconds=180.0)
     folder = create_trial(tmp_path / "trial", ["owner-0", "owner-1"], port=free_port())
     done: list[int] = []
     run = RunFolder.create(tmp_path / "run")
