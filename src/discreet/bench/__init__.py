@@ -1,5 +1,6 @@
 """Benchmarks: what privacy costs, on people and questions that no training saw; and drawing."""
 
+from discreet.bench.accounts import AccountsCost, as_accounts_table, measure_accounts
 from discreet.bench.adaptation import (
     Adaptation,
     Ask,
@@ -117,6 +118,7 @@ __all__ = [
     "MODELS",
     "SURROUNDINGS",
     "WAYS",
+    "AccountsCost",
     "Adaptation",
     "Adapter",
     "AggregationCell",
@@ -149,6 +151,7 @@ __all__ = [
     "WireLoss",
     "Workload",
     "Writing",
+    "as_accounts_table",
     "as_aggregation_table",
     "as_answers",
     "as_flips",
@@ -185,6 +188,7 @@ __all__ = [
     "load_asks",
     "load_held_out",
     "measure",
+    "measure_accounts",
     "measure_adaptation",
     "measure_aggregation",
     "measure_answers",
