@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from discreet.deployment.processes import QUIET, Child, environment
+from discreet.deployment.processes import Child, environment
+from discreet.quiet import QUIET
 
 
 def members(group: int) -> list[str]:

@@ -11,9 +11,9 @@ from deployment.conftest import free_port
 from deployment.test_machines import equal, in_one_process
 from discreet.artifacts import RunFolder
 from discreet.deployment import Tasks, create_trial, run_deployed, run_ray, submit
-from discreet.deployment.processes import QUIET
 from discreet.errors import DeploymentError, FederationError
 from discreet.privacy import PrivacyLedger
+from discreet.quiet import QUIET
 
 
 @pytest.mark.slow
