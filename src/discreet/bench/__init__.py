@@ -48,7 +48,7 @@ from discreet.bench.performance import (
     Measured,
     as_table,
     clipped_sum,
-    hardware,
+    made_by,
     measure,
     peak_bytes,
 )
@@ -93,7 +93,6 @@ from discreet.bench.twins import (
     told,
 )
 from discreet.bench.wire import (
-    BUDGET_MIB,
     WireCost,
     as_wire_table,
     measure_wire,
@@ -111,7 +110,6 @@ from discreet.bench.workloads import MODELS, Adapter, Setting, Workload, build_w
 __all__ = [
     "ATTACK_SETTINGS",
     "ATTRIBUTE_OF",
-    "BUDGET_MIB",
     "CONTENDERS",
     "GENERATE_WAYS",
     "MIN_PEOPLE",
@@ -181,12 +179,12 @@ __all__ = [
     "evaluate",
     "gated_prompt",
     "gradient_norms",
-    "hardware",
     "is_warranted",
     "judge",
     "lines_of",
     "load_asks",
     "load_held_out",
+    "made_by",
     "measure",
     "measure_accounts",
     "measure_adaptation",

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from discreet.bench.scale import keep_quiet, memory_mib, plan_for
 from discreet.federated import plan_of
@@ -65,7 +66,8 @@ def _fill(path: Path, accounts: int, plan: PrivacyPlan) -> None:
     ledger.open_account(first, plan)
     ledger.settle(ledger.reserve(first, steps=1), steps_started=1)
     records = [json.loads(line) for line in path.read_text().splitlines()[1:]]
-    with RecordChain(path, list).locked() as file:
+    chain: RecordChain[list[dict[str, Any]]] = RecordChain(path, list)
+    with chain.locked() as file:
         for turn in range(1, accounts):
             of_owner = {"owner": f"owner-{turn}", "id": f"{turn:032x}"}
             for record in records:

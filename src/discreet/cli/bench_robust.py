@@ -3,12 +3,11 @@
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from discreet.artifacts import code_commit
-from discreet.bench import ATTACK_SETTINGS, as_robust_table, hardware, measure_robustness
+from discreet.bench import ATTACK_SETTINGS, as_robust_table, made_by, measure_robustness
 from discreet.cli.options import Json, parse_seeds, progress, quiet_logs, tell
 
 
@@ -21,16 +20,11 @@ def robust(
     chosen = parse_seeds(seeds)
     quiet_logs()
     logging.getLogger("discreet.federated").setLevel(logging.ERROR)  # whom the server drops
-    commit = code_commit()
+    record = made_by()
     with progress() as bar:
         row = bar.add_task("mean", total=len(chosen) * len(ATTACK_SETTINGS))
         cells = measure_robustness(
             chosen, on_run=lambda combine: bar.update(row, advance=1, description=combine)
         )
-    record: dict[str, Any] = {
-        "commit": commit,
-        "hardware": hardware(),
-        "seeds": chosen,
-        "cells": [asdict(cell) for cell in cells],
-    }
+    record |= {"seeds": chosen, "cells": [asdict(cell) for cell in cells]}
     tell(record, as_robust_table(cells), out, as_json)

@@ -3,11 +3,10 @@
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from discreet.artifacts import code_commit
 from discreet.bench import (
     AccountsCost,
     Driven,
@@ -16,7 +15,7 @@ from discreet.bench import (
     as_flower_table,
     as_scale_table,
     compare_with_flower,
-    hardware,
+    made_by,
     measure_accounts,
     measure_scale,
     mib_per_owner,
@@ -33,7 +32,7 @@ def scale(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each number of owners.")] = 3,
     accounts: Annotated[
         str,
-        typer.Option(help="Also ledgers that hold so many accounts, by commas; 20000 take minutes."),
+        typer.Option(help="Also ledgers of so many accounts, by commas; of 20000: a minute."),
     ] = "",
     flower: Annotated[
         bool, typer.Option(help="Compare with Flower's simulation too; needs Ray; 6 minutes.")
@@ -45,7 +44,7 @@ def scale(
     quiet_logs()
     counts = parse_counts(owners, "--owners")
     filled = parse_counts(accounts, "--accounts") if accounts else []
-    load = os.getloadavg()[0]
+    record, load = made_by(), os.getloadavg()[0]
     measured: list[Scale] = []
     ledgers: list[AccountsCost] = []
     driven: list[Driven] = []
@@ -53,17 +52,18 @@ def scale(
         total = len(counts) + len(filled) + (len(FLOWER) if flower else 0)
         row = bar.add_task("scale", total=total)
         for count in counts:
+            bar.update(row, description=f"{count:,} owners")
             measured.append(measure_scale(count, per_round=per_round, rounds=rounds))
             bar.update(row, advance=1)
         for count in filled:
+            bar.update(row, description=f"{count:,} accounts")
             ledgers.append(measure_accounts(count))
             bar.update(row, advance=1)
         for base, count in FLOWER if flower else ():
+            bar.update(row, description=f"{base} beside Flower")
             driven += compare_with_flower(base, owners=count, rounds=2)
             bar.update(row, advance=1)
-    record: dict[str, Any] = {
-        "commit": code_commit(),
-        "hardware": hardware(),
+    record |= {
         "load": [load, os.getloadavg()[0]],
         "mib_per_owner": mib_per_owner(measured),
         "scale": [{**asdict(one), "driver_share": one.driver_share} for one in measured],
