@@ -30,7 +30,9 @@ def wire(
     loss: Annotated[
         int,
         typer.Option(
-            min=0, help="Held-out examples on which to measure the loss too; 48 take 5 minutes."
+            min=0,
+            help="Held-out examples on which to measure the loss too; 48 take about 5 "
+            "minutes of one core.",
         ),
     ] = 0,
     out: Annotated[Path | None, typer.Option(help="JSON file for everything measured.")] = None,
