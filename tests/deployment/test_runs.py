@@ -58,7 +58,7 @@ def test_another_plan_is_refused_before_anything_is_asked(tmp_path: Path) -> Non
     run = RunFolder.create(tmp_path / "run")
     tiny_config().save(run.config_path)
     folder = create_trial(tmp_path / "trial", ["a"], port=free_port())
-    with pytest.raises(ValueError, match=r"give its config\.toml"):
+    with pytest.raises(ValueError, match=r"resume with its config\.toml"):
         submit(tiny_config(num_rounds=3), run, folder)
 
 
