@@ -7,12 +7,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "discreet"
-BASE = {"errors", "types", "artifacts", "intervals"}
+BASE = {"errors", "types", "artifacts", "intervals", "metrics", "quiet"}
 MAY_IMPORT = {
     "errors": set(),
     "types": {"errors"},
     "artifacts": {"errors", "types"},
     "intervals": set(),
+    "metrics": {"errors", "types"},
+    "quiet": set(),
     "registry": BASE,
     "people": BASE,
     "figures": BASE | {"people"},

@@ -128,6 +128,11 @@ class Percept:
         return self.faces is not None and self.faces.value == "one"
 
 
+FLOWERTUNE_MIB = 200_000
+"""What FlowerTune's leaderboard lets a run send, array bytes both ways; here to compare with.
+Source: `CommunicationTracker` of Flower's template, which divides by 1024**2 and says MB."""
+
+
 def rounded_up(number: float) -> str:
     """Return a number with two decimals, more if it is tiny; never less than it is.
 
@@ -155,9 +160,14 @@ class PrivacyStatement:
 
     def __str__(self) -> str:
         """Return the statement as one line; epsilon is rounded up, never to less than was spent."""
+        return f"epsilon = {rounded_up(self.epsilon)} {self.qualified}"
+
+    @property
+    def qualified(self) -> str:
+        """What an epsilon that stands elsewhere means nothing without."""
         return (
-            f"epsilon = {rounded_up(self.epsilon)} at delta = {self.delta:g} "
-            f"(unit: {self.unit}, neighbours: {self.neighbouring_relation})"
+            f"at delta = {self.delta:g} (unit: {self.unit}, neighbours: "
+            f"{self.neighbouring_relation})"
         )
 
 

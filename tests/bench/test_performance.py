@@ -14,7 +14,7 @@ from discreet.bench import (
     as_table,
     build_workload,
     clipped_sum,
-    hardware,
+    made_by,
     measure,
     peak_bytes,
 )
@@ -132,4 +132,5 @@ def test_every_family_can_be_timed(family: str) -> None:
 
 
 def test_the_machine_is_described_and_not_named() -> None:
-    assert set(hardware()) == {"cpu", "cores", "gpu", "torch"}
+    assert set(made_by()) == {"commit", "hardware"}
+    assert set(made_by()["hardware"]) == {"cpu", "cores", "gpu", "torch"}

@@ -13,12 +13,14 @@ Run = Callable[..., tuple[int, str, str]]
 def test_every_number_of_owners_has_a_row_and_the_file_holds_the_same(
     discreet: Run, tmp_path: Path
 ) -> None:
-    words = ("bench", "scale", "--owners", "3,2", "--rounds", 1, "--out", tmp_path / "scale.json")
-    status, out, err = discreet(*words)
+    words = ("bench", "scale", "--owners", "3,2", "--rounds", 1, "--accounts", 30)
+    status, out, err = discreet(*words, "--out", tmp_path / "scale.json")
     assert status == 0, err
     record = json.loads((tmp_path / "scale.json").read_text())
     assert [row["owners"] for row in record["scale"]] == [2, 3]
     assert record["flower"] == []
+    assert [row["accounts"] for row in record["accounts"]] == [30]
+    assert "| accounts in one file |" in out
     for row in record["scale"]:
         assert f"| {row['owners']} | {row['asked']} | {row['round_seconds']:.2f} |" in out
 

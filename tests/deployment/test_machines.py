@@ -34,9 +34,9 @@ from discreet.deployment import (
     start_server,
     submit,
 )
-from discreet.deployment.processes import QUIET
 from discreet.errors import DeploymentError, FederationError
 from discreet.federated import Outcome, TrainConfig, run_federation
+from discreet.quiet import QUIET
 
 START_SECONDS = 180.0
 """Processes import for tens of seconds on a busy machine, and a new server waits for heartbeats."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from discreet.deployment.processes import QUIET, Child, environment
+from discreet.deployment.processes import Child, environment
+from discreet.quiet import QUIET
 
 PATIENCE_SECONDS = 120.0
 PARENT = """

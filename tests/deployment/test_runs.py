@@ -22,11 +22,11 @@ from discreet.deployment import (
     runs,
     submit,
 )
-from discreet.deployment.processes import QUIET
 from discreet.errors import DeploymentError, FederationError
 from discreet.federated import run_federation
 from discreet.federated.evidence import line_of_end
 from discreet.privacy import PrivacyLedger
+from discreet.quiet import QUIET
 
 
 @pytest.mark.slow

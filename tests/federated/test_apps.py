@@ -21,12 +21,12 @@ from discreet.data import Question
 from discreet.federated import LocalGrid, TrainConfig
 from discreet.federated.config import SERVER_KEYS
 from discreet.privacy import PrivacyLedger
+from discreet.quiet import QUIET
 from discreet.registry import resolve
 from discreet.types import AGE_BANDS, DOMAINS, EXPRESSIONS, OwnerId
 from federated.chats import NAMES, shards
 
 ROOT = Path(__file__).parents[2]
-QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
 
 def flower_section() -> dict[str, object]:

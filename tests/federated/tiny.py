@@ -14,20 +14,11 @@ from discreet.federated import (
     LocalResult,
     State,
     TrainConfig,
-    draw_generators,
-    train_plainly,
+    train_locally,
 )
 from discreet.federated.local_sgd import LocalSgd
-from discreet.privacy import (
-    LossFn,
-    PrivacyLedger,
-    PrivacyPlan,
-    StepRecord,
-    calibrate,
-    poisson,
-    spend,
-)
-from discreet.types import OwnerId, PrivacyStatement
+from discreet.privacy import PrivacyLedger, PrivacyPlan, StepRecord, calibrate
+from discreet.types import OwnerId
 
 EXAMPLES = 20
 FROZEN = "f" * 64
@@ -125,8 +116,18 @@ class TinyTask:
             if on_step:
                 on_step(step)
 
-        learn = self.plainly if self.config.unit == "owner" else self.privately
-        statement = learn(loss_of, len(inputs), owner, assignment, ledger, record)
+        statement = train_locally(
+            self.config,
+            plan_of(self.config),
+            self.model,
+            loss_of,
+            optimizer=self.optimizer(assignment),
+            owner=owner,
+            assignment=assignment,
+            ledger=ledger,
+            num_examples=len(inputs),
+            on_step=record,
+        )
         trained = {n: p.detach().clone() for n, p in self.model.named_parameters()}
         return LocalResult(
             statement=statement,
@@ -142,51 +143,4 @@ class TinyTask:
             learning_rate=self.config.learning_rate,
             proximal_mu=self.config.proximal_mu,
             correction=assignment.correction,
-        )
-
-    def privately(
-        self,
-        loss_of: LossFn,
-        count: int,
-        owner: OwnerId,
-        assignment: Assignment,
-        ledger: PrivacyLedger,
-        record: Callable[[StepRecord], None],
-    ) -> PrivacyStatement:
-        plan = plan_of(self.config)
-        ledger.open_account(owner, plan)
-        chance = draw_generators(self.config, owner=owner, server_round=assignment.server_round)
-        return spend(
-            ledger,
-            owner,
-            self.model,
-            loss_of,
-            num_examples=count,
-            rows_per_example=1,
-            plan=plan,
-            steps=self.config.local_steps,
-            optimizer=self.optimizer(assignment),
-            sampling_generator=chance.sampling,
-            noise_generator=chance.noise,
-            reproducible=self.config.reproducible,
-            on_step=record,
-        )
-
-    def plainly(
-        self,
-        loss_of: LossFn,
-        count: int,
-        owner: OwnerId,
-        assignment: Assignment,
-        ledger: PrivacyLedger,
-        record: Callable[[StepRecord], None],
-    ) -> None:
-        chance = draw_generators(self.config, owner=owner, server_round=assignment.server_round)
-        train_plainly(
-            loss_of,
-            self.optimizer(assignment),
-            draw=poisson(count, self.config.sample_rate, chance.sampling),
-            steps=self.config.local_steps,
-            expected_batch_size=self.config.expected_batch_size,
-            on_step=record,
         )

@@ -69,8 +69,8 @@ def test_the_page_says_promise_and_spending_complete(shipped: Page) -> None:
 
 
 def test_every_curve_of_epsilon_says_delta_unit_and_relation(shipped: Page) -> None:
-    said = "at delta = 1e-05, unit: example, neighbours: add_or_remove_one"
-    assert f"What nodes had said by the end of each round ({said})." in shipped.words
+    said = "at delta = 1e-05 (unit: example, neighbours: add_or_remove_one)"
+    assert f"What nodes had said by the end of each round, {said}." in shipped.words
     assert f"by the end of the round, {said}" in shipped.words
     assert shipped.words.count("delta = 1e-05") >= 7
 
@@ -85,7 +85,10 @@ def test_what_an_old_run_does_not_have_is_shown_as_missing(shipped: Page) -> Non
 def test_bytes_stand_beside_flowertunes_budget(old_run: Copy) -> None:
     run = old_run(lambda lines: [*lines, *sent(1, down=6 * 10**9, up=4 * 10**9, seconds=9.0)])
     words = read(run).words
-    assert "10 GB both ways in 1 of 2 rounds, in the others not known, 5.00% of the 200 GB" in words
+    assert (
+        "10 GB both ways in 1 of 2 rounds, in the others not known, 4.77% of the 200,000 MiB"
+        in words
+    )
     assert "1 6 GB" not in words
     assert "6 GB 4 GB 9.0" in words
 

@@ -1,5 +1,6 @@
 """Benchmarks: what privacy costs, on people and questions that no training saw; and drawing."""
 
+from discreet.bench.accounts import AccountsCost, as_accounts_table, measure_accounts
 from discreet.bench.adaptation import (
     Adaptation,
     Ask,
@@ -47,7 +48,7 @@ from discreet.bench.performance import (
     Measured,
     as_table,
     clipped_sum,
-    hardware,
+    made_by,
     measure,
     peak_bytes,
 )
@@ -92,7 +93,6 @@ from discreet.bench.twins import (
     told,
 )
 from discreet.bench.wire import (
-    BUDGET_MIB,
     WireCost,
     as_wire_table,
     measure_wire,
@@ -110,13 +110,13 @@ from discreet.bench.workloads import MODELS, Adapter, Setting, Workload, build_w
 __all__ = [
     "ATTACK_SETTINGS",
     "ATTRIBUTE_OF",
-    "BUDGET_MIB",
     "CONTENDERS",
     "GENERATE_WAYS",
     "MIN_PEOPLE",
     "MODELS",
     "SURROUNDINGS",
     "WAYS",
+    "AccountsCost",
     "Adaptation",
     "Adapter",
     "AggregationCell",
@@ -149,6 +149,7 @@ __all__ = [
     "WireLoss",
     "Workload",
     "Writing",
+    "as_accounts_table",
     "as_aggregation_table",
     "as_answers",
     "as_flips",
@@ -178,13 +179,14 @@ __all__ = [
     "evaluate",
     "gated_prompt",
     "gradient_norms",
-    "hardware",
     "is_warranted",
     "judge",
     "lines_of",
     "load_asks",
     "load_held_out",
+    "made_by",
     "measure",
+    "measure_accounts",
     "measure_adaptation",
     "measure_aggregation",
     "measure_answers",

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,19 +31,15 @@ from discreet.errors import ExtraMissing
 from discreet.federated import AssistantTask, TrainConfig, draw_generators, run_federation
 from discreet.model import adapter_state, load_adapter_state
 from discreet.privacy import fit_private
+from discreet.quiet import quietly
 from discreet.types import OwnerId
 
 Driver = Literal["discreet", "Flower"]
 DRIVERS: tuple[Driver, ...] = ("discreet", "Flower")
 _EVERY_SECONDS = 0.25
-_ENVIRONMENT = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",
-}
-"""No process may send anything; Flower reads this when it is imported. Ray's workers would wait for
-whatever else the machine does: by default they are nice to it, and ours are not."""
+_NOT_NICE = {"RAY_worker_niceness": "0"}
+"""Ray's workers would wait for whatever else the machine does: by default they are nice to it, and
+ours are not."""
 Arrays = list[npt.NDArray[Any]]
 
 
@@ -88,7 +83,8 @@ def _drive(plan: TrainConfig, driver: Driver) -> Driven:
     work: Callable[[TrainConfig], None] = {"discreet": _by_us, "Flower": _by_flower}[driver]
     started = time.perf_counter()
     spawn = multiprocessing.get_context("spawn")
-    with _environment(), ProcessPoolExecutor(1, mp_context=spawn, initializer=keep_quiet) as pool:
+    pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=keep_quiet)
+    with quietly(**_NOT_NICE), pool:
         running = pool.submit(work, plan)
         peak = _Processes(os.getpid())
         while not running.done():
@@ -249,20 +245,6 @@ class _Owner(NumPyClient):
         )
         trained = adapter_state(task.vlm)
         return [trained[name].numpy() for name in task.first], 1, {}
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """Let processes that start inside the block inherit it; then put back what there was."""
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
-    os.environ.update(_ENVIRONMENT)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 def as_flower_table(driven: Sequence[Driven]) -> str:

@@ -26,6 +26,7 @@ from typing import Any, Protocol, Self
 import torch
 from transformers.utils import logging as transformers_logging
 
+from discreet.artifacts import code_commit
 from discreet.bench.workloads import Setting, Workload, build_workload
 from discreet.privacy import (
     CounterGenerator,
@@ -353,7 +354,12 @@ def _memory(name: str) -> int:
     return int(found.split()[1]) * 1024
 
 
-def hardware() -> dict[str, object]:
+def made_by() -> dict[str, Any]:
+    """Return what a record of numbers begins with: the code's commit, and the machine."""
+    return {"commit": code_commit(), "hardware": _hardware()}
+
+
+def _hardware() -> dict[str, object]:
     """Return what the machine is, and nothing that names it."""
     info = Path("/proc/cpuinfo")
     models = (

@@ -162,7 +162,7 @@ def _measure_here(plan: TrainConfig) -> Scale:
             part / whole for part, whole in zip(watched.training, watched.seconds, strict=True)
         ),
         ledger_seconds=statistics.median(watched.in_ledger),
-        peak_mib=_peak_mib(),
+        peak_mib=memory_mib("VmHWM"),
         bytes_down=watched.last.bytes_down,
         bytes_up=watched.last.bytes_up,
         ledger_bytes=ledger_bytes,
@@ -242,10 +242,10 @@ class _TimedLedger:
         return timed
 
 
-def _peak_mib() -> float:
-    """Return the most memory that this process had; from `VmHWM`, so on Linux only."""
+def memory_mib(field: str) -> float:
+    """Return this process's memory: the most it had (`VmHWM`), or has now (`VmRSS`); Linux only."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
 
 
 def mib_per_owner(measured: Sequence[Scale]) -> float | None:

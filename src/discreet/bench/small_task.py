@@ -23,13 +23,12 @@ from discreet.federated import (
     LocalTask,
     State,
     TrainConfig,
-    draw_generators,
     plan_of,
     run_federation,
-    train_plainly,
+    train_locally,
 )
-from discreet.privacy import LossFn, PrivacyLedger, StepRecord, poisson, spend
-from discreet.types import OwnerId, PrivacyStatement
+from discreet.privacy import LossFn, PrivacyLedger, StepRecord
+from discreet.types import OwnerId
 
 _FROZEN = "0" * 64
 """Every owner is in this process and has the same frozen numbers."""
@@ -90,45 +89,22 @@ class SmallTask:
         self.model.requires_grad_(False)
         for name in assignment.learns:
             self.places[name].requires_grad_(True)
-        learn = self._plainly if self.config.unit == "owner" else self._privately
-        statement = learn(owner, assignment.server_round, ledger)
-        trained = {name: place.detach().clone() for name, place in self.places.items()}
-        return LocalResult(statement=statement, steps=self.config.local_steps, state=trained)
-
-    def _privately(
-        self, owner: OwnerId, server_round: int, ledger: PrivacyLedger
-    ) -> PrivacyStatement:
-        """Take private steps, and return what the owner has spent in all."""
-        plan, examples = plan_of(self.config), self.owned[owner]
-        ledger.open_account(owner, plan)
-        chance = draw_generators(self.config, owner=owner, server_round=server_round)
-        return spend(
-            ledger,
-            owner,
+        examples = self.owned[owner]
+        statement = train_locally(
+            self.config,
+            plan_of(self.config),
             self.model,
             self._losses(examples),
-            num_examples=len(examples.inputs),
-            plan=plan,
-            steps=self.config.local_steps,
             optimizer=self._optimizer(),
-            sampling_generator=chance.sampling,
-            noise_generator=chance.noise,
+            owner=owner,
+            assignment=assignment,
+            ledger=ledger,
+            num_examples=len(examples.inputs),
             max_physical_batch=_BATCH,
-            reproducible=self.config.reproducible,
+            on_step=on_step,
         )
-
-    def _plainly(self, owner: OwnerId, server_round: int, ledger: PrivacyLedger) -> None:
-        """Take steps without noise: the update is hidden as a whole, later."""
-        examples = self.owned[owner]
-        chance = draw_generators(self.config, owner=owner, server_round=server_round)
-        train_plainly(
-            self._losses(examples),
-            self._optimizer(),
-            draw=poisson(len(examples.inputs), self.config.sample_rate, chance.sampling),
-            steps=self.config.local_steps,
-            expected_batch_size=self.config.expected_batch_size,
-            max_physical_batch=_BATCH,
-        )
+        trained = {name: place.detach().clone() for name, place in self.places.items()}
+        return LocalResult(statement=statement, steps=self.config.local_steps, state=trained)
 
     def _losses(self, examples: Examples) -> LossFn:
         def losses(indices: Sequence[int]) -> torch.Tensor:

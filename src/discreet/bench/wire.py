@@ -1,7 +1,7 @@
 """What a round costs on the wire in each codec, and how far the decoded update is off.
 
 Sizes are counted as FlowerTune counts them: the bytes of every array as Flower sends it, header
-included, and of its name, in both directions, over all rounds; its leaderboard allows 200,000 MiB.
+included, and of its name, in both directions, over all rounds; `FLOWERTUNE_MIB` is what it allows.
 The update is that of the shipped adapter, which holds the noise of its training. How much worse
 an adapter gets by a codec is in `wire_loss`.
 
@@ -25,10 +25,8 @@ from safetensors.torch import load_file
 from discreet.federated import CODECS, Codec, State, make_codec
 from discreet.privacy import CounterGenerator
 from discreet.registry import REFERENCE, resolve
+from discreet.types import FLOWERTUNE_MIB
 
-BUDGET_MIB = 200_000
-"""What an entry of FlowerTune may send, in both directions together: `CommunicationTracker` of its
-template."""
 T = TypeVar("T")
 
 
@@ -130,7 +128,7 @@ def as_wire_table(costs: Sequence[WireCost], *, rounds: int, owners: int) -> str
     """Return a Markdown table."""
     lines = [
         f"| codec | bytes up | bytes down | relative error | encode ms | decode ms "
-        f"| {rounds} rounds x {owners} owners, MiB | of {BUDGET_MIB:,} MiB |",
+        f"| {rounds} rounds x {owners} owners, MiB | of {FLOWERTUNE_MIB:,} MiB |",
         "|" + "---|" * 8,
     ]
     for cost in costs:
@@ -138,6 +136,6 @@ def as_wire_table(costs: Sequence[WireCost], *, rounds: int, owners: int) -> str
         lines.append(
             f"| {cost.codec} | {cost.bytes_up:,} | {cost.bytes_down:,} "
             f"| {cost.relative_error:.4f} | {cost.encode_ms:.2f} | {cost.decode_ms:.2f} "
-            f"| {total:,.1f} | {total / BUDGET_MIB:.3%} |"
+            f"| {total:,.1f} | {total / FLOWERTUNE_MIB:.3%} |"
         )
     return "\n".join(lines)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from discreet.artifacts import code_commit, write_json
 from discreet.audit import (
     LABELS,
     as_records,
@@ -19,8 +18,8 @@ from discreet.audit import (
     portrait_representations,
     truth_of,
 )
-from discreet.bench import hardware
-from discreet.cli.options import Cache, Json, progress, quiet_logs, show_json
+from discreet.bench import made_by
+from discreet.cli.options import Cache, Json, progress, quiet_logs, tell
 from discreet.data import Portrait, load_portraits
 from discreet.model import load
 from discreet.types import Split
@@ -68,20 +67,13 @@ def probes(
             truth,
             on_done=lambda name: bar.update(asking, advance=1, description=f"probing {name}"),
         )
-    record = {
-        "commit": code_commit(),
-        "hardware": hardware(),
+    record = made_by() | {
         "seconds": round(time.perf_counter() - start, 1),
         "base": vlm.name,
         "portraits": {split: len(own) for split, own in people.items()},
         "findings": as_records(found),
     }
-    if out is not None:
-        write_json(out, record)
-    if as_json:
-        show_json(record)
-    else:
-        typer.echo(f"{in_words(found)}\n\n{as_rows(found)}")
+    tell(record, f"{in_words(found)}\n\n{as_rows(found)}", out, as_json)
 
 
 def whole_people(portraits: list[Portrait], count: int | None) -> list[Portrait]:

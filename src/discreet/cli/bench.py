@@ -22,8 +22,8 @@ from discreet.bench import (
     compare,
     evaluate,
     gradient_norms,
-    hardware,
     load_held_out,
+    made_by,
     measure,
     measure_drawing,
     measure_epochs,
@@ -236,8 +236,7 @@ def performance(
     settings = _settings(models, batch, threads=threads, device=device)
     quiet_logs()
     record: dict[str, Any] = {
-        "commit": code_commit(),
-        "hardware": hardware(),
+        **made_by(),
         "rounds": rounds,
         "memory": memory,
     }
@@ -291,8 +290,7 @@ def _generation(
             on_step=lambda way: bar.update(row, advance=1, description=way),
         )
     record = {
-        "commit": code_commit(),
-        "hardware": hardware(),
+        **made_by(),
         "rounds": rounds,
         "threads": threads,
         **asdict(found),
@@ -326,7 +324,7 @@ def people(
     assets = fetch(cache)
     with talk().status("drawing"):
         speed = measure_drawing(assets, pictures=pictures, workers=workers, size_px=size)
-    record = {"commit": code_commit(), "hardware": hardware(), **asdict(speed)}
+    record = made_by() | asdict(speed)
     if as_json:
         show_json(record)
         return

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from discreet.artifacts import code_commit, write_json
+from discreet.artifacts import write_json
 from discreet.assistant import DRAFTS, Assistant, Turn, load_policy
 from discreet.bench import (
     Ask,
@@ -19,6 +19,7 @@ from discreet.bench import (
     asking_prompt,
     declared,
     gated_prompt,
+    made_by,
     measure_adaptation,
     repeat_note,
     write_all,
@@ -85,8 +86,7 @@ def adapt(
             serving = _serving(vlm, language, guidance=guidance, drafts=drafts, cache=cache)
             answer(f"assistant with {name}", partial(_served, serving, asks))
     measured = {who: measure_adaptation(own, asks) for who, own in written.items()}
-    record = {
-        "commit": code_commit(),
+    record = made_by() | {
         "questions": len(chosen),
         "language": language,
         "guidance": guidance,

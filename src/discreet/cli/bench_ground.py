@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from discreet.artifacts import code_commit, write_json
 from discreet.assistant import FINDS, LEAST_FIT, Find, Notes
 from discreet.bench import (
     Asking,
@@ -16,11 +15,12 @@ from discreet.bench import (
     as_grounding_rows,
     choose_least_fit,
     load_asks,
+    made_by,
     measure_grounding,
     verbatim,
 )
 from discreet.cli.chat import CONTEXT_OF, shipped_notes
-from discreet.cli.options import Json, progress, quiet_logs, show_json
+from discreet.cli.options import Json, progress, quiet_logs, tell
 from discreet.data import LANGUAGES, Language
 
 
@@ -39,21 +39,16 @@ def ground(
     ways = FINDS if find is None else (find,)
     languages = LANGUAGES if language is None else (language,)
     rows: list[tuple[str, str, Grounding]] = []
-    record: dict[str, Any] = {"commit": code_commit(), "found_by": []}
+    records: list[dict[str, Any]] = []
     with progress() as bar:
         row = bar.add_task("ground", total=len(ways) * len(languages))
         for spoken in languages:
             for way in ways:
                 found = ground_by(way, spoken)
                 rows += [(f"{way}, {spoken}", asked, what) for asked, what in found.items()]
-                record["found_by"].append(_record(way, spoken, found))
+                records.append(_record(way, spoken, found))
                 bar.update(row, advance=1)
-    if out is not None:
-        write_json(out, record)
-    if as_json:
-        show_json(record)
-    else:
-        typer.echo(as_grounding_rows(rows))
+    tell(made_by() | {"found_by": records}, as_grounding_rows(rows), out, as_json)
 
 
 def ground_by(find: Find, language: Language) -> dict[str, Grounding]:

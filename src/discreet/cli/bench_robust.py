@@ -3,12 +3,11 @@
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from discreet.artifacts import code_commit
-from discreet.bench import ATTACK_SETTINGS, as_robust_table, hardware, measure_robustness
+from discreet.bench import ATTACK_SETTINGS, as_robust_table, made_by, measure_robustness
 from discreet.cli.options import Json, parse_seeds, progress, quiet_logs, tell
 
 
@@ -17,20 +16,18 @@ def robust(
     out: Annotated[Path | None, typer.Option(help="JSON file for everything measured.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a backdoor in a small federation: attack success and accuracy, in percent."""
+    """Measure a backdoor in a small federation: attack success and accuracy, in percent.
+
+    A seed takes about 80 seconds of one core.
+    """
     chosen = parse_seeds(seeds)
     quiet_logs()
     logging.getLogger("discreet.federated").setLevel(logging.ERROR)  # whom the server drops
-    commit = code_commit()
+    record = made_by()
     with progress() as bar:
         row = bar.add_task("mean", total=len(chosen) * len(ATTACK_SETTINGS))
         cells = measure_robustness(
             chosen, on_run=lambda combine: bar.update(row, advance=1, description=combine)
         )
-    record: dict[str, Any] = {
-        "commit": commit,
-        "hardware": hardware(),
-        "seeds": chosen,
-        "cells": [asdict(cell) for cell in cells],
-    }
+    record |= {"seeds": chosen, "cells": [asdict(cell) for cell in cells]}
     tell(record, as_robust_table(cells), out, as_json)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from discreet.artifacts import code_commit, write_json
 from discreet.assistant import Policy, gate, load_policy
 from discreet.bench import (
     AnswerFlips,
@@ -17,6 +16,7 @@ from discreet.bench import (
     as_flips,
     is_warranted,
     lines_of,
+    made_by,
     measure_answers,
     measure_twins,
     represent,
@@ -24,7 +24,7 @@ from discreet.bench import (
     write_for_lines,
 )
 from discreet.cli.chat import CONTEXT_OF, load_responder
-from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, progress, show_json
+from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, progress, tell
 from discreet.data import Question, TwinPortraits, load_questions, load_twins, split_questions
 from discreet.model import GUIDANCE, check_guidance
 from discreet.perception import CLASSES, PERCEIVER_PATH, Perceiver
@@ -89,22 +89,14 @@ def twins(
                 )
                 asked = _held_out(domain, questions)
                 answers[policy.context] = _answers(chosen, seen, policy, asked, write)
-    record = {
-        "commit": code_commit(),
+    record = made_by() | {
         "pairs": len(chosen),
         "adapter": adapter if questions else None,
         "guidance": guidance,
         "lines": {context: _with_worst(found) for context, found in lines.items()},
         "answers": {context: asdict(found) for context, found in answers.items()},
     }
-    if out is not None:
-        write_json(out, record)
-    if as_json:
-        show_json(record)
-        return
-    typer.echo(as_flips(lines))
-    for line in _summary(lines, answers):
-        typer.echo(line)
+    tell(record, "\n".join([as_flips(lines), *_summary(lines, answers)]), out, as_json)
 
 
 def gate_of(policy: Policy) -> Callable[[Sequence[Observation]], Sequence[Observation]]:

@@ -2,19 +2,17 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from discreet.artifacts import code_commit
 from discreet.bench import (
-    BUDGET_MIB,
     WireLoss,
     as_loss_table,
     as_wire_table,
     count_scored,
-    hardware,
     load_held_out,
+    made_by,
     measure_wire,
     measure_wire_loss,
     reference_update,
@@ -22,6 +20,7 @@ from discreet.bench import (
 from discreet.cli.options import Cache, Json, progress, quiet_logs, tell
 from discreet.federated import AssistantTask, TrainConfig
 from discreet.registry import REFERENCE_DIR
+from discreet.types import FLOWERTUNE_MIB
 
 
 def wire(
@@ -31,7 +30,9 @@ def wire(
     loss: Annotated[
         int,
         typer.Option(
-            min=0, help="Held-out examples on which to measure the loss too; 48 take 5 minutes."
+            min=0,
+            help="Held-out examples on which to measure the loss too; 48 take about 5 "
+            "minutes of one core.",
         ),
     ] = 0,
     out: Annotated[Path | None, typer.Option(help="JSON file for everything measured.")] = None,
@@ -41,13 +42,11 @@ def wire(
     """Measure bytes of an owner in a round, and the error of the decoded update, by codec."""
     costs = measure_wire(reference_update(), share=share)
     found = _loss(loss, share=share, cache=cache) if loss else None
-    record: dict[str, Any] = {
-        "commit": code_commit(),
-        "hardware": hardware(),
+    record = made_by() | {
         "rounds": rounds,
         "owners": owners,
         "topk_share": share,
-        "budget_mib": BUDGET_MIB,
+        "budget_mib": FLOWERTUNE_MIB,
         "codecs": [
             {**asdict(cost), "total_mib": cost.total_mib(rounds=rounds, owners=owners)}
             for cost in costs

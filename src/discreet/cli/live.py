@@ -31,7 +31,7 @@ from discreet.federated import (
     RoundStarted,
     StepTaken,
 )
-from discreet.types import PrivacyStatement, rounded_up
+from discreet.types import rounded_up
 
 KEPT = 100
 """Rounds that are remembered for the table; fewer are shown where the terminal is lower."""
@@ -260,18 +260,10 @@ class View:
     def _notes(self) -> str:
         """Return what the columns of the table mean nothing without."""
         spent = self.rows[-1].done.spent if self.rows else None
-        notes = [] if spent is None else [_qualified(spent)]
+        notes = [] if spent is None else [f"epsilon: of the worst owner so far, {spent.qualified}."]
         if any(row.loss is not None for row in self.rows):
             notes.append("Local loss has no noise: it stays on this machine.")
         return " ".join(notes)
-
-
-def _qualified(spent: PrivacyStatement) -> str:
-    """Return what belongs to every epsilon of the table."""
-    return (
-        f"epsilon: of the worst owner so far, at delta = {spent.delta:g} (unit: {spent.unit}, "
-        f"neighbours: {spent.neighbouring_relation})."
-    )
 
 
 def _owners(counts: tuple[int, int, int], width: int, mark: str) -> Text:

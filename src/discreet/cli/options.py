@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segment
 
 from discreet.artifacts import write_json
+from discreet.quiet import QUIET
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Runs = Annotated[
@@ -119,15 +120,7 @@ def parse_seeds(text: str) -> list[int]:
 
 def quiet_libraries() -> None:
     """Turn off the progress bars, telemetry and hub look-ups of libraries; for the CLI only."""
-    for name, value in {
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "TOKENIZERS_PARALLELISM": "false",
-    }.items():
+    for name, value in {**QUIET, "TOKENIZERS_PARALLELISM": "false"}.items():
         os.environ.setdefault(name, value)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # warns of kernels nobody needs
     for message in _NOISE:

@@ -61,11 +61,7 @@ class ServerFolder:
             ArtifactError: if there is none.
         """
         folder = cls(path)
-        if not folder.settings_path.is_file():
-            raise ArtifactError(
-                f"Expected a server's folder, found none at '{path}'. `discreet federation init` "
-                "makes one."
-            )
+        _require_made(folder.settings_path, "server", by="init")
         return folder
 
     @property
@@ -189,11 +185,7 @@ class NodeFolder:
             ArtifactError: if there is none.
         """
         folder = cls(path)
-        if not folder.settings_path.is_file():
-            raise ArtifactError(
-                f"Expected a node's folder, found none at '{path}'. `discreet federation join` "
-                "makes one."
-            )
+        _require_made(folder.settings_path, "node", by="join")
         return folder
 
     @property
@@ -279,6 +271,15 @@ def _check_name(name: str) -> None:
         raise ValueError(
             "Expected an owner's pseudonym of letters, digits, - and _, got another. It becomes a "
             "file name on the server: use clinic-a, for example."
+        )
+
+
+def _require_made(settings: Path, whose: str, *, by: str) -> None:
+    """Refuse a folder without settings."""
+    if not settings.is_file():
+        raise ArtifactError(
+            f"Expected a {whose}'s folder, found none at '{settings.parent}'. `discreet federation "
+            f"{by}` makes one."
         )
 
 

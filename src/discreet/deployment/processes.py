@@ -17,21 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-QUIET = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "FLWR_ENABLE_EVENT_LOG": "0",
-    "FLWR_TRACING_ENABLED": "0",
-    "FORWARDED_ALLOW_IPS": "127.0.0.1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_OFFLINE": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TRANSFORMERS_OFFLINE": "1",
-}
-"""What no caller's environment may turn on again: reports to makers, installs, look-ups; and the
-only address from which a header may say who is calling."""
+from discreet.quiet import QUIET
+
 GRACE_SECONDS = 10.0
 """Time between the request to end and the end."""
 _POLL_SECONDS = 0.1

@@ -12,9 +12,9 @@ how it is, holds no model library.
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,10 @@ from discreet.deployment.bundle import App, build, kit_app
 from discreet.deployment.control import RunState, open_control
 from discreet.deployment.folders import NodeFolder, ServerFolder
 from discreet.deployment.node import start_node
-from discreet.deployment.processes import QUIET
 from discreet.deployment.server import start_server
 from discreet.errors import ExtraMissing, FederationError
+from discreet.metrics import reason_of_end, rounds_done
+from discreet.quiet import quietly
 
 if TYPE_CHECKING:
     from discreet.federated import LocalTask, OnRound, Outcome, TrainConfig
@@ -82,7 +83,7 @@ def submit(
     said = len(run.read_metrics())
     with open_control(folder) as ask:
         run_id = ask.start_run(build(app or kit_app(), settings))
-        done = _rounds_done(run)
+        done = rounds_done(run.read_metrics())
         try:
             while not (state := ask.state_of(run_id)).is_finished:
                 time.sleep(_POLL_SECONDS)
@@ -154,8 +155,8 @@ def run_ray(
     require_same_plan(config, run)
     said = len(run.read_metrics())
     spawn = multiprocessing.get_context("spawn")
-    with _quiet(), ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        done, count = _rounds_done(run), processes or os.cpu_count() or 1
+    with quietly(), ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        done, count = rounds_done(run.read_metrics()), processes or os.cpu_count() or 1
         running = pool.submit(_simulate, config, run, tasks, count)
         while wait([running], timeout=_POLL_SECONDS).not_done:
             done = _tell(run, done, on_round)
@@ -193,34 +194,13 @@ def _kit_tasks() -> Tasks:
     )
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Let processes that start inside the block inherit `QUIET`; then put back what there was."""
-    former = {name: os.environ.get(name) for name in QUIET}
-    os.environ.update(QUIET)
-    try:
-        yield
-    finally:
-        for name, value in former.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def _tell(run: RunFolder, done: int, on_round: OnRoundDone | None) -> int:
     """Call the hook for each round since `done`; return how many are done."""
-    now = _rounds_done(run)
+    now = rounds_done(run.read_metrics())
     if on_round:
         for server_round in range(done + 1, now + 1):
             on_round(server_round)
     return now
-
-
-def _rounds_done(run: RunFolder) -> int:
-    """Return the last round that the run folder says everything of."""
-    lines = run.read_metrics()
-    return max((line["round"] for line in lines if line["name"] == "seconds"), default=0)
 
 
 def _outcome(config: "TrainConfig", run: RunFolder, state: RunState, said: int) -> "Outcome":
@@ -228,12 +208,12 @@ def _outcome(config: "TrainConfig", run: RunFolder, state: RunState, said: int) 
     from discreet.federated import Outcome, read_checkpoint
 
     last = read_checkpoint(run)
-    has_ended = any(line["name"] == "ended" for line in run.read_metrics()[said:])
+    exhausted = reason_of_end(run.read_metrics()[said:])
     if last and last.rounds_done == config.num_rounds:
         return Outcome(rounds_done=last.rounds_done, ended="completed", state=last.adapter)
-    if last and has_ended:
+    if last and exhausted is not None:
         return Outcome(rounds_done=last.rounds_done, ended="budget_exhausted", state=last.adapter)
-    reason = state.details or "the server's log says why"
+    reason = exhausted or state.details or "the server's log says why"
     raise FederationError(
         f"Expected {config.num_rounds} rounds, got {last.rounds_done if last else 0}: the run "
         f"{state.outcome} ({reason}). Correct that, and give the same run folder to go on."

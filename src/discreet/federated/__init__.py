@@ -26,6 +26,7 @@ from discreet.federated.local_task import (
     Watch,
     draw_generators,
 )
+from discreet.federated.local_training import train_locally
 from discreet.federated.plain import train_plainly
 from discreet.federated.plans import plan_of, update_limit
 from discreet.federated.portraits import PortraitLessons, example_losses, presentations
@@ -91,6 +92,7 @@ __all__ = [
     "run_federation",
     "server_app",
     "statements_of",
+    "train_locally",
     "train_plainly",
     "update_limit",
 ]

@@ -13,6 +13,7 @@ from discreet.federated.config import TrainConfig
 from discreet.federated.events import RoundDone
 from discreet.federated.plans import is_secret_choice
 from discreet.federated.receipts import RoundReport
+from discreet.metrics import last_number, statement_of
 from discreet.privacy import PrivacyLedger
 from discreet.types import PrivacyStatement
 
@@ -33,17 +34,16 @@ def round_done(
     """
     known = run.read_metrics() if lines is None else lines
     lines = [line for line in known if line["round"] == server_round]
-    found = {line["name"]: line["value"] for line in lines if "node" not in line}
     return RoundDone(
         server_round=server_round,
         num_rounds=num_rounds,
-        replies=found.get("replies", 0),
+        replies=int(last_number(lines, "replies") or 0),
         dropped=sum(line["name"] == "dropped" for line in lines),
-        bytes_down=int(found.get("bytes_down", 0)),
-        bytes_up=int(found.get("bytes_up", 0)),
-        seconds=found.get("seconds", 0.0),
+        bytes_down=int(last_number(lines, "bytes_down") or 0),
+        bytes_up=int(last_number(lines, "bytes_up") or 0),
+        seconds=last_number(lines, "seconds") or 0.0,
         is_released=all(line["visibility"] == "released" for line in lines if "owner" not in line),
-        loss=found.get("loss"),
+        loss=last_number(lines, "loss"),
         spent=max(statements_of(run).values(), key=lambda s: s.epsilon, default=None),
     )
 
@@ -69,12 +69,7 @@ def released_statements(run: RunFolder) -> dict[str, PrivacyStatement]:
     spent: dict[str, PrivacyStatement] = {}
     for line in run.read_metrics():
         if line["name"] == "epsilon" and "node" in line:
-            spent[f"node-{line['node']}"] = PrivacyStatement(
-                epsilon=line["value"],
-                delta=line["delta"],
-                unit=line["unit"],
-                neighbouring_relation=line["neighbouring_relation"],
-            )
+            spent[f"node-{line['node']}"] = statement_of(line)
     return spent
 
 

@@ -19,8 +19,8 @@ from discreet.federated.config import TrainConfig
 from discreet.federated.conversations import share_conversations
 from discreet.federated.lessons import OWN, Lessons, Shared
 from discreet.federated.local_sgd import LocalSgd
-from discreet.federated.local_task import Assignment, LocalResult, draw_generators
-from discreet.federated.plain import train_plainly
+from discreet.federated.local_task import Assignment, LocalResult
+from discreet.federated.local_training import train_locally
 from discreet.federated.plans import plan_of
 from discreet.federated.portraits import share_portraits
 from discreet.federated.preferences import share_preferences
@@ -36,9 +36,9 @@ from discreet.model import (
     load_adapter_state,
     set_learning,
 )
-from discreet.privacy import PrivacyLedger, PrivacyPlan, StepRecord, poisson, spend
+from discreet.privacy import PrivacyLedger, PrivacyPlan, StepRecord
 from discreet.sources import holds_shares
-from discreet.types import OwnerId, PrivacyStatement
+from discreet.types import OwnerId
 
 FROZEN_A = ("ffa", "fedsb")
 """Rules for which A is drawn from the seed and never learns."""
@@ -160,63 +160,27 @@ class AssistantTask:
             if on_step is not None:
                 on_step(step)
 
-        learn = self._plainly if self.config.unit == "owner" else self._privately
+        lessons = self.lessons_of(owner)
+        statement = train_locally(
+            self.config,
+            self.plan,
+            self.vlm.model,
+            lessons.losses,
+            optimizer=self.optimizer(assignment),
+            owner=owner,
+            assignment=assignment,
+            ledger=ledger,
+            num_examples=len(lessons),
+            rows_per_example=lessons.rows_per_example,
+            user_of=lessons.users if self.plan.unit == "user" else None,
+            on_step=record,
+        )
         return LocalResult(
-            statement=learn(owner, assignment, ledger, record),
+            statement=statement,
             state=adapter_state(self.vlm),
             steps=self.config.local_steps,
             losses=tuple(losses),
             released_loss=fmean(released) if released else None,
-        )
-
-    def _privately(
-        self,
-        owner: OwnerId,
-        assignment: Assignment,
-        ledger: PrivacyLedger,
-        record: Callable[[StepRecord], None],
-    ) -> PrivacyStatement:
-        """Take private steps, and return what the owner has spent in all."""
-        ledger.open_account(owner, self.plan, fingerprint=assignment.fingerprint)
-        lessons = self.lessons_of(owner)
-        chance = draw_generators(self.config, owner=owner, server_round=assignment.server_round)
-        return spend(
-            ledger,
-            owner,
-            self.vlm.model,
-            lessons.losses,
-            num_examples=len(lessons),
-            rows_per_example=lessons.rows_per_example,
-            plan=self.plan,
-            steps=self.config.local_steps,
-            optimizer=self.optimizer(assignment),
-            sampling_generator=chance.sampling,
-            noise_generator=chance.noise,
-            max_physical_batch=self.config.max_physical_batch,
-            engine=self.config.engine,  # type: ignore[arg-type]
-            user_of=lessons.users if self.plan.unit == "user" else None,
-            reproducible=self.config.reproducible,
-            on_step=record,
-        )
-
-    def _plainly(
-        self,
-        owner: OwnerId,
-        assignment: Assignment,
-        ledger: PrivacyLedger,
-        record: Callable[[StepRecord], None],
-    ) -> None:
-        """Take steps without noise: what they give may leave only where it is hidden as a whole."""
-        lessons = self.lessons_of(owner)
-        chance = draw_generators(self.config, owner=owner, server_round=assignment.server_round)
-        train_plainly(
-            lessons.losses,
-            self.optimizer(assignment),
-            draw=poisson(len(lessons), self.config.sample_rate, chance.sampling),
-            steps=self.config.local_steps,
-            expected_batch_size=self.config.expected_batch_size,
-            max_physical_batch=self.config.max_physical_batch,
-            on_step=record,
         )
 
     def optimizer(self, assignment: Assignment | None = None) -> torch.optim.Optimizer:

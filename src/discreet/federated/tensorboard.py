@@ -17,7 +17,6 @@ from pathlib import Path
 
 from discreet.errors import ExtraMissing
 from discreet.federated.events import Event, OnEvent, RoundDone, StepTaken
-from discreet.types import PrivacyStatement
 
 Scalar = tuple[str, int, float]
 """Name of a curve, place on its axis, value."""
@@ -73,15 +72,8 @@ def _scalars(event: Event) -> Iterator[Scalar]:
             if event.loss is not None:
                 yield "released/train_loss", event.server_round, event.loss
             if event.spent is not None:
-                yield _name_of(event.spent), event.server_round, event.spent.epsilon
+                name = f"released/epsilon of the worst owner {event.spent.qualified}"
+                yield name, event.server_round, event.spent.epsilon
         case StepTaken(loss=float() as loss):
             place = (event.server_round - 1) * event.steps + event.step
             yield f"local/train_loss/{event.owner}", place, loss
-
-
-def _name_of(spent: PrivacyStatement) -> str:
-    """Return the name of an epsilon's curve, with all that an epsilon means nothing without."""
-    return (
-        f"released/epsilon (worst owner; delta {spent.delta:g}, unit {spent.unit}, neighbours "
-        f"{spent.neighbouring_relation})"
-    )

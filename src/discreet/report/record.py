@@ -8,20 +8,25 @@ a folder does not have, as one of an older version or of a server without ledger
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import isfinite
 from statistics import fmean
 from typing import Any
 
 from discreet.artifacts import RunFolder, read_toml
 from discreet.errors import ArtifactCorrupt
+from discreet.metrics import (
+    Line,
+    last_number,
+    number_of,
+    reason_of_end,
+    released,
+    rounds_done,
+    statement_of,
+)
 from discreet.privacy import Account, OutOfRange, PrivacyLedger
 from discreet.registry import AdapterCard, read_card
 from discreet.types import PrivacyStatement
-
-Line = Mapping[str, Any]
-"""A line of `metrics.jsonl`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,13 +79,10 @@ class RunRecord:
     owners_from: str
     """File that says what owners spent; empty: none does."""
     rounds: tuple[RoundRecord, ...]
+    rounds_done: int
+    """Rounds that made a new average."""
     ended: str | None
     """Why training ended before its last round; None: it did not, or goes on."""
-
-    @property
-    def rounds_done(self) -> int:
-        """Rounds that made a new average."""
-        return max((r.number for r in self.rounds if r.replies), default=0)
 
     @property
     def worst(self) -> PrivacyStatement | None:
@@ -124,8 +126,9 @@ def read_run(run: RunFolder) -> RunRecord:
     card = read_card(run) if run.card_path.exists() else None
     try:
         rounds = _rounds(lines)
+        done = rounds_done(lines)
         owners, source = _owners(run, card, lines)
-        ended = _end(lines, max((r.number for r in rounds if r.replies), default=0))
+        ended = reason_of_end(lines)
     except (KeyError, TypeError) as error:
         raise ArtifactCorrupt(
             f"Expected metrics as this version writes them in '{run.metrics_path.name}' of run "
@@ -138,6 +141,7 @@ def read_run(run: RunFolder) -> RunRecord:
         owners=owners,
         owners_from=source,
         rounds=rounds,
+        rounds_done=done,
         ended=ended,
     )
 
@@ -154,15 +158,15 @@ def _owners(
     if card is not None and card.per_owner:
         spent = sorted(card.per_owner.items())
         return tuple(OwnerRecord(name=n, spent=s, steps=None) for n, s in spent), run.card_path.name
-    said = {line.get("node"): line for line in lines if _is(line, "epsilon")}
+    said = {line.get("node"): line for line in released(lines) if line["name"] == "epsilon"}
     steps: Counter[object] = Counter()
-    for line in lines:
-        if _is(line, "steps"):
+    for line in released(lines):
+        if line["name"] == "steps":
             steps[line.get("node")] += line["value"]
     owners = (
         OwnerRecord(
             name="all owners" if node is None else f"node-{node}",
-            spent=_statement(line),
+            spent=statement_of(line),
             steps=steps.get(node),
         )
         for node, line in said.items()
@@ -191,66 +195,33 @@ def _rounds(lines: list[dict[str, Any]]) -> tuple[RoundRecord, ...]:
     spent: dict[object, PrivacyStatement] = {}
     rounds = []
     for number in sorted({line["round"] for line in lines if line["name"] != "ended"}):
-        own = [line for line in lines if line["round"] == number]
-        spent |= {line.get("node"): _statement(line) for line in own if _is(line, "epsilon")}
-        losses = {line["owner"]: line for line in own if line["name"] == "train_loss"}
+        every = [line for line in lines if line["round"] == number]
+        losses = {line["owner"]: line for line in every if line["name"] == "train_loss"}
+        own = released(every)
+        spent |= {line.get("node"): statement_of(line) for line in own if line["name"] == "epsilon"}
+        reasons = [str(line["reason"]) for line in own if line["name"] == "dropped"]
         known = list(spent.values())
         rounds.append(
             RoundRecord(
                 number=number,
                 replies=_count(own, "replies"),
-                dropped=dict(Counter(str(line["reason"]) for line in own if _is(line, "dropped"))),
+                dropped=dict(Counter(reasons)),
                 worst=_worst(known),
                 mean_epsilon=_mean(known),
                 bytes_down=_count(own, "bytes_down"),
                 bytes_up=_count(own, "bytes_up"),
-                seconds=_value(own, "seconds"),
-                clip_norm=_value(own, "clip_norm"),
-                loss=fmean(_number(line) for line in losses.values()) if losses else None,
-                released_loss=_value(own, "loss"),
+                seconds=last_number(own, "seconds"),
+                clip_norm=last_number(own, "clip_norm"),
+                loss=fmean(number_of(line) for line in losses.values()) if losses else None,
+                released_loss=last_number(own, "loss"),
             )
         )
     return tuple(rounds)
 
 
-def _end(lines: list[dict[str, Any]], rounds_done: int) -> str | None:
-    """Return why the run ended, unless it was resumed and went on since."""
-    said = [line for line in lines if line["name"] == "ended" and line["round"] > rounds_done]
-    return str(said[-1]["reason"]) if said else None
-
-
-def _is(line: Line, name: str) -> bool:
-    """Tell whether a line is the released metric of a name."""
-    return bool(line["name"] == name and line["visibility"] == "released")
-
-
-def _value(lines: list[dict[str, Any]], name: str) -> float | None:
-    """Return a round's number of a name, the last one said of no node; None: none was."""
-    found = [_number(line) for line in lines if _is(line, name) and "node" not in line]
-    return found[-1] if found else None
-
-
-def _count(lines: list[dict[str, Any]], name: str) -> int | None:
-    value = _value(lines, name)
+def _count(lines: list[Line], name: str) -> int | None:
+    value = last_number(lines, name)
     return None if value is None else int(value)
-
-
-def _number(line: Line) -> float:
-    """Return the value of a line; anybody may have written the file."""
-    value = line["value"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise TypeError("Expected a finite number as value.")
-    return value
-
-
-def _statement(line: Line) -> PrivacyStatement:
-    """Return the privacy statement that a line of a node makes."""
-    return PrivacyStatement(
-        epsilon=_number(line),
-        delta=_number({"value": line["delta"]}),
-        unit=str(line["unit"]),
-        neighbouring_relation=str(line["neighbouring_relation"]),
-    )
 
 
 def _worst(spent: Iterable[PrivacyStatement]) -> PrivacyStatement | None:

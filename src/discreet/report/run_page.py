@@ -16,10 +16,7 @@ from jinja2 import Environment, StrictUndefined
 
 from discreet.report.plots import Plot, bar_plot, line_plot
 from discreet.report.record import RunRecord
-from discreet.types import PrivacyStatement, meaning, rounded_up
-
-BUDGET_BYTES = 200_000_000_000
-"""What FlowerTune's leaderboard lets a run send, array bytes both ways (arXiv:2506.02961)."""
+from discreet.types import FLOWERTUNE_MIB, PrivacyStatement, meaning, rounded_up
 
 MISSING = "not recorded"
 """Stands for what a run folder does not say."""
@@ -58,7 +55,6 @@ def page_of(record: RunRecord) -> str:
         "epsilon": rounded_up,
         "size": size_in_words,
         "reasons": _reasons,
-        "guarantee": _guarantee,
     }
     template = environment.from_string(
         files("discreet.report").joinpath("run_page.html").read_text(encoding="utf-8")
@@ -153,11 +149,11 @@ def _against_budget(record: RunRecord) -> str:
     """Return what was sent beside the budget of a known contest."""
     if record.total_bytes is None:
         return MISSING
-    share = record.total_bytes / BUDGET_BYTES
+    share = record.total_bytes / (FLOWERTUNE_MIB * 2**20)
     percent = "less than 0.01%" if share < 1e-4 else f"{share:.2%}"
     return (
         f"{size_in_words(record.total_bytes)} both ways{_partly(record)}, {percent} of the "
-        f"{size_in_words(BUDGET_BYTES)} that FlowerTune's leaderboard allows a run"
+        f"{FLOWERTUNE_MIB:,} MiB that FlowerTune's leaderboard allows a run"
     )
 
 
@@ -172,7 +168,7 @@ def _charts(record: RunRecord) -> Iterator[Chart]:
     """Yield the plots over rounds, or that there is nothing to plot."""
     rounds = record.rounds
     numbers, target = [one.number for one in rounds], _target(record)
-    kind = next((f" ({_guarantee(one.worst)})" for one in rounds if one.worst), "")
+    kind = next((f", {one.worst.qualified}" for one in rounds if one.worst), "")
     spent = {
         "worst owner": [one.worst.epsilon if one.worst else None for one in rounds],
         "mean of owners": [one.mean_epsilon for one in rounds],
@@ -266,13 +262,6 @@ def _limits(record: RunRecord) -> Iterator[str]:
 def _reasons(dropped: dict[str, int]) -> str:
     """Return how many were dropped for which reason."""
     return ", ".join(f"{count} × {reason}" for reason, count in dropped.items())
-
-
-def _guarantee(spent: PrivacyStatement) -> str:
-    """Return what belongs to an epsilon that stands elsewhere."""
-    return (
-        f"at delta = {spent.delta:g}, unit: {spent.unit}, neighbours: {spent.neighbouring_relation}"
-    )
 
 
 def _plain(value: object) -> str:
