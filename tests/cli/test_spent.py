@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from discreet.cli import app
-from discreet.cli.spent import ledger_of
+from discreet.cli.accounts import ledger_of
 from discreet.errors import ArtifactError
 from discreet.privacy import PrivacyLedger, PrivacyPlan, best_tpr, cross_check, epsilon_of
 from discreet.types import OwnerId

@@ -170,8 +170,8 @@ def _of_losses(config: "TrainConfig") -> Iterator[Demand]:
     """What a loss that leaves needs for its noise."""
     yield (
         config.loss_noise is None or config.bands == 1,
-        f"no loss_noise with bands > 1, got bands={config.bands!r}: losses beside correlated noise are not accounted "
-        "for",
+        f"no loss_noise with bands > 1, got bands={config.bands!r}: losses beside "
+        "correlated noise are not accounted for",
         "Leave one of them out.",
     )
 

@@ -151,7 +151,7 @@ def _of_owners(config: "TrainConfig") -> Iterator[Demand]:
 def _of_exchange(config: "TrainConfig") -> Iterator[Demand]:
     """What settings of updates have to be."""
     share, momentum, mu = config.topk_share, config.server_momentum, config.proximal_mu
-    yield "topk_share", 0 < share, "topk_share > 0", ""
+    yield "topk_share", share > 0, "topk_share > 0", ""
     yield "topk_share", share <= 1, "topk_share at most 1", ""
     yield "server_momentum", 0 <= momentum < 1, "server_momentum from 0 to below 1", ""
     is_prox = config.local_rule == "prox"
