@@ -40,14 +40,13 @@ def fields(
 
 
 def _told(field: PlanField) -> str:
-    """Return a field as a line of TOML with its meaning below."""
-    holds = field.kind.replace(" or nothing", "")
-    if field.choices:
-        holds = f"one of {', '.join(field.choices)}"
-    default = "" if field.default is None else f"{as_toml(field.default)}  "
-    left_out = ", or left out" if field.default is None else ""
-    lines = textwrap.wrap(field.meaning, _WIDTH, initial_indent="    ", subsequent_indent="    ")
-    return "\n".join([f"{field.name} = {default}# {holds}{left_out}", *lines])
+    """Return a field as a line of TOML, a comment where it is left out, with its meaning below."""
+    holds = f"one of {', '.join(field.choices)}" if field.choices else field.kind
+    line = f"# {field.name} = "
+    if field.default is not None:
+        line = f"{field.name} = {as_toml(field.default)}  # "
+    lines = textwrap.wrap(field.meaning, _WIDTH, initial_indent="#   ", subsequent_indent="#   ")
+    return "\n".join([line + holds.replace(" or nothing", ", or left out"), *lines])
 
 
 def as_toml(value: str | int | float | bool) -> str:

@@ -225,7 +225,7 @@ def _fingerprints(account: Account) -> set[str]:
 
 
 def _show(ref: str, spendings: Sequence[_Spending]) -> None:
-    """Print one ledger; who spent alike share lines, of very many the one who spent most is told."""
+    """Print one ledger; who spent alike share lines, of many the one who spent most is told."""
     title = f"Ledger of {ref}"
     if not spendings:
         talk().print(f"\n{escape(title)}: no such account, so nothing was spent.")

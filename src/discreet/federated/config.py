@@ -244,8 +244,10 @@ class TrainConfig:
         """
         hints = get_type_hints(cls)
         if unknown := sorted(set(values) - set(hints)):
+            is_table = isinstance(values[unknown[0]], Mapping)
+            meant = "A plan has no tables. " if is_table else _meant(unknown[0], hints)
             raise ValueError(
-                f"Expected fields of a plan, got {', '.join(unknown)}. {_meant(unknown[0], hints)}"
+                f"Expected fields of a plan, got {', '.join(unknown)}. {meant}"
                 "`discreet fields` tells all of them."
             )
         kwargs: dict[str, Any] = {k: as_float(v, hints[k]) for k, v in values.items()}
