@@ -112,15 +112,63 @@ def test_front_doors_are_sorted_and_complete(room: str) -> None:
         assert listed[0] == [*constants, *classes, *functions]
 
 
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 40
+LONG_FILES = {
+    "artifacts.py": 424,
+    "bench/performance.py": 396,
+    "cli/bench.py": 386,
+    "cli/chat.py": 384,
+    "cli/data_check.py": 399,
+    "cli/spent.py": 359,
+    "federated/messages.py": 376,
+    "model/families.py": 387,
+    "people/sampling.py": 369,
+    "people/scene.py": 416,
+    "privacy/example_gradients.py": 752,
+    "privacy/ledger.py": 416,
+    "privacy/plan.py": 573,
+    "privacy/training.py": 409,
+}
+"""Files that are longer, and may become shorter only: split one along an idea, take it off here."""
+LONG_FUNCTIONS = {
+    "assistant/session.py:reply": 43,
+    "cli/bench.py:performance": 42,
+    "cli/bench_twins.py:twins": 45,
+    "cli/chat.py:_talk": 43,
+    "cli/data.py:share": 49,
+    "cli/data_check.py:check": 41,
+    "privacy/example_gradients.py:_lora": 47,
+    "recipes/instruct.py:tune_language": 46,
+    "recipes/prefer.py:teach_preferences": 41,
+}
+"""Functions that are longer, in the same way."""
+
+
+def test_files_stay_short() -> None:
+    """No file is longer than 350 lines, but for those that are listed."""
+    lengths = {name_of(path): len(path.read_text().splitlines()) for path in FILES}
+    assert too_long(lengths, MOST_LINES, LONG_FILES) == {}
+
+
 def test_functions_stay_short() -> None:
-    """No function body, docstring left out, is longer than 60 lines."""
-    long = []
+    """No function body, docstring left out, is longer than 40 lines, but for those listed."""
+    lengths: dict[str, int] = {}
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 doc = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno
                 assert doc is not None
                 assert node.end_lineno is not None
-                if node.end_lineno - doc > 60:
-                    long.append(f"{path.name}:{node.name}")
-    assert not long
+                name = f"{name_of(path)}:{node.name}"
+                lengths[name] = max(lengths.get(name, 0), node.end_lineno - doc)
+    assert too_long(lengths, MOST_LINES_OF_A_FUNCTION, LONG_FUNCTIONS) == {}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE if PACKAGE in path.parents else ROOT))
+
+
+def too_long(lengths: dict[str, int], most: int, listed: dict[str, int]) -> dict[str, int]:
+    """Return what is longer than it may be, and 0 for what is listed without need."""
+    found = {name: size for name, size in lengths.items() if size > listed.get(name, most)}
+    return found | dict.fromkeys((name for name in listed if lengths.get(name, 0) <= most), 0)

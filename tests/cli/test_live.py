@@ -117,7 +117,21 @@ def test_a_loss_that_was_released_is_told_from_the_local_one() -> None:
     (row,) = (line for line in drawn(view, terminal(width=120)).splitlines() if "12.3" in line)
     assert row.split()[-2:] == ["2.250", "7.500"]
     assert "released loss  local loss" in drawn(view, terminal(width=120))
-    assert view.rows[0].line.endswith("loss 2.250 (released, with noise); loss 7.500 (local)")
+    assert view.rows[0].line.endswith("released loss 2.250; local loss 7.500")
+
+
+def test_two_scales_of_loss_are_said_once() -> None:
+    console = Console(file=StringIO(), width=80)
+    with watching(TITLE, console) as on_event:
+        for number in (1, 2):
+            *events, done = a_round(number, loss=3.0)
+            assert isinstance(done, RoundDone)
+            for event in [*events, replace(done, loss=2.25)]:
+                on_event(event)
+    assert isinstance(console.file, StringIO)
+    text = console.file.getvalue()
+    assert text.count("released loss 2.250; local loss 7.500") == 2
+    assert text.count("Their scales differ") == 1
 
 
 def test_where_no_loss_is_known_there_is_no_word_of_it() -> None:
@@ -202,7 +216,8 @@ def test_elsewhere_each_round_is_one_line_that_can_be_read_alone(why: str) -> No
     assert console.file.getvalue().splitlines() == [
         TITLE,
         f"round 1 of 200: 8 replies, 2 dropped (2 NoReply); worst owner so far {spent(0.25)}; "
-        "45.0 MB down, 4.50 MB up; 12.3 s; loss 6.500 (local)",
+        "45.0 MB down, 4.50 MB up; 12.3 s; local loss 6.500",
+        "Local loss: mean of who was drawn, without noise; it stays in this process.",
         f"round 2 of 200: 10 replies, 0 dropped; worst owner so far {spent(0.5)}; 45.0 MB down, "
         "4.50 MB up; 12.3 s",
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from discreet.cli.plan import as_table, report_on
+from discreet.cli.plan_report import as_table, report_on
 from discreet.federated import TrainConfig, plan_of
 from discreet.privacy import (
     Event,

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from discreet.cli import app
-from discreet.cli.spent import ledger_of
+from discreet.cli.accounts import ledger_of
 from discreet.errors import ArtifactError
 from discreet.privacy import PrivacyLedger, PrivacyPlan, best_tpr, cross_check, epsilon_of
 from discreet.types import OwnerId
@@ -246,3 +246,19 @@ def test_what_cannot_be_explained_is_named_with_a_way_out(run: Path, tmp_path: P
         done = spent(*words)
         assert isinstance(done.exception, ArtifactError)
         assert way_out in str(done.exception)
+
+
+def test_many_owners_are_told_by_the_worst_the_mean_and_their_number(tmp_path: Path) -> None:
+    ledger = PrivacyLedger.open(tmp_path / "ledger.jsonl")
+    for number in range(21):
+        owner = OwnerId(f"owner-{number}")
+        ledger.open_account(owner, PLAN)
+        ledger.settle(ledger.reserve(owner, steps=2), 1 + (number == 7))
+    found = ledger.accounts()
+    said = words_of(ledger.path)
+    assert f"owner owner-7 spent {found[OwnerId('owner-7')].spent()}" in said
+    assert "owners 21; the one above spent most" in said
+    mean = sum(account.spent().epsilon for account in found.values()) / 21
+    assert f"mean epsilon = {up(mean)} at delta = 1e-05" in said
+    assert "owner-8" not in said
+    assert len(json.loads(spent(ledger.path, "--json").stdout)["ledgers"][0]["owners"]) == 21

@@ -1,5 +1,8 @@
 """Every pair of settings that does not fit is refused before anything is loaded or charged."""
 
+import re
+import tomllib
+
 import pytest
 
 from discreet.aggregation import RULES
@@ -33,14 +36,15 @@ FITS: dict[str, dict[str, object]] = {
 DOES_NOT: dict[str, tuple[dict[str, object], str]] = {
     "dense sums with hidden owners": (
         {**OWNER, "aggregation": "flora"},
-        "a rule that is fit for owner_dp, got aggregation='flora'. Use one of fedit, ffa",
+        "Expected aggregation = 'ffa' with unit = 'owner', got aggregation='flora'",
     ),
     "products in a secure sum": (
         {**SECURE, "aggregation": "flexlora"},
-        "fit for secure_aggregation, got aggregation='flexlora'",
+        "a rule that needs no more than the sum of updates (secure_aggregation = true), got "
+        "aggregation='flexlora'. Set aggregation to one of fedit, ffa",
     ),
-    "mixed ranks of a sum": ({"lora_ranks": "4,8"}, "fit for mixed_ranks, got aggregation='ffa'"),
-    "a lower rank of all": ({"lora_ranks": "4"}, "fit for mixed_ranks"),
+    "mixed ranks of a sum": ({"lora_ranks": "4,8"}, "owners of several ranks"),
+    "a lower rank of all": ({"lora_ranks": "4"}, "or of a lower one than lora_r"),
     "a median of products": (
         {"aggregation": "fedex", "combine": "median", "hostile_owners": 1, "min_replies": 3},
         "combine = 'mean' with aggregation='fedex'",
@@ -81,20 +85,20 @@ DOES_NOT: dict[str, tuple[dict[str, object], str]] = {
     ),
     "owners hidden and examples drawn": (
         {"unit": "owner", "max_update_norm": 1.0},
-        "sampled = 'owner' together with unit = 'owner', got 'example' and 'owner'",
+        "sampled = 'owner' with unit = 'owner', got sampled='example'",
     ),
-    "owners drawn and examples hidden": ({"sampled": "owner"}, "got 'owner' and 'example'"),
+    "owners drawn and examples hidden": ({"sampled": "owner"}, "got unit='example'"),
     "hidden owners without a norm": (
         {"unit": "owner", "sampled": "owner"},
-        "max_update_norm with unit = 'owner', got none",
+        "max_update_norm = 0.5 with unit = 'owner', got max_update_norm=None",
     ),
     "a median of hidden owners": (
         {**OWNER, "combine": "median", "hostile_owners": 1, "min_replies": 3},
-        "combine = 'mean' with unit = 'owner'",
+        "combine = 'mean', hostile_owners = 0 with unit = 'owner'",
     ),
     "SCAFFOLD of hidden owners": (
         {**OWNER, "local_rule": "scaffold"},
-        "local_rule 'sgd' or 'prox' with unit = 'owner'",
+        "local_rule = 'sgd' with unit = 'owner'",
     ),
     "bins of hidden owners": ({**OWNER, "sampler": "bins"}, "sampler = 'poisson'"),
     "bands of hidden owners": ({**OWNER, "bands": 2}, "bands = 1"),
@@ -140,6 +144,20 @@ def test_what_does_not_fit_is_refused_with_a_way_out(what: str) -> None:
     assert expected in str(raised.value)
 
 
+def test_a_plan_that_hides_owners_is_told_all_that_it_needs_at_once() -> None:
+    """What the error says to add is enough."""
+    hostile = {"combine": "median", "hostile_owners": 1, "min_replies": 3}
+    plan: dict[str, object] = {"unit": "owner", "aggregation": "flora", **hostile, "bands": 2}
+    with pytest.raises(ValueError, match="^Expected ") as raised:
+        TrainConfig.from_mapping(plan)
+    options = re.findall(r"--set (\w+)=(\S+)", str(raised.value))
+    assert {"sampled", "max_update_norm", "aggregation", "combine"} < {name for name, _ in options}
+    for name, text in options:
+        word = isinstance(getattr(TrainConfig(), name), str)
+        plan[name] = text if word else tomllib.loads(f"value = {text}")["value"]
+    TrainConfig.from_mapping(plan)
+
+
 KINDS = {"owner_dp": OWNER, "secure_aggregation": SECURE, "mixed_ranks": {"lora_ranks": "4,8"}}
 
 
@@ -150,7 +168,7 @@ def test_a_rule_goes_with_what_it_declares_and_nothing_else(rule: str, kind: str
     if getattr(RULES[rule].compatibility, kind):
         TrainConfig.from_mapping(settings)
         return
-    with pytest.raises(ValueError, match=f"fit for {kind}, got aggregation='{rule}'"):
+    with pytest.raises(ValueError, match=f"got aggregation='{rule}'"):
         TrainConfig.from_mapping(settings)
 
 

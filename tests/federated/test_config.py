@@ -40,10 +40,27 @@ def test_steps_total_is_what_noise_is_calibrated_for(plan: TrainConfig) -> None:
     assert plan.steps_total == plan.num_rounds * plan.local_steps
 
 
-def test_unknown_keys_are_errors_that_list_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="got disable_dp, sigma") as raised:
-        TrainConfig.from_mapping({"sigma": 1.0, "disable_dp": True, "seed": 3})
-    assert all(field.name in str(raised.value) for field in fields(TrainConfig))
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("num_round", "Did you mean num_rounds"),
+        ("epsilon", "Did you mean target_epsilon?"),
+        ("Lora_r", "lora_r"),
+        ("disable_dp", "`discreet fields` tells all of them"),
+    ],
+)
+def test_an_unknown_key_is_an_error_that_says_what_may_be_meant(word: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"got {word}") as raised:
+        TrainConfig.from_mapping({word: 1.0, "seed": 3})
+    assert meant in str(raised.value)
+
+
+def test_an_unknown_word_is_an_error_that_says_the_choices() -> None:
+    with pytest.raises(
+        ValueError, match="one of example, user, owner, got unit='owners'"
+    ) as raised:
+        TrainConfig(unit="owners")
+    assert str(raised.value).endswith("Did you mean owner?")
 
 
 def test_a_whole_number_serves_as_a_float() -> None:
@@ -132,9 +149,27 @@ def test_a_number_that_no_float_holds_is_refused() -> None:
 
 
 def test_every_field_has_a_help_text() -> None:
-    help_texts = describe_fields()
-    assert list(help_texts) == [field.name for field in fields(TrainConfig)]
-    assert all(len(text) > 20 and "\n" not in text for text in help_texts.values())
+    found = describe_fields()
+    assert list(found) == [field.name for field in fields(TrainConfig)]
+    meanings = [field.meaning for field in found.values()]
+    assert all(len(text) > 20 and "\n" not in text for text in meanings)
+
+
+def test_fields_say_what_the_plan_checks() -> None:
+    """Every default and every choice that is told makes no error of its own."""
+    for name, field in describe_fields().items():
+        assert field.default == getattr(TrainConfig(), name)
+        with pytest.raises(ValueError, match=f"of type {field.kind}, got {name}="):
+            TrainConfig.from_mapping({name: []})
+        assert not any("to be one of" in error_of(name, choice) for choice in field.choices)
+
+
+def error_of(name: str, value: object) -> str:
+    try:
+        TrainConfig.from_mapping({name: value})
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def test_a_flower_run_config_may_also_say_where_the_server_writes() -> None:

@@ -66,7 +66,7 @@ def test_what_a_round_released_can_be_read_back(tmp_path: Path) -> None:
 def test_a_loss_that_was_released_is_told_from_the_local_one(tmp_path: Path) -> None:
     events_to(tmp_path)(replace(DONE, loss=0.75))
     losses = {name: value for name, value in scalars(tmp_path).items() if "loss" in name}
-    assert losses == {"released/train_loss": (2, 0.75)}
+    assert losses == {"released/train_loss (noisy sum over expected_batch_size)": (2, 0.75)}
 
 
 def test_only_the_loss_is_local_and_it_says_so(tmp_path: Path) -> None:
@@ -75,7 +75,9 @@ def test_only_the_loss_is_local_and_it_says_so(tmp_path: Path) -> None:
     on_event(OwnerDropped(server_round=1, node=7, reason="NoReply"))
     on_event(StepTaken(server_round=3, owner="owner-0", step=2, steps=5, loss=0.5))
     on_event(StepTaken(server_round=3, owner="owner-1", step=2, steps=5, loss=None))
-    assert scalars(tmp_path) == {"local/train_loss/owner-0": (12, 0.5)}
+    assert scalars(tmp_path) == {
+        "local/train_loss (exact mean of who was drawn)/owner-0": (12, 0.5)
+    }
 
 
 def test_a_run_that_goes_on_gets_a_file_of_its_own_and_none_names_the_machine(

@@ -103,6 +103,25 @@ def test_drops_are_told_with_their_reasons(old_run: Copy) -> None:
     assert "round 2, dropped: 3" in page.words
 
 
+def test_drops_that_differ_in_a_number_are_counted_together(old_run: Copy) -> None:
+    drops = [
+        released(2, "dropped", 1, node=n, reason=f"Expected 4 or less, got {4.5 + n}. Lower it.")
+        for n in range(3)
+    ]
+    words = read(old_run(lambda lines: [*lines, *drops])).words
+    assert "Dropped in all: 3 × Expected 4 or less, got another number. Lower it." in words
+
+
+def test_many_owners_are_folded_and_in_the_order_of_their_numbers(finished: RunFolder) -> None:
+    record = read_run(finished)
+    one = record.owners[0]
+    owners = tuple(replace(one, name=f"owner-{n}") for n in range(30))
+    page = Page(page_of(replace(record, owners=owners)))
+    assert "Each of 30 owners, as ledger.jsonl says" in page.words
+    few = Page(page_of(record)).attributes.count(("details", "open", None))
+    assert page.attributes.count(("details", "open", None)) == few - 1
+
+
 def test_noise_from_a_public_seed_is_said_before_any_number(finished: RunFolder) -> None:
     words = read(finished).words
     assert words.index("Not private") < words.index("epsilon of the worst owner")
@@ -121,6 +140,7 @@ def test_a_released_loss_has_a_column_and_a_curve_of_its_own(old_run: Copy) -> N
     words = read(old_run(lambda lines: [*lines, released(1, "loss", 2.125)])).words
     assert "loss (released) loss (local)" in words
     assert "Training loss (released)" in words
+    assert "The two losses are on two scales" in words
     assert "2.125" in words
 
 

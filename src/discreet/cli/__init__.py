@@ -18,6 +18,7 @@ from discreet.errors import DiscreetError
 COMMANDS = {
     "quickstart": ("train", "quickstart", "Train over four owners with privacy, then ask."),
     "train": ("train", "train", "Train an adapter over several owners with privacy."),
+    "fields": ("fields", "fields", "What may stand in the plan of a training."),
     "report": ("report", "report", "Write a run as one page: plan, privacy, rounds, bytes."),
     "chat": ("chat", "chat", "Ask the assistant: perceive, gate by the policy, respond."),
     "federation": ("federation", "app", "Run a federation over several machines."),

@@ -52,6 +52,7 @@ from discreet.cli.options import (
     talk,
     tell,
 )
+from discreet.cli.train_plan import read_plan
 from discreet.federated import AssistantTask, TrainConfig
 from discreet.model import GUIDANCE, check_guidance
 from discreet.sources import measure_sharing
@@ -82,7 +83,7 @@ def compare_(
     as_json: Json = False,
 ) -> None:
     """Compare the base, a federation without privacy and a private one, over seeds."""
-    plan = TrainConfig() if config is None else TrainConfig.load(config)
+    plan = read_plan(config)
     chosen = parse_seeds(seeds)
     quiet_logs()
     cells: list[Cell] = []
@@ -161,7 +162,7 @@ def norms(
     cache: Cache = None,
 ) -> None:
     """Measure gradients of public examples, to choose max_grad_norm by: most should be longer."""
-    plan = TrainConfig() if config is None else TrainConfig.load(config)
+    plan = read_plan(config)
     quiet_logs()
     found = gradient_norms(AssistantTask.without_data(plan, cache_dir=cache).vlm, count=examples)
     show_json(

@@ -10,7 +10,7 @@ plan releases too, is what was released.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -31,6 +31,7 @@ from discreet.federated import (
     RoundStarted,
     StepTaken,
 )
+from discreet.report import kind_of
 from discreet.types import rounded_up
 
 KEPT = 100
@@ -61,10 +62,17 @@ def watching(
         return
     console.print(title, markup=False, soft_wrap=True)
 
+    told: set[str] = set()
+
     def tell(event: Event) -> None:
         view.take(event)
-        if isinstance(event, RoundDone):
-            console.print(view.rows[-1].line, markup=False, soft_wrap=True)
+        if not isinstance(event, RoundDone):
+            return
+        console.print(view.rows[-1].line, markup=False, soft_wrap=True)
+        for note in _about_losses(view.rows):
+            if note not in told:
+                console.print(note, markup=False, soft_wrap=True)
+                told.add(note)
 
     yield tell
 
@@ -111,9 +119,9 @@ class Row:
         if not done.is_released:
             parts.append("how many replied stays local")
         if done.loss is not None:
-            parts.append(f"loss {done.loss:.3f} (released, with noise)")
+            parts.append(f"released loss {done.loss:.3f}")
         if self.loss is not None:
-            parts.append(f"loss {self.loss:.3f} (local)")
+            parts.append(f"local loss {self.loss:.3f}")
         return f"round {done.server_round} of {done.num_rounds}: {'; '.join(parts)}"
 
 
@@ -139,7 +147,7 @@ class View:
             case OwnerReplied():
                 self._replied.add(event.node)
             case OwnerDropped():
-                self._dropped[event.node] = event.reason
+                self._dropped[event.node] = kind_of(event.reason)
             case StepTaken():
                 self._take_step(event)
             case RoundDone():
@@ -261,9 +269,19 @@ class View:
         """Return what the columns of the table mean nothing without."""
         spent = self.rows[-1].done.spent if self.rows else None
         notes = [] if spent is None else [f"epsilon: of the worst owner so far, {spent.qualified}."]
-        if any(row.loss is not None for row in self.rows):
-            notes.append("Local loss has no noise: it stays on this machine.")
-        return " ".join(notes)
+        return " ".join([*notes, *_about_losses(self.rows)])
+
+
+def _about_losses(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what the losses of some rounds are, and that two kinds have two scales."""
+    has_released = any(row.done.loss is not None for row in rows)
+    has_local = any(row.loss is not None for row in rows)
+    if has_released:
+        yield "Released loss: clipped and noisy sum over the public expected_batch_size."
+    if has_local:
+        yield "Local loss: mean of who was drawn, without noise; it stays in this process."
+    if has_released and has_local:
+        yield "Their scales differ: compare neither with the other."
 
 
 def _owners(counts: tuple[int, int, int], width: int, mark: str) -> Text:

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,6 +91,16 @@ def progress() -> Progress:
         console=talk(),
         transient=False,
     )
+
+
+def given_by_hand(ctx: typer.Context, *, but: Collection[str]) -> list[str]:
+    """Return how the arguments and options are called that were typed, but for some."""
+    return [
+        parameter.opts[0] if parameter.param_type_name == "option" else name.upper()
+        for parameter in ctx.command.params
+        if (name := parameter.name or "") not in but
+        and getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
 
 
 def show_json(value: Any) -> None:

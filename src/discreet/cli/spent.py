@@ -5,21 +5,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from discreet.artifacts import RunFolder
+from discreet.cli.accounts import (
+    FPR,
+    SEEDED,
+    attack,
+    by_accountant,
+    ledger_of,
+    seeded_steps,
+)
 from discreet.cli.options import RUNS, Json, Runs, show_json, talk
+from discreet.cli.owners import MOST_OWNERS, mean_of
 from discreet.errors import ArtifactError
 from discreet.privacy import (
     Account,
     CrossCheck,
-    Event,
     OutOfRange,
     PrivacyLedger,
     PrivacyPlan,
@@ -27,15 +32,8 @@ from discreet.privacy import (
     cross_check,
     spent_together,
 )
-from discreet.registry import REFERENCE, REFERENCE_DIR
-from discreet.types import OwnerId, PrivacyStatement, meaning, rounded_up
+from discreet.types import OwnerId, PrivacyStatement, meaning
 
-FPR = 0.01
-"""False-positive rate at which an attacker's best true-positive rate is told."""
-SEEDED = (
-    "noise from a public seed in {steps} steps: whoever knows it can take the noise out again, and "
-    "nothing is promised"
-)
 _NOT_A_PERSON = (
     "The epsilon of an example is not a person's guarantee: whoever has several examples in the "
     "data is protected less."
@@ -135,52 +133,6 @@ def spent(
     _explain(every)
 
 
-def ledger_of(ref: str, runs: Path) -> PrivacyLedger:
-    """Return the ledger that a reference names; nothing is written beside it."""
-    path = Path(ref)
-    if ref == REFERENCE and not path.exists():
-        path = REFERENCE_DIR
-    elif not path.exists() and path.name == ref:
-        path = runs / ref
-    if not path.exists():
-        raise ArtifactError(
-            f"Expected a run folder, a ledger file, '{REFERENCE}' or a run in '{runs}', got "
-            f"'{ref}'. `discreet adapters list` shows the runs."
-        )
-    if path.is_dir():
-        path = RunFolder.open(path).ledger_path
-        if not path.exists() and not path.with_suffix(".json").exists():
-            raise ArtifactError(
-                f"Expected '{path.name}' in '{ref}', found none. The server of a federation has "
-                "no ledger: name those of its owners' devices."
-            )
-    return PrivacyLedger(path)
-
-
-def seeded_steps(account: Account) -> int:
-    """Return how many steps drew their noise from a public seed."""
-    return sum(entry.steps_counted for entry in account.entries if not entry.is_private)
-
-
-def by_accountant(found: CrossCheck, events: Sequence[Event]) -> str:
-    """Return the epsilons of all accountants in words."""
-    if found.prv is not None:
-        prv = f"prv {rounded_up(found.prv)}"
-    elif any(event.contributions > 1 for event in events):
-        prv = "prv cannot count several examples of a user"
-    else:
-        prv = "prv cannot compute it"
-    return f"pld {rounded_up(found.pld)}, {prv}, rdp {rounded_up(found.rdp)} (a check)"
-
-
-def attack(unit: str, tpr: float) -> str:
-    """Return what an attacker finds at most, in words."""
-    return (
-        f"finds {ceil(tpr * 1000 - 1e-9) / 10:.1f}% of the {unit}s in the data at most, if it may "
-        f"falsely accuse {FPR:.0%} of the others (a guess finds {FPR:.0%})"
-    )
-
-
 def _spendings(
     ledger: PrivacyLedger, owner: str | None, examples_per_user: int | None
 ) -> list[_Spending]:
@@ -273,7 +225,7 @@ def _fingerprints(account: Account) -> set[str]:
 
 
 def _show(ref: str, spendings: Sequence[_Spending]) -> None:
-    """Print one ledger; owners who spent alike share their lines."""
+    """Print one ledger; who spent alike share lines, of many the one who spent most is told."""
     title = f"Ledger of {ref}"
     if not spendings:
         talk().print(f"\n{escape(title)}: no such account, so nothing was spent.")
@@ -281,6 +233,9 @@ def _show(ref: str, spendings: Sequence[_Spending]) -> None:
     alike: dict[str, list[_Spending]] = {}
     for one in spendings:
         alike.setdefault(repr(list(_lines(one))), []).append(one)
+    count, worst = len(spendings), max(spendings, key=lambda one: one.spent.epsilon)
+    if count > MOST_OWNERS:
+        alike = {"": [worst]}
     table = Table(title=escape(title), title_justify="left", title_style="bold", show_header=False)
     table.add_column(no_wrap=True, style="dim")
     table.add_column()
@@ -291,6 +246,10 @@ def _show(ref: str, spendings: Sequence[_Spending]) -> None:
         for label, text in _lines(group[0]):
             table.add_row(label, escape(text))
         table.add_section()
+    if count > MOST_OWNERS:
+        mean = mean_of(one.spent for one in spendings) or "of no one kind of guarantee"
+        table.add_row("owners", f"{count}; the one above spent most. Each of them: --json")
+        table.add_row("mean", str(mean))
     talk().print()
     talk().print(table)
 

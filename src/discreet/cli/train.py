@@ -2,13 +2,11 @@
 
 import socket
 import time
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from PIL.Image import Image
@@ -17,12 +15,27 @@ from discreet.artifacts import RunFolder
 from discreet.assistant import Assistant, Turn
 from discreet.cli.chat import build_assistant, why
 from discreet.cli.live import watching
-from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
+from discreet.cli.options import (
+    RUNS,
+    Cache,
+    Json,
+    Runs,
+    given_by_hand,
+    quiet_logs,
+    show_json,
+    talk,
+)
+from discreet.cli.owners import lines_of_owners
+from discreet.cli.train_plan import (
+    for_data,
+    for_objective,
+    promise,
+    read_plan,
+    with_changes,
+)
 from discreet.data import load_portraits
 from discreet.deployment import ServerFolder, create_trial, run_deployed, run_ray
-from discreet.errors import DataError
 from discreet.federated import (
-    PREFERENCES,
     REASONS,
     AssistantTask,
     Event,
@@ -38,24 +51,21 @@ from discreet.federated import (
     run_federation,
     statements_of,
 )
-from discreet.sources import holds_shares, num_owners_in
 from discreet.types import AgeBand
 
 QUICKSTART = TrainConfig()
 """The defaults are the quickstart: four owners, two rounds, epsilon 8 at delta 1e-5."""
 
+_BESIDE_RESUME = ("resume", "data", "root", "driver", "events", "runs", "cache", "as_json")
+"""What a resumed run takes; the plan is in its folder."""
 Driver = Literal["local", "ray", "deployment"]
 """Who runs the owners."""
 QUESTION = "What should I do after a tick bite?"
 """Of the fifth that no training sees."""
-_AN_EXAMPLE = {
-    "portraits": "",
-    "conversations": "An example is one conversation. ",
-    "preference_pairs": "An example is one preference pair. ",
-}
 
 
 def train(
+    ctx: typer.Context,
     config: Annotated[
         Path | None, typer.Argument(help="TOML file of the plan; the quickstart's by default.")
     ] = None,
@@ -121,49 +131,30 @@ def train(
     One private example is a portrait with a question, a whole conversation, or a pair of answers of
     which one is preferred. Of conversations, the owners are those in the file.
 
-    CONFIG holds what no option says: sampler, bands, clipping, optimizer, engine, adapter; every
-    field is in `discreet.federated.TrainConfig`, and a run folder's config.toml is an example.
+    CONFIG holds what no option says: sampler, bands, clipping, optimizer, engine, adapter.
+    `discreet fields` tells all that may stand in it; a run folder's config.toml is an example.
     """
     if resume is not None:
-        given: dict[str, object] = {
-            "CONFIG": config,
-            "--out": out,
-            "--base": base,
-            "--objective": objective,
-            "--owners": owners,
-            "--rounds": rounds,
-            "--steps": steps,
-            "--epsilon": epsilon,
-            "--delta": delta,
-            "--unit": unit,
-            "--examples-per-user": examples_per_user,
-            "--alpha": alpha,
-            "--seed": seed,
-            "--reproducible": reproducible or None,
-            "--set": changes,
-        }
-        _refuse_with_resume([name for name, value in given.items() if value is not None])
+        _refuse_with_resume(given_by_hand(ctx, but=_BESIDE_RESUME))
         run = RunFolder.open(resume)
         plan = TrainConfig.load(run.config_path)
     else:
-        plan = TrainConfig() if config is None else TrainConfig.load(config)
-        plan = _aim(plan, objective, is_planned=config is not None)
-        plan = _override(
-            plan,
-            base=base,
-            num_owners=owners,
-            num_rounds=rounds,
-            local_steps=steps,
-            target_epsilon=epsilon,
-            delta=delta,
-            unit=unit,
-            examples_per_user=examples_per_user,
-            dirichlet_alpha=alpha,
-            seed=seed,
-            reproducible=reproducible or None,
-        )
-        plan = _changed(plan, changes or [])
-        plan = _follow(plan, data, is_counted=config is not None or owners is not None)
+        plan = for_objective(read_plan(config), objective, is_planned=config is not None)
+        options = {
+            "base": base,
+            "num_owners": owners,
+            "num_rounds": rounds,
+            "local_steps": steps,
+            "target_epsilon": epsilon,
+            "delta": delta,
+            "unit": unit,
+            "examples_per_user": examples_per_user,
+            "dirichlet_alpha": alpha,
+            "seed": seed,
+            "reproducible": reproducible or None,
+        }
+        plan = with_changes(plan, options, changes or [])
+        plan = for_data(plan, data, is_counted=config is not None or owners is not None)
         plan_of(plan)  # what does not go together is refused before a folder is made
         run = RunFolder.create(out or _new_folder(runs))
     with _watched(plan, events) as on_event:
@@ -180,7 +171,7 @@ def _watched(plan: TrainConfig, events: Path | None = None) -> Iterator[OnEvent]
     """Yield what shows a run on the terminal, and writes it for TensorBoard if asked to."""
     quiet_logs()
     written = events_to(events) if events else None
-    with watching(_promise(plan), talk()) as shown:
+    with watching(promise(plan), talk()) as shown:
 
         def on_event(event: Event) -> None:
             shown(event)
@@ -224,20 +215,6 @@ def _refuse_with_driver(driver: str, given: dict[str, Path | None]) -> None:
             "(`discreet federation`).",
             param_hint="--driver",
         )
-
-
-def _changed(plan: TrainConfig, changes: list[str]) -> TrainConfig:
-    """Return the plan with fields that were given as KEY=VALUE."""
-    values = dict(plan.as_mapping())
-    for change in changes:
-        name, equals, text = change.partition("=")
-        if not equals:
-            raise typer.BadParameter("Expected KEY=VALUE, got no =.", param_hint="--set")
-        try:
-            values[name.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[name.strip()] = text.strip()
-    return TrainConfig.from_mapping(values)
 
 
 def _refuse_with_resume(given: list[str]) -> None:
@@ -301,57 +278,6 @@ def train_run(
     return run_federation(plan, run, task, on_round=publish_round, on_event=on_event)
 
 
-def _promise(plan: TrainConfig) -> str:
-    statement = plan_of(plan).state(plan.target_epsilon)
-    chance = (
-        "Not private: noise is drawn from the public seed (reproducible); for public data only."
-        if plan.reproducible
-        else "Noise comes from the operating system and is not recorded."
-    )
-    asked = f" {plan.asked_per_round} a round," if plan.owners_per_round else ""
-    kind = "" if plan.unit == "owner" else "private "
-    return (
-        f"{plan.num_owners} owners,{asked} {plan.num_rounds} rounds of {plan.local_steps} {kind}"
-        f"steps; each owner spends at most {statement}. {_AN_EXAMPLE[plan.examples]}{chance}"
-    )
-
-
-def _aim(plan: TrainConfig, objective: str | None, *, is_planned: bool) -> TrainConfig:
-    """Return the plan for what is to be learnt, with what fits the shipped pairs if none was given.
-
-    An example is then what the objective learns from.
-    """
-    if objective is None or objective == plan.objective:
-        return plan
-    if objective == "preferences":
-        needed = ("objective", "examples") if is_planned else tuple(PREFERENCES)
-        return replace(plan, **{name: PREFERENCES[name] for name in needed})
-    return replace(plan, objective=objective, examples=TrainConfig().examples)
-
-
-def _override(plan: TrainConfig, **changes: Any) -> TrainConfig:
-    """Return the plan with what was given on the command line."""
-    given = {name: value for name, value in changes.items() if value is not None}
-    if "num_owners" in given and "min_replies" not in given:
-        given["min_replies"] = min(plan.min_replies, max(1, given["num_owners"]))
-    return replace(plan, **given)
-
-
-def _follow(plan: TrainConfig, data: Path | None, *, is_counted: bool) -> TrainConfig:
-    """Return the plan for what the data are; the number of owners only where nobody said one."""
-    if data is None or not holds_shares(data):
-        return plan
-    plan = replace(plan, examples="conversations")
-    if is_counted:
-        return plan
-    if (count := num_owners_in(data)) is None:
-        raise DataError(
-            f"Expected '{data.name}' to say to how many owners it was shared out, got no number: "
-            "who has nothing is one of them. Say it with --owners, or share the set out again."
-        )
-    return _override(plan, num_owners=count)
-
-
 def _new_folder(runs: Path) -> Path:
     """Return a folder name of its own, from the time."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -371,8 +297,8 @@ def _show(run: RunFolder, outcome: Outcome, as_json: bool) -> None:
         )
         return
     talk().print()
-    for owner, statement in sorted(spent.items()):
-        talk().print(f"{owner} spent {statement}", markup=False)
+    for line in lines_of_owners(spent):
+        talk().print(line, markup=False)
     if outcome.ended == "budget_exhausted":
         talk().print("The budget is spent; the last complete round was kept.", style="yellow")
     talk().print(f"rounds done: {outcome.rounds_done}; run folder:")

@@ -4,7 +4,7 @@ from discreet.aggregation import State
 from discreet.federated.checkpoint import Checkpoint, read_checkpoint
 from discreet.federated.client import client_app, local_update
 from discreet.federated.codec import CODECS, Codec, encode_with_feedback, make_codec
-from discreet.federated.config import PREFERENCES, TrainConfig, describe_fields
+from discreet.federated.config import PREFERENCES, TrainConfig
 from discreet.federated.conversations import REASONS, ConversationLessons, most_tokens
 from discreet.federated.events import (
     Event,
@@ -16,6 +16,7 @@ from discreet.federated.events import (
     StepTaken,
 )
 from discreet.federated.evidence import released_statements, round_done, statements_of
+from discreet.federated.fields import PlanField, describe_fields
 from discreet.federated.lessons import Lessons, VisualTokens
 from discreet.federated.local import LocalGrid
 from discreet.federated.local_task import (
@@ -63,6 +64,7 @@ __all__ = [
     "Outcome",
     "OwnerDropped",
     "OwnerReplied",
+    "PlanField",
     "PortraitLessons",
     "PreferenceLessons",
     "RoundDone",

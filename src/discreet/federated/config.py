@@ -6,11 +6,9 @@ Holds nothing about the data of any owner and does not train.
     30
 """
 
-import ast
-import inspect
-import types
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -18,10 +16,9 @@ from discreet.aggregation import COMBINES, RULES, SERVER_OPTIMIZERS
 from discreet.artifacts import read_toml, write_toml
 from discreet.federated.codec import CODECS
 from discreet.federated.compatibility import refuse_incompatible
+from discreet.federated.ranges import as_float, check_type, refusal, refuse_out_of_range
 from discreet.privacy import Engine, Sampled, Sampler, Unit
 
-MOST = 1_000_000
-"""Largest count in a plan: a typing mistake is told, not waited for."""
 CHOICES = {
     "objective": ("answers", "preferences"),
     "examples": ("portraits", "conversations", "preference_pairs"),
@@ -193,123 +190,16 @@ class TrainConfig:
     benchmarks on public data only."""
 
     def __post_init__(self) -> None:
-        """Refuse values of another type or out of range."""
+        """Refuse values of another type, out of range, or that do not fit each other."""
         for name, hint in get_type_hints(type(self)).items():
-            _check_type(name, hint, getattr(self, name))
-        whole = ("num_owners", "num_rounds", "local_steps", "expected_batch_size", "lora_alpha")
-        for name in (*whole, "lora_r", "lora_layers", "max_physical_batch"):
-            most = 4096 if name == "lora_r" else MOST
-            self._require(name, 1 <= getattr(self, name) <= most, f"{name} >= 1 and at most {most}")
-        self._require(
-            "local_steps",
-            self.steps_total <= MOST,
-            f"num_rounds x local_steps <= {MOST}",
-            "More cannot be accounted for in reasonable time.",
-        )
-        waits = ("round_timeout_seconds", "node_wait_seconds", "secagg_timeout_seconds")
-        scales = ("max_grad_norm", "loss_clip", "learning_rate", "beta")
-        for name in ("target_epsilon", *scales, *waits):
-            value = getattr(self, name)
-            self._require(name, 0 < value < float("inf"), f"a finite {name} > 0")
-        self._require(
-            "sample_rate",
-            0 < self.sample_rate <= 1,
-            "0 < sample_rate <= 1",
-            "Use expected_batch_size / examples per owner.",
-        )
-        self._require("delta", 0 < self.delta < 1, "0 < delta < 1", "Use 1e-5 or less.")
-        self._require_owners()
-        alpha = self.dirichlet_alpha
-        self._require(
-            "dirichlet_alpha",
-            alpha is None or 0 < alpha <= MOST,
-            f"dirichlet_alpha > 0 and at most {MOST}",
-            "Leave it out for an even split.",
-        )
-        self._require_choices()
-        per_user = self.examples_per_user
-        self._require(
-            "examples_per_user",
-            per_user is None or 1 <= per_user <= MOST,
-            f"examples_per_user >= 1 and at most {MOST}",
-        )
-        room = self.activations_mib
-        self._require("activations_mib", 0 <= room <= MOST, f"activations_mib from 0 to {MOST}")
-        length = self.max_tokens
-        self._require("max_tokens", 1 <= length <= MOST, f"max_tokens from 1 to {MOST}")
-        self._require_exchange()
-        self._require("bands", 1 <= self.bands <= MOST, f"bands >= 1 and at most {MOST}")
-        self._require("seed", 0 <= self.seed < 2**63, "seed >= 0 and below 2**63")
-        self._require("base", bool(self.base), "a base model", "Use base = 'small'.")
-        self._require(
-            "lora_modules",
-            all(name.isidentifier() for name in self.target_modules),
-            "names of weights, separated by commas",
-            "Use lora_modules = 'q_proj,v_proj', for example.",
-        )
-        refuse_incompatible(self)
-
-    def _require_owners(self) -> None:
-        """Refuse numbers of owners that contradict each other."""
-        asked = self.owners_per_round
-        self._require(
-            "owners_per_round",
-            asked is None or 1 <= asked <= self.num_owners,
-            f"owners_per_round from 1 to num_owners ({self.num_owners})",
-            "Leave it out to ask all.",
-        )
-        self._require(
-            "min_replies",
-            1 <= self.min_replies <= self.asked_per_round,
-            f"1 <= min_replies <= the {self.asked_per_round} owners asked in a round",
-            "Lower min_replies, or ask more owners.",
-        )
-        few = f"hostile_owners from 0 to below half of {self.asked_per_round}"
-        is_few = 0 <= 2 * self.hostile_owners < self.asked_per_round
-        self._require("hostile_owners", is_few, few)
-
-    def _require_exchange(self) -> None:
-        """Refuse settings of updates out of range."""
-        for name in ("server_learning_rate", "topk_share"):
-            value = getattr(self, name)
-            self._require(name, 0 < value < float("inf"), f"a finite {name} > 0")
-        self._require("topk_share", self.topk_share <= 1, "topk_share at most 1")
-        momentum = self.server_momentum
-        self._require("server_momentum", 0 <= momentum < 1, "server_momentum from 0 to below 1")
-        mu = self.proximal_mu
-        self._require(
-            "proximal_mu",
-            0 < mu < float("inf") if self.local_rule == "prox" else mu == 0,
-            "proximal_mu > 0 with local_rule = 'prox', and 0 without",
-        )
-        norm = self.max_update_norm
-        is_norm = norm is None or 0 < norm < float("inf")
-        spare = self.spare_rounds
-        self._require("spare_rounds", 0 <= spare <= MOST, f"spare_rounds from 0 to {MOST}")
-        self._require("max_update_norm", is_norm, "a finite max_update_norm > 0")
-        self._require(
-            "lora_ranks",
-            all(rank.isdecimal() and 1 <= int(rank) <= self.lora_r for rank in self._ranks),
-            f"whole ranks from 1 to lora_r ({self.lora_r}), separated by commas",
-        )
-
-    def _require_choices(self) -> None:
-        """Refuse unknown words, and an objective with examples of another kind."""
+            check_type(name, hint, getattr(self, name))
         for name, known in CHOICES.items():
-            value = getattr(self, name)
-            self._require(name, value in known, f"{name} to be one of {', '.join(known)}")
-        self._require(
-            "examples",
-            (self.objective == "preferences") == (self.examples == "preference_pairs"),
-            "examples = 'preference_pairs' with objective = 'preferences', and with no other",
-            f"Set both (objective is '{self.objective}').",
-        )
-
-    def _require(self, name: str, holds: bool, expected: str, way_out: str = "") -> None:
-        """Raise a `ValueError` that says what was expected, what came, and the way out."""
-        if not holds:
-            message = f"Expected {expected}, got {name}={getattr(self, name)!r}. {way_out}"
-            raise ValueError(message.rstrip())
+            if (word := getattr(self, name)) not in known:
+                near = get_close_matches(word, known, n=1)
+                way_out = f"Did you mean {near[0]}?" if near else ""
+                raise refusal(name, word, f"{name} to be one of {', '.join(known)}", way_out)
+        refuse_out_of_range(self)
+        refuse_incompatible(self)
 
     @property
     def asked_per_round(self) -> int:
@@ -332,6 +222,11 @@ class TrainConfig:
         return tuple(int(rank) for rank in self._ranks) or (self.lora_r,)
 
     @property
+    def are_ranks_whole(self) -> bool:
+        """Whether every word in `lora_ranks` is a rank."""
+        return all(rank.isdecimal() and 1 <= int(rank) <= self.lora_r for rank in self._ranks)
+
+    @property
     def _ranks(self) -> list[str]:
         return [rank.strip() for rank in self.lora_ranks.split(",")] if self.lora_ranks else []
 
@@ -349,11 +244,13 @@ class TrainConfig:
         """
         hints = get_type_hints(cls)
         if unknown := sorted(set(values) - set(hints)):
+            is_table = isinstance(values[unknown[0]], Mapping)
+            meant = "A plan has no tables. " if is_table else _meant(unknown[0], hints)
             raise ValueError(
-                f"Expected keys among {', '.join(sorted(hints))}; got {', '.join(unknown)}. "
-                "Correct or remove the unknown key."
+                f"Expected fields of a plan, got {', '.join(unknown)}. {meant}"
+                "`discreet fields` tells all of them."
             )
-        kwargs: dict[str, Any] = {k: _as_float(v, hints[k]) for k, v in values.items()}
+        kwargs: dict[str, Any] = {k: as_float(v, hints[k]) for k, v in values.items()}
         return cls(**kwargs)
 
     @classmethod
@@ -380,37 +277,13 @@ class TrainConfig:
         write_toml(path, self.as_mapping())
 
 
-def describe_fields() -> dict[str, str]:
-    """Return the help text of each field of `TrainConfig`: its attribute docstring, on one line."""
-    body = ast.parse(inspect.getsource(TrainConfig)).body[0]
-    assert isinstance(body, ast.ClassDef)
-    found: dict[str, str] = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        match field, text:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(help_text))),
-            ):
-                found[name] = " ".join(help_text.split())
-    return {field.name: found[field.name] for field in fields(TrainConfig)}
+def _meant(word: str, known: Iterable[str]) -> str:
+    """Return which fields somebody may have meant, as a question; empty if nothing is near.
 
-
-def _allowed(hint: Any) -> tuple[type, ...]:
-    """Return the classes a type hint stands for."""
-    return get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-
-
-def _as_float(value: object, hint: object) -> object:
-    """Return a whole number as a float where the field holds a float; anything else as it is."""
-    if isinstance(value, int) and not isinstance(value, bool) and float in _allowed(hint):
-        return float(value) if abs(value) < 2**63 else float("inf")
-    return value
-
-
-def _check_type(name: str, hint: object, value: object) -> None:
-    """Raise if a value is not of the type its field names; an int may stand for a float."""
-    allowed = _allowed(hint)
-    if type(_as_float(value, hint)) in allowed:
-        return
-    wanted = " or ".join("nothing" if kind is type(None) else kind.__name__ for kind in allowed)
-    raise ValueError(f"Expected {name} of type {wanted}, got {name}={value!r}. Correct its value.")
+    >>> _meant("epsilon", ["delta", "target_epsilon"])
+    'Did you mean target_epsilon? '
+    """
+    known = list(known)
+    near = [name for name in known if word in name] if len(word) > 1 else []
+    near += [name for name in get_close_matches(word, known, n=3) if name not in near]
+    return f"Did you mean {' or '.join(near[:3])}? " if near else ""

@@ -20,6 +20,9 @@ from discreet.federated.events import Event, OnEvent, RoundDone, StepTaken
 
 Scalar = tuple[str, int, float]
 """Name of a curve, place on its axis, value."""
+_RELEASED_LOSS = "released/train_loss (noisy sum over expected_batch_size)"
+_LOCAL_LOSS = "local/train_loss (exact mean of who was drawn)"
+"""Their scales differ, so that the names say it and TensorBoard keeps them in two groups."""
 
 
 def events_to(path: Path) -> OnEvent:
@@ -70,10 +73,10 @@ def _scalars(event: Event) -> Iterator[Scalar]:
             yield f"{seen}/megabytes_up", event.server_round, event.bytes_up / 1e6
             yield f"{seen}/seconds", event.server_round, event.seconds
             if event.loss is not None:
-                yield "released/train_loss", event.server_round, event.loss
+                yield _RELEASED_LOSS, event.server_round, event.loss
             if event.spent is not None:
                 name = f"released/epsilon of the worst owner {event.spent.qualified}"
                 yield name, event.server_round, event.spent.epsilon
         case StepTaken(loss=float() as loss):
             place = (event.server_round - 1) * event.steps + event.step
-            yield f"local/train_loss/{event.owner}", place, loss
+            yield f"{_LOCAL_LOSS}/{event.owner}", place, loss

@@ -1,12 +1,13 @@
 """A run folder as one page that a person reads."""
 
-from discreet.report.record import OwnerRecord, RoundRecord, RunRecord, read_run
+from discreet.report.record import OwnerRecord, RoundRecord, RunRecord, kind_of, read_run
 from discreet.report.run_page import page_of
 
 __all__ = [
     "OwnerRecord",
     "RoundRecord",
     "RunRecord",
+    "kind_of",
     "page_of",
     "read_run",
 ]

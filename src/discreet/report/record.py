@@ -7,6 +7,7 @@ a folder does not have, as one of an older version or of a server without ledger
     record.rounds[-1].worst          # what the worst owner had spent by then
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -153,11 +154,14 @@ def _owners(
     if run.ledger_path.exists():
         accounts = PrivacyLedger(run.ledger_path).accounts()
         if accounts:
-            owners = (_of_account(name, account) for name, account in sorted(accounts.items()))
+            owners = (
+                _of_account(name, accounts[name]) for name in sorted(accounts, key=_with_numbers)
+            )
             return tuple(owners), run.ledger_path.name
     if card is not None and card.per_owner:
-        spent = sorted(card.per_owner.items())
-        return tuple(OwnerRecord(name=n, spent=s, steps=None) for n, s in spent), run.card_path.name
+        names = sorted(card.per_owner, key=_with_numbers)
+        own = (OwnerRecord(name=name, spent=card.per_owner[name], steps=None) for name in names)
+        return tuple(own), run.card_path.name
     said = {line.get("node"): line for line in released(lines) if line["name"] == "epsilon"}
     steps: Counter[object] = Counter()
     for line in released(lines):
@@ -172,6 +176,11 @@ def _owners(
         for node, line in said.items()
     )
     return tuple(owners), run.metrics_path.name if said else ""
+
+
+def _with_numbers(name: str) -> list[str | int]:
+    """Return a key by which owner-2 comes before owner-10."""
+    return [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)]
 
 
 def _of_account(name: str, account: Account) -> OwnerRecord:
@@ -199,7 +208,7 @@ def _rounds(lines: list[dict[str, Any]]) -> tuple[RoundRecord, ...]:
         losses = {line["owner"]: line for line in every if line["name"] == "train_loss"}
         own = released(every)
         spent |= {line.get("node"): statement_of(line) for line in own if line["name"] == "epsilon"}
-        reasons = [str(line["reason"]) for line in own if line["name"] == "dropped"]
+        reasons = [kind_of(str(line["reason"])) for line in own if line["name"] == "dropped"]
         known = list(spent.values())
         rounds.append(
             RoundRecord(
@@ -217,6 +226,15 @@ def _rounds(lines: list[dict[str, Any]]) -> tuple[RoundRecord, ...]:
             )
         )
     return tuple(rounds)
+
+
+def kind_of(reason: str) -> str:
+    """Return a reason without the number that came, so that owners with the same one are counted.
+
+    >>> kind_of("Expected a length of 4 or less, got 5.2. Raise it.")
+    'Expected a length of 4 or less, got another number. Raise it.'
+    """
+    return re.sub(r"\bgot -?\d[\d.e+-]*\b", "got another number", reason)
 
 
 def _count(lines: list[Line], name: str) -> int | None:

@@ -21,7 +21,7 @@ from discreet.types import FLOWERTUNE_MIB, PrivacyStatement, meaning, rounded_up
 MISSING = "not recorded"
 """Stands for what a run folder does not say."""
 
-MOST_ROWS = 30
+MOST_ROWS = 20
 """Rows of a table that is shown at once; a longer one is folded."""
 
 _TRAINED = {
@@ -198,18 +198,28 @@ def _charts(record: RunRecord) -> Iterator[Chart]:
     yield Chart(
         "Seconds", bar_plot("Seconds", numbers, seconds, tell="{:.1f} s".format), "Of each round."
     )
-    released = {"mean of owners": [one.released_loss for one in rounds]}
-    if any(one.released_loss is not None for one in rounds):
+    yield from _losses(record)
+
+
+def _losses(record: RunRecord) -> Iterator[Chart]:
+    """Yield losses, each kind on an axis of its own: they are not on one scale."""
+    rounds = record.rounds
+    numbers = [one.number for one in rounds]
+    released = {"noisy, mean of owners": [one.released_loss for one in rounds]}
+    local = {"exact, mean of owners": [one.loss for one in rounds]}
+    plot = line_plot("Released loss", numbers, released, tell="{:.4g}".format, has_zero=False)
+    if plot:
         yield Chart(
             "Training loss (released)",
-            line_plot("Released loss", numbers, released, tell="{:.4g}".format, has_zero=False),
-            "Clipped, with the noise of the plan; its cost is in epsilon.",
+            plot,
+            "Clipped and noisy sum over the public expected_batch_size; its cost is in epsilon. "
+            "Not on the scale of the local loss, which divides by how many were drawn.",
         )
-    loss = {"mean of owners": [one.loss for one in rounds]}
     yield Chart(
         "Training loss (local)",
-        line_plot("Training loss", numbers, loss, tell="{:.4g}".format, has_zero=False),
-        "Without noise, and so not private: it must stay where the owners' data are.",
+        line_plot("Training loss", numbers, local, tell="{:.4g}".format, has_zero=False),
+        "Exact, of who was drawn, and so not private: it must stay where the owners' data are."
+        + (" Not on the scale of the released loss." if plot else ""),
     )
 
 
@@ -224,21 +234,7 @@ def _limits(record: RunRecord) -> Iterator[str]:
         )
     if unit in ("example", "user"):
         yield "An owner as a whole: what is common to all of an owner's data can be learnt."
-    if is_secure:
-        yield (
-            "An owner's update from a server that colludes: secure aggregation hides it while "
-            "fewer owners than its threshold help the server."
-        )
-    elif unit == "owner":
-        yield (
-            "An owner from the server. The noise is added there, so the server sees each update "
-            "without it and has to be trusted."
-        )
-    else:
-        yield (
-            "Each owner's update from the server: it sees every one of them, with the noise that "
-            "the owner added."
-        )
+    yield _of_the_server(unit, is_secure)
     if record.owners_from == "ledger.jsonl":
         yield (
             "Owners from each other where they trained. Their accounts lie in one ledger, so all "
@@ -256,6 +252,24 @@ def _limits(record: RunRecord) -> Iterator[str]:
     yield (
         "The adapter from an owner who sends nonsense, or anybody from its wrong answers. Epsilon "
         "bounds what can be learnt of the data and says nothing else."
+    )
+
+
+def _of_the_server(unit: object, is_secure: bool) -> str:
+    """Return what the server sees of an owner."""
+    if is_secure:
+        return (
+            "An owner's update from a server that colludes: secure aggregation hides it while "
+            "fewer owners than its threshold help the server."
+        )
+    if unit == "owner":
+        return (
+            "An owner from the server. The noise is added there, so the server sees each update "
+            "without it and has to be trusted."
+        )
+    return (
+        "Each owner's update from the server: it sees every one of them, with the noise that "
+        "the owner added."
     )
 
 
