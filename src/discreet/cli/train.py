@@ -16,6 +16,7 @@ from PIL.Image import Image
 from discreet.artifacts import RunFolder
 from discreet.assistant import Assistant, Turn
 from discreet.cli.chat import build_assistant, why
+from discreet.cli.following import finished, follow, promise
 from discreet.cli.live import watching
 from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
 from discreet.data import load_portraits
@@ -34,7 +35,6 @@ from discreet.federated import (
     events_to,
     plan_of,
     publish,
-    round_done,
     run_federation,
     statements_of,
 )
@@ -48,11 +48,6 @@ Driver = Literal["local", "ray", "deployment"]
 """Who runs the owners."""
 QUESTION = "What should I do after a tick bite?"
 """Of the fifth that no training sees."""
-_AN_EXAMPLE = {
-    "portraits": "",
-    "conversations": "An example is one conversation. ",
-    "preference_pairs": "An example is one preference pair. ",
-}
 
 
 def train(
@@ -145,6 +140,9 @@ def train(
         _refuse_with_resume([name for name, value in given.items() if value is not None])
         run = RunFolder.open(resume)
         plan = TrainConfig.load(run.config_path)
+        if outcome := finished(plan, run):
+            _show(run, outcome, as_json)
+            return
     else:
         plan = TrainConfig() if config is None else TrainConfig.load(config)
         plan = _aim(plan, objective, is_planned=config is not None)
@@ -180,7 +178,7 @@ def _watched(plan: TrainConfig, events: Path | None = None) -> Iterator[OnEvent]
     """Yield what shows a run on the terminal, and writes it for TensorBoard if asked to."""
     quiet_logs()
     written = events_to(events) if events else None
-    with watching(_promise(plan), talk()) as shown:
+    with watching(promise(plan), talk()) as shown:
 
         def on_event(event: Event) -> None:
             shown(event)
@@ -194,10 +192,7 @@ def _train_elsewhere(
     plan: TrainConfig, run: RunFolder, driver: Driver, on_event: OnEvent
 ) -> Outcome:
     """Run the rounds that are left in other processes of this machine."""
-
-    def tell(done: int) -> None:
-        on_event(round_done(run, done, plan.num_rounds))
-
+    tell = follow(plan, run, on_event)
     if driver == "ray":
         return run_ray(plan, run, on_round=tell)
     return run_deployed(plan, run, _trial_of(plan, run), on_round=tell)
@@ -299,21 +294,6 @@ def train_run(
         publish(run, task, state, rounds_done=done)
 
     return run_federation(plan, run, task, on_round=publish_round, on_event=on_event)
-
-
-def _promise(plan: TrainConfig) -> str:
-    statement = plan_of(plan).state(plan.target_epsilon)
-    chance = (
-        "Not private: noise is drawn from the public seed (reproducible); for public data only."
-        if plan.reproducible
-        else "Noise comes from the operating system and is not recorded."
-    )
-    asked = f" {plan.asked_per_round} a round," if plan.owners_per_round else ""
-    kind = "" if plan.unit == "owner" else "private "
-    return (
-        f"{plan.num_owners} owners,{asked} {plan.num_rounds} rounds of {plan.local_steps} {kind}"
-        f"steps; each owner spends at most {statement}. {_AN_EXAMPLE[plan.examples]}{chance}"
-    )
 
 
 def _aim(plan: TrainConfig, objective: str | None, *, is_planned: bool) -> TrainConfig:
