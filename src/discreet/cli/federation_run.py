@@ -166,9 +166,10 @@ def require_ready(folder: ServerFolder, *, num_owners: int, needed: int) -> dict
 
 def _named(text: str, names: Mapping[str, str]) -> str:
     """Return a message with the name of each owner beside the number of the node."""
+    named = text
     for name, owner in names.items():
-        text = text.replace(name.replace("-", " "), f"{owner} ({name})")
-    return text
+        named = named.replace(name.replace("-", " "), f"{owner} ({name})")
+    return named if named == text else f"{named} The log of an owner's node says the way out."
 
 
 def _lasts(days: int) -> str:
