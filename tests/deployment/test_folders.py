@@ -177,7 +177,9 @@ def test_what_settings_take_the_owners_site_takes(values: dict[str, str | int | 
     OwnerSite.of_node(Context(run_id=1, node_id=1, node_config=node, state=state, run_config={}))
 
 
-@given(limit=st.one_of(st.floats(), st.integers()), key=st.sampled_from(["max_epsilon", "max_delta"]))
+@given(
+    limit=st.one_of(st.floats(), st.integers()), key=st.sampled_from(["max_epsilon", "max_delta"])
+)
 def test_a_limit_that_the_owners_site_refuses_is_refused_at_once(limit: float, key: str) -> None:
     def is_taken(make: Callable[[], object]) -> bool:
         try:
@@ -216,7 +218,7 @@ def test_a_value_that_would_limit_nothing_is_refused_and_no_text_repeated(
 
 
 def test_units_are_those_of_a_plan() -> None:
-    assert UNITS == CHOICES["unit"]
+    assert CHOICES["unit"] == UNITS
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ def status(folder: ServerPath, as_json: Json = False) -> None:
     is_up = is_healthy(opened)
     owners = owners_of(opened, is_up=is_up)
     missing = [name for name in map(_lack, owners) if name]
+    if not is_up:
+        missing = ["The server does not answer: start it with `discreet federation server`."]
     days = days_left(opened.certificate)
     if as_json:
         found: dict[str, object] = {
@@ -59,7 +61,7 @@ def status(folder: ServerPath, as_json: Json = False) -> None:
         typer.echo(f"server: {answers} at {settings.host}:{settings.port}")
         typer.echo(f"certificate: {_lasts(days)}")
         typer.echo("\n".join(_rows(owners, is_up=is_up)))
-        for line in missing if is_up else [f"`discreet federation server {folder}` starts it."]:
+        for line in missing:
             talk().print(f"missing: {line}", markup=False, soft_wrap=True)
     if not is_up:
         raise SystemExit(1)
