@@ -12,6 +12,7 @@ from deployment.test_machines import equal, in_one_process
 from discreet.artifacts import RunFolder
 from discreet.deployment import Tasks, create_trial, run_deployed, run_ray, submit
 from discreet.deployment.processes import QUIET
+from discreet.deployment.runs import _explained
 from discreet.errors import DeploymentError, FederationError
 from discreet.privacy import PrivacyLedger
 
@@ -81,3 +82,39 @@ def test_a_failure_in_the_simulation_is_told(tmp_path: Path) -> None:
     run.append_metric({"name": "ended", "value": "budget_exhausted", "visibility": "released"})
     with pytest.raises(FederationError):
         _outcome(tiny_config(), run, RunState("finished", "failed", "why"))
+
+
+def fail_in(run: RunFolder, logs: Path, said: dict[str, str]) -> None:
+    """Let nodes write into their logs, and the run fail."""
+    with _explained(logs, run):
+        for owner, text in said.items():
+            (logs / f"{owner}.log").write_text(text)
+        raise FederationError("Expected 2 rounds, got 0.")
+
+
+def test_what_failed_says_where_the_logs_are_and_what_owners_logs_say(tmp_path: Path) -> None:
+    """Of this attempt alone: the log of an earlier one stands in the same file."""
+    run = RunFolder.create(tmp_path / "run")
+    logs = run.path / "federation" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "owner-0.log").write_text("owner-0 did not train: DataError: of yesterday.\n")
+    twice = (
+        "x did not train: PolicyError: first.\nx did not train: PolicyError: Expected less.\nINFO\n"
+    )
+    with pytest.raises(FederationError) as failed:
+        fail_in(run, logs, {"owner-1": twice, "server": "INFO\n"})
+    assert str(failed.value).splitlines() == [
+        "Expected 2 rounds, got 0.",
+        "The logs of the server and of each owner are in 'federation/logs' of the run folder.",
+        "owner-1: x did not train: PolicyError: Expected less.",
+    ]
+
+
+def test_reasons_of_many_owners_are_counted_after_the_first(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    said = {f"owner-{n}": "owner did not train: KeyError: in x\n" for n in range(9)}
+    with pytest.raises(FederationError) as failed:
+        fail_in(run, run.path, said)
+    lines = str(failed.value).splitlines()
+    assert [line.partition(":")[0] for line in lines[2:-1]] == [f"owner-{n}" for n in range(5)]
+    assert lines[-1] == "4 more owners did not train."
