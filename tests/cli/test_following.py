@@ -51,6 +51,10 @@ def test_nothing_is_left_to_do_of_a_run_that_is_done(
     status, again, err = discreet("federation", "run", *words)
     assert (status, again) == (0, first)  # no server is up, and none is needed
     assert "Nothing is left to do" in err
+    (tmp_path / "other.toml").write_text("num_rounds = 5\n")
+    status, _, err = discreet("federation", "run", words[0], tmp_path / "other.toml", *words[2:])
+    assert status == 1
+    assert "Expected the plan of run 'run'" in err
     (run.adapter_dir / "adapter_config.json").unlink()
     status, _, err = discreet("train", "--resume", run.path, *data)
     assert status == 0

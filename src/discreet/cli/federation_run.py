@@ -82,13 +82,16 @@ def run(
     # Here, since a node and a server hold no model.
     from discreet.cli.following import finished, follow, promise
     from discreet.cli.live import watching
-    from discreet.federated import TrainConfig, plan_of, released_statements
+    from discreet.federated import TrainConfig, plan_of, released_statements, require_same_plan
 
     config = TrainConfig.load(plan)
     plan_of(config)  # what does not go together is refused before a server is asked
     opened = ServerFolder.open(folder)
     names: Mapping[str, str] = {}
-    outcome = finished(config, RunFolder.open(out)) if out.is_dir() else None
+    outcome = None
+    if out.is_dir():
+        require_same_plan(config, RunFolder.open(out))
+        outcome = finished(config, RunFolder.open(out))
     if outcome is None:
         names = require_ready(opened, num_owners=config.num_owners, needed=config.min_replies)
         target = RunFolder.open(out) if out.is_dir() else RunFolder.create(out)

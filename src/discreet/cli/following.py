@@ -75,7 +75,7 @@ def follow(plan: TrainConfig, run: RunFolder, on_event: OnEvent) -> Callable[[in
 def finished(plan: TrainConfig, run: RunFolder) -> Outcome | None:
     """Return how a run ended of which nothing is left to do, and say where its adapter is.
 
-    None if something is left, and be it to write the adapter again.
+    None if something is left, and be it to write the adapter again. The plan is the folder's own.
     """
     last = read_checkpoint(run)
     if last is None or last.rounds_done < plan.num_rounds or not run.card_path.exists():
