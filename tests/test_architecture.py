@@ -115,7 +115,7 @@ def test_front_doors_are_sorted_and_complete(room: str) -> None:
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 40
 LONG_FILES = {
     "artifacts.py": 424,
-    "bench/performance.py": 396,
+    "bench/performance.py": 402,
     "cli/bench.py": 386,
     "cli/chat.py": 384,
     "cli/data_check.py": 399,
@@ -125,7 +125,7 @@ LONG_FILES = {
     "people/sampling.py": 369,
     "people/scene.py": 416,
     "privacy/example_gradients.py": 752,
-    "privacy/ledger.py": 416,
+    "privacy/ledger.py": 417,
     "privacy/plan.py": 573,
     "privacy/training.py": 409,
 }
@@ -133,7 +133,6 @@ LONG_FILES = {
 LONG_FUNCTIONS = {
     "assistant/session.py:reply": 43,
     "cli/bench.py:performance": 42,
-    "cli/bench_twins.py:twins": 45,
     "cli/chat.py:_talk": 43,
     "cli/data.py:share": 49,
     "cli/data_check.py:check": 41,

@@ -14,8 +14,9 @@ import pytest
 import typer
 
 from discreet.artifacts import read_toml
-from discreet.cli import app
-from discreet.deployment import NodeFolder, ServerFolder, fingerprint
+from discreet.cli import app, federation_run
+from discreet.deployment import NodeFolder, OwnerNode, ServerFolder, fingerprint
+from discreet.errors import DeploymentError
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
@@ -29,27 +30,67 @@ PAGES = [
 ]
 
 
-def test_an_owner_joins_and_is_admitted(discreet: Run, tmp_path: Path) -> None:
+def test_an_owner_joins_and_is_admitted(
+    discreet: Run, tmp_path: Path, portraits_file: Path
+) -> None:
     status, out, _ = discreet("federation", "init", tmp_path / "s", "--host", "fed.test", "--json")
     made = json.loads(out)
     assert status == 0
     assert made["fingerprint"] == fingerprint(Path(made["ca"]))
-    (tmp_path / "people.parquet").touch()
     words = ["--server", "fed.test:8000", "--ca", made["ca"], "--owner", "clinic-a"]
     limits = ["--max-epsilon", "2", "--unit", "user"]
-    data = ["--data", tmp_path / "people.parquet"]
+    data = ["--data", portraits_file]
     status, out, err = discreet("federation", "join", tmp_path / "n", *words, *data, *limits)
     assert status == 0, err
     assert made["fingerprint"] in err
+    assert 'examples = "portraits"' in err
     assert NodeFolder.open(tmp_path / "n").settings().site == {
         "owner": "clinic-a",
-        "data": str(tmp_path / "people.parquet"),
+        "data": str(portraits_file),
         "ledger": str(tmp_path / "n" / "ledger.jsonl"),
         "max_epsilon": 2.0,
         "unit": "user",
     }
     status, out, _ = discreet("federation", "admit", tmp_path / "s", out.strip(), "--json")
     assert json.loads(out) == {"admitted": ["clinic-a"], "server_knows": False}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--max-epsilon", "-1"], "max_epsilon"),
+        (["--max-delta", "nan"], "max_delta"),
+        (["--unit", "person"], "unit"),
+        (["--rank", "0"], "lora_rank"),
+        (["--data", "gone.parquet"], "data"),
+        (["--data", "server/server.toml"], "image, identity_id, age_band, expression"),
+        (["--root", "gone"], "root"),
+        (["--root", "."], "shard of conversations"),
+        (["--base", "gone"], "base"),
+        (["--ledger", "server"], "ledger"),
+        (["--owner", "Dr. No"], "pseudonym"),
+        (["--server", "fed.test"], "host:port"),
+        (["--ca", "server/server.key"], "certificate"),
+    ],
+)
+def test_what_a_node_would_refuse_is_refused_when_an_owner_joins(
+    discreet: Run,
+    tmp_path: Path,
+    portraits_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    discreet("federation", "init", "server")
+    right = ["--server", "fed.test:8000", "--ca", "server/ca.crt", "--owner", "clinic-a"]
+    words = [*right, "--data", portraits_file, *wrong]
+    before = sorted(tmp_path.iterdir())
+    status, _, err = discreet("federation", "join", "node", *words)
+    assert status in (1, 2)
+    assert said in " ".join(err.split())
+    assert "Dr. No" not in err
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_trial_has_its_owners(discreet: Run, tmp_path: Path) -> None:
@@ -65,6 +106,10 @@ def test_a_trial_has_its_owners(discreet: Run, tmp_path: Path) -> None:
     )
     assert status == 2
     assert not (tmp_path / "t").exists()
+    status, _, err = discreet("federation", "init", tmp_path / "t", "--owners", "a,b,a")
+    assert status == 1
+    assert "different owners" in err
+    assert not (tmp_path / "t").exists()
 
 
 def test_a_server_that_is_down_is_told_by_the_exit_status(discreet: Run, tmp_path: Path) -> None:
@@ -72,13 +117,78 @@ def test_a_server_that_is_down_is_told_by_the_exit_status(discreet: Run, tmp_pat
     status, out, _ = discreet("federation", "status", tmp_path / "s", "--json")
     found = json.loads(out)
     assert status == 1
+    owner = {"owner": "a", "node": None, "is_online": False, "since": None}
     assert found == {
         "is_healthy": False,
+        "certificate_days": found["certificate_days"],
         "admitted": 1,
         "connected": 0,
-        "certificate_days": found["certificate_days"],
+        "owners": [owner],
+        "missing": ["The server does not answer: start it with `discreet federation server`."],
     }
     assert 360 < found["certificate_days"] < 366
+    status, out, err = discreet("federation", "status", tmp_path / "s")
+    assert status == 1
+    assert "server: does not answer at localhost:18999" in out
+    assert re.search(r"^a +unknown$", out, re.MULTILINE)
+    assert "`discreet federation server" in err
+
+
+def test_a_run_begins_nothing_without_a_server(discreet: Run, tmp_path: Path) -> None:
+    discreet("federation", "init", tmp_path / "s", "--owners", "a", "--port", "18999")
+    (tmp_path / "plan.toml").write_text('base = "tiny"\nnum_owners = 1\nmin_replies = 1\n')
+    words = (tmp_path / "s", tmp_path / "plan.toml", "--out", tmp_path / "run")
+    status, _, err = discreet("federation", "run", *words)
+    assert status == 1
+    assert "`discreet federation server`" in " ".join(err.split())
+    assert not (tmp_path / "run").exists()
+
+
+def seen(owner: str | None, node: int | None, **changes: object) -> OwnerNode:
+    return OwnerNode(**{"owner": owner, "node": node, "is_online": False, "since": None, **changes})
+
+
+ONLINE = {"is_online": True, "since": "2026-11-22T17:23:43.596592+00:00"}
+LOST = {"since": "2026-11-22T18:00:00+00:00"}
+
+
+def test_who_is_there_and_what_is_missing_is_told_in_words(
+    discreet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discreet("federation", "init", tmp_path / "s", "--owners", "a,b,c")
+    owners = [seen("a", 12, **ONLINE), seen("b", 345, **LOST), seen("c", 6), seen("d", None)]
+    monkeypatch.setattr(federation_run, "is_healthy", lambda _: True)
+    monkeypatch.setattr(federation_run, "owners_of", lambda *_, **__: [*owners, seen(None, 7)])
+    status, out, err = discreet("federation", "status", tmp_path / "s")
+    assert status == 0
+    assert [line.split() for line in out.splitlines()[2:]] == [
+        ["owner", "node", "state", "since", "(UTC)"],
+        ["a", "12", "online", "2026-11-22", "17:23:43"],
+        ["b", "345", "offline", "2026-11-22", "18:00:00"],
+        ["c", "6", "never", "connected"],
+        ["d", "unknown"],
+        ["(not", "admitted)", "7", "never", "connected"],
+    ]
+    lines = err.splitlines()
+    assert [line.partition(": ")[2][:2] for line in lines] == ["b ", "c ", "d ", "No"]
+    assert "`discreet federation node`" in lines[1]
+    assert "`discreet federation admit`" in lines[2]
+    status, out, _ = discreet("federation", "status", tmp_path / "s", "--json")
+    found = json.loads(out)
+    assert (found["connected"], len(found["missing"])) == (1, 4)
+    with pytest.raises(DeploymentError, match="Expected 2 or more owners of 3.*b is not connected"):
+        federation_run.require_ready(ServerFolder.open(tmp_path / "s"), num_owners=3, needed=2)
+    names = federation_run.require_ready(ServerFolder.open(tmp_path / "s"), num_owners=3, needed=1)
+    assert names == {"node-12": "a", "node-345": "b", "node-6": "c"}
+
+
+def test_a_certificate_that_expired_is_told_before_the_server_is_asked(
+    discreet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discreet("federation", "init", tmp_path / "s", "--owners", "a")
+    monkeypatch.setattr(federation_run, "days_left", lambda _: -1)
+    with pytest.raises(DeploymentError, match="discreet federation renew"):
+        federation_run.require_ready(ServerFolder.open(tmp_path / "s"), num_owners=1, needed=1)
 
 
 def test_a_renewed_certificate_is_another(discreet: Run, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Folders of servers and nodes."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from flwr.app import Context, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,12 +17,18 @@ from discreet.deployment import (
     create_trial,
     fingerprint,
 )
-from discreet.deployment.settings import SITE_KEYS, join_address, split_address
+from discreet.deployment.settings import SITE_KEYS, UNITS, join_address, split_address
 from discreet.errors import ArtifactError, DataError, DeploymentError, RunExists
 from discreet.federated.client import OwnerSite
+from discreet.federated.config import CHOICES
 from discreet.federated.costs import CostLimits
+from discreet.types import OwnerId
 
 HOST = ServerSettings(host="fed.test")
+
+
+def folders_in(path: Path) -> list[str]:
+    return sorted(found.name for found in path.iterdir())
 
 
 def join(folder: Path, ca: Path, **site: str | int | float) -> NodeFolder:
@@ -48,11 +56,18 @@ def test_settings_come_back_as_they_were_written(tmp_path: Path) -> None:
     data = tmp_path / "people of 'ours'.parquet"
     data.touch()
     node = join(
-        tmp_path / "node", folder.authority.certificate, data=str(data), max_epsilon=2.5, owner="a"
+        tmp_path / "node",
+        folder.authority.certificate,
+        **{"data": str(data), "max_epsilon": 2.5, "owner": "a", "ledger": str(tmp_path / "l")},
     )
     assert ServerFolder.open(folder.path).settings() == HOST
     site = NodeFolder.open(node.path).settings().site
-    assert site == {"data": str(data), "max_epsilon": 2.5, "owner": "a"}
+    assert site == {
+        "data": str(data),
+        "max_epsilon": 2.5,
+        "owner": "a",
+        "ledger": str(tmp_path / "l"),
+    }
 
 
 def test_a_folder_in_use_is_not_taken(tmp_path: Path) -> None:
@@ -84,18 +99,128 @@ def test_an_admitted_key_is_not_replaced_by_another(tmp_path: Path) -> None:
     assert list(folder.admitted()) == ["clinic-a"]
 
 
-@pytest.mark.parametrize("name", ["", "../a", "a b", "Dr. No", "ä"])
+@pytest.mark.parametrize("name", ["", "../a", "a b", "Dr. No", "ä", "-a", "a" * 65])
 def test_an_owner_is_no_path(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="pseudonym"):
-        create_trial(tmp_path / "trial", [name])
-    assert not (tmp_path / "trial").exists()
+        create_trial(tmp_path / "trial", ["a", name])
+    assert folders_in(tmp_path) == []
+
+
+def test_one_name_twice_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="different owners"):
+        create_trial(tmp_path / "trial", ["a", "b", "a"])
+    assert folders_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_fails_half_way_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Also inside a folder that was there, empty: it may be a mounted one."""
+    path = tmp_path / "trial"
+    if is_there:
+        path.mkdir()
+    with monkeypatch.context() as full:
+        full.setattr(ServerFolder, "admit", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            create_trial(path, ["a", "b"])
+    assert folders_in(tmp_path) == (["trial"] if is_there else [])
+    assert not is_there or folders_in(path) == []
+    made = create_trial(path, ["a", "b"])
+    assert list(made.admitted()) == folders_in(path / "owners") == ["a", "b"]
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert not [name for name in folders_in(path) if name.startswith(".new")]
+    site = NodeFolder.open(path / "owners" / "b").settings().site
+    assert site["ledger"] == str(path / "owners" / "b" / "ledger.jsonl")
 
 
 def test_data_that_are_not_there_are_told_before_anything_starts(tmp_path: Path) -> None:
     ca = ServerFolder.create(tmp_path / "server", HOST).authority.certificate
-    node = join(tmp_path / "node", ca, data=str(tmp_path / "gone"), owner="a", ledger="l")
+    site = {"data": str(tmp_path / "people"), "owner": "a", "ledger": str(tmp_path / "l")}
+    with pytest.raises(DataError, match="data"):
+        join(tmp_path / "node", ca, **site)
+    assert folders_in(tmp_path) == ["server"]
+    (tmp_path / "people").touch()
+    node = join(tmp_path / "node", ca, **site)
+    (tmp_path / "people").unlink()
     with pytest.raises(DataError, match="data"):
         node.settings()
+
+
+@pytest.mark.parametrize("key", ["base", "root", "ledger"])
+def test_a_path_of_another_kind_is_refused(tmp_path: Path, key: str) -> None:
+    (tmp_path / "file").touch()
+    wrong = tmp_path / "file" if key != "ledger" else tmp_path
+    with pytest.raises(DataError, match=key):
+        NodeSettings(superlink="fed.test:8000", site={key: str(wrong)}).require_paths()
+    below = NodeSettings(superlink="fed.test:8000", site={"ledger": str(tmp_path / "file" / "l")})
+    with pytest.raises(DataError, match="ledger"):
+        below.require_paths()
+
+
+VALUES = st.one_of(
+    st.sampled_from(["example", "user", "owner", "person", "", "1"]),
+    st.integers(-2, 2),
+    st.floats(width=32),
+    st.booleans(),
+)
+
+
+@given(values=st.dictionaries(st.sampled_from([k for k in SITE_KEYS if k != "data"]), VALUES))
+def test_what_settings_take_the_owners_site_takes(values: dict[str, str | int | float]) -> None:
+    """Two routes: this room's own check, and what the node's app makes of the same file."""
+    own = {"owner": "a", "ledger": "/l", "data": "/d"}
+    try:
+        settings = NodeSettings(superlink="fed.test:8000", site={**own, **values})
+    except ValueError:
+        return
+    node = dict(settings.site)
+    state = RecordDict()
+    OwnerSite.of_node(Context(run_id=1, node_id=1, node_config=node, state=state, run_config={}))
+
+
+@given(
+    limit=st.one_of(st.floats(), st.integers()), key=st.sampled_from(["max_epsilon", "max_delta"])
+)
+def test_a_limit_that_the_owners_site_refuses_is_refused_at_once(limit: float, key: str) -> None:
+    def is_taken(make: Callable[[], object]) -> bool:
+        try:
+            make()
+        except (ValueError, OverflowError):
+            return False
+        return True
+
+    by_settings = is_taken(lambda: NodeSettings(superlink="fed.test:8000", site={key: limit}))
+    site = {"owner": OwnerId("a"), "ledger": Path("/l"), key: limit}
+    assert by_settings == is_taken(lambda: OwnerSite(**site))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("unit", "person"),
+        ("lora_rank", 0),
+        ("lora_rank", 2.0),
+        ("lora_rank", True),
+        ("max_epsilon", "4"),
+        ("max_delta", True),
+        ("trusts_server", "false"),
+        ("trusts_server", 1),
+        ("partition-id", -1),
+        ("owner", ""),
+        ("data", 3),
+    ],
+)
+def test_a_value_that_would_limit_nothing_is_refused_and_no_text_repeated(
+    key: str, value: str | float
+) -> None:
+    with pytest.raises(ValueError, match=f"as {key}, got") as refused:
+        NodeSettings(superlink="fed.test:8000", site={key: value})
+    assert not isinstance(value, str) or f"got {value}" not in str(refused.value) or not value
+
+
+def test_units_are_those_of_a_plan() -> None:
+    assert CHOICES["unit"] == UNITS
 
 
 @pytest.mark.parametrize(

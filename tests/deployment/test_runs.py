@@ -22,6 +22,7 @@ from discreet.deployment import (
     runs,
     submit,
 )
+from discreet.deployment.runs import _explained
 from discreet.errors import DeploymentError, FederationError
 from discreet.federated import run_federation
 from discreet.federated.evidence import line_of_end
@@ -108,7 +109,9 @@ def test_a_run_that_fails_before_its_first_round_is_told(
     folder = create_trial(tmp_path / "trial", ["a"], port=free_port())
     server = FailingServer(run, line_of_end(1, "no budget"))
     monkeypatch.setattr(runs, "open_control", server.opened)
-    with pytest.raises(FederationError, match=r"Expected 2 rounds, got 0: the run failed \(why\)"):
+    with pytest.raises(
+        FederationError, match=r"Expected 2 rounds, got 0: the run failed \(no budget\)"
+    ):
         submit(tiny_config(), run, folder)
 
 
@@ -130,3 +133,39 @@ def test_what_an_earlier_attempt_ended_for_is_not_said_of_a_later_one(
     monkeypatch.setattr(runs, "open_control", FailingServer(run).opened)
     with pytest.raises(FederationError, match=r"got 1: the run failed \(why\)"):
         submit(config, run, folder)
+
+
+def fail_in(run: RunFolder, logs: Path, said: dict[str, str]) -> None:
+    """Let nodes write into their logs, and the run fail."""
+    with _explained(logs, run):
+        for owner, text in said.items():
+            (logs / f"{owner}.log").write_text(text)
+        raise FederationError("Expected 2 rounds, got 0.")
+
+
+def test_what_failed_says_where_the_logs_are_and_what_owners_logs_say(tmp_path: Path) -> None:
+    """Of this attempt alone: the log of an earlier one stands in the same file."""
+    run = RunFolder.create(tmp_path / "run")
+    logs = run.path / "federation" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "owner-0.log").write_text("owner-0 did not train: DataError: of yesterday.\n")
+    twice = (
+        "x did not train: PolicyError: first.\nx did not train: PolicyError: Expected less.\nINFO\n"
+    )
+    with pytest.raises(FederationError) as failed:
+        fail_in(run, logs, {"owner-1": twice, "server": "INFO\n"})
+    assert str(failed.value).splitlines() == [
+        "Expected 2 rounds, got 0.",
+        "The logs of the server and of each owner are in 'federation/logs' of the run folder.",
+        "owner-1: x did not train: PolicyError: Expected less.",
+    ]
+
+
+def test_reasons_of_many_owners_are_counted_after_the_first(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    said = {f"owner-{n}": "owner did not train: KeyError: in x\n" for n in range(9)}
+    with pytest.raises(FederationError) as failed:
+        fail_in(run, run.path, said)
+    lines = str(failed.value).splitlines()
+    assert [line.partition(":")[0] for line in lines[2:-1]] == [f"owner-{n}" for n in range(5)]
+    assert lines[-1] == "4 more owners did not train."

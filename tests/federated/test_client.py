@@ -92,6 +92,23 @@ def test_a_server_cannot_talk_a_node_into_a_weak_plan(tmp_path: Path) -> None:
     assert not (tmp_path / "ledger.jsonl").exists()
 
 
+def test_an_owners_log_says_the_way_out_and_the_server_hears_the_class_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = {**OWN_DATA, "ledger": str(tmp_path / "ledger.jsonl"), "max_epsilon": 0.5}
+    config = tiny_config(reproducible=False)
+    with caplog.at_level(logging.WARNING, logger="discreet"):
+        reply = ask_once(
+            client_app(TinyTask),
+            lambda app: LocalGrid(app, [node], run_config=config.as_mapping()),
+            config,
+        )
+    (line,) = caplog.messages
+    assert "did not train: PolicyError: Expected target_epsilon <= 0.5" in line
+    assert "max_epsilon" in line.partition("got")[2]
+    assert reply.error.reason == "PolicyError"
+
+
 def test_a_failing_task_says_where_on_the_device_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -106,7 +123,7 @@ def test_a_failing_task_says_where_on_the_device_only(
     with caplog.at_level(logging.WARNING, logger="discreet"):
         reply = ask_once(app, one_node, config)
     assert messages.refusal_of(reply) == "KeyError"
-    assert "owner-0 did not train: KeyError in train" in caplog.text
+    assert "owner-0 did not train: KeyError: in train" in caplog.text
     assert "test_client.py" in caplog.text
     assert "Jane" not in caplog.text
     assert [(owner, str(error)) for owner, error in failures] == [

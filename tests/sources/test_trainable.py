@@ -3,11 +3,19 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from discreet.errors import DataError
-from discreet.sources import holds_shares, owners_in, partition, read_source, write_index
+from discreet.sources import (
+    holds_shares,
+    own_examples_in,
+    owners_in,
+    partition,
+    read_source,
+    write_index,
+)
 from sources.small import lines, picture, put
 
 
@@ -62,3 +70,19 @@ def test_a_damaged_file_is_told_by_its_name(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match=r"'index.parquet', could not read it"):
         owners_in(path)
+
+
+def test_an_owners_own_file_says_what_an_example_is(
+    shared: Path, portraits_file: Path, tmp_path: Path
+) -> None:
+    assert own_examples_in(portraits_file) == "portraits"
+    with pytest.raises(DataError, match="shard of one owner in 'index', got 1[0-2] owners"):
+        own_examples_in(shared)
+    table = pq.read_table(shared)
+    own = table.filter(pc.equal(table["owner"], table["owner"][0])).replace_schema_metadata()
+    pq.write_table(own, tmp_path / "own")
+    assert own_examples_in(tmp_path / "own") == "conversations"
+    people = pq.read_table(portraits_file).drop_columns(["identity_id"])
+    pq.write_table(people, tmp_path / "less")
+    with pytest.raises(DataError, match=r"missing: identity_id\. .*discreet data share"):
+        own_examples_in(tmp_path / "less")

@@ -1,7 +1,7 @@
 """`discreet federation`: a server, its owners' nodes, and runs over several machines.
 
-The operator of the server: `init`, `admit`, `server`, `run`, `status`, `renew`. An owner: `join`,
-`node`. What each writes and starts lies in `discreet.deployment`.
+The operator of the server: `init`, `admit`, `server`, `renew`, and, in `federation_run`, `status`
+and `run`. An owner: `join`, `node`. What each writes and starts lies in `discreet.deployment`.
 """
 
 import signal
@@ -11,23 +11,19 @@ from typing import Annotated
 
 import typer
 
-from discreet.artifacts import RunFolder
-from discreet.cli.options import Json, progress, show_json, talk
+from discreet.cli.federation_run import AppPath, ServerPath, app_of, run, status
+from discreet.cli.options import Json, show_json, talk
 from discreet.deployment import (
-    App,
     NodeFolder,
     NodeSettings,
     ServerFolder,
     ServerSettings,
     create_trial,
-    days_left,
     fingerprint,
     is_healthy,
     open_control,
-    read_app,
     start_node,
     start_server,
-    submit,
 )
 from discreet.errors import DeploymentError
 
@@ -35,12 +31,7 @@ app = typer.Typer(
     add_completion=False, help="Run a federation over several machines.", no_args_is_help=True
 )
 
-ServerPath = Annotated[Path, typer.Argument(help="The server's folder.")]
 NodePath = Annotated[Path, typer.Argument(help="The node's folder.")]
-AppPath = Annotated[
-    Path | None,
-    typer.Option("--app", help="Folder of a Flower app of your own; the same on all machines."),
-]
 
 
 @app.command("init")
@@ -123,27 +114,7 @@ def server(folder: ServerPath) -> None:
     raise DeploymentError(f"Expected a server until it is stopped, got its end ({status}).")
 
 
-@app.command("status")
-def status(folder: ServerPath, as_json: Json = False) -> None:
-    """Say whether the server answers, and who is connected; exit status 1 if it does not."""
-    opened = ServerFolder.open(folder)
-    is_up = is_healthy(opened)
-    connected = 0
-    if is_up:
-        with open_control(opened) as control:
-            connected = control.count_connected()
-    found = {
-        "is_healthy": is_up,
-        "admitted": len(opened.admitted()),
-        "connected": connected,
-        "certificate_days": days_left(opened.certificate),
-    }
-    if as_json:
-        show_json(found)
-    else:
-        typer.echo("\n".join(f"{name}: {value}" for name, value in found.items()))
-    if not is_up:
-        raise SystemExit(1)
+app.command("status")(status)
 
 
 @app.command("renew")
@@ -192,7 +163,12 @@ def join(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make an owner's folder: key pair, trusted authority, data, limits."""
+    """Make an owner's folder: key pair, trusted authority, data, limits.
+
+    Data, paths and limits are checked first; the folder is made whole or not at all.
+    """
+    from discreet.sources import own_examples_in  # a node reads no data itself
+
     paths = {"data": data, "ledger": ledger or folder / "ledger.jsonl", "root": root, "base": base}
     limits: dict[str, str | float | None] = {
         "max_epsilon": max_epsilon,
@@ -206,13 +182,22 @@ def join(
         **{name: str(path.resolve()) for name, path in paths.items() if path is not None},
         **{name: value for name, value in limits.items() if value is not None},
     }
-    made = NodeFolder.create(
-        folder, name=owner, ca_certificate=ca, settings=NodeSettings(superlink=to, site=site)
-    )
+    settings = NodeSettings(superlink=to, site=site)
+    settings.require_paths()
+    examples = own_examples_in(data)
+    if root is not None and examples == "portraits":
+        raise typer.BadParameter(
+            "Expected a root for a shard of conversations only, got one for portraits. Leave it "
+            "out.",
+            param_hint="--root",
+        )
+    made = NodeFolder.create(folder, name=owner, ca_certificate=ca, settings=settings)
     if as_json:
-        found = {"public_key": str(made.public_key), "fingerprint": fingerprint(ca)}
+        key = {"public_key": str(made.public_key), "examples": examples}
+        found = {**key, "fingerprint": fingerprint(ca)}
         show_json({"folder": str(folder), **found})
         return
+    talk().print(f'The data fit plans with examples = "{examples}".', markup=False)
     talk().print("Compare this fingerprint with the server's operator:", markup=False)
     talk().print(fingerprint(ca), markup=False)
     talk().print("Then send this file to be admitted:", markup=False)
@@ -223,7 +208,7 @@ def join(
 def node(folder: NodePath, app_folder: AppPath = None) -> None:
     """Run an owner's node in the foreground until it is stopped."""
     _end_on_sigterm()
-    with start_node(NodeFolder.open(folder), app=_app(app_folder)) as running:
+    with start_node(NodeFolder.open(folder), app=app_of(app_folder)) as running:
         status = running.wait()
     raise DeploymentError(
         f"Expected a node until it is stopped, got its end ({status}). If the server does not know "
@@ -231,44 +216,7 @@ def node(folder: NodePath, app_folder: AppPath = None) -> None:
     )
 
 
-@app.command("run")
-def run(
-    folder: ServerPath,
-    plan: Annotated[Path, typer.Argument(help="TOML file of the public plan.")],
-    out: Annotated[Path, typer.Option(help="Run folder; one that was stopped goes on.")],
-    app_folder: AppPath = None,
-    as_json: Json = False,
-) -> None:
-    """Run a plan over the nodes that are connected, from the server's machine."""
-    from discreet.federated import TrainConfig, plan_of, released_statements  # a node has no model
-
-    config = TrainConfig.load(plan)
-    opened = ServerFolder.open(folder)
-    target = RunFolder.open(out) if out.is_dir() else RunFolder.create(out)
-    promise = plan_of(config).state(config.target_epsilon)
-    talk().print(f"each owner spends at most {promise}", markup=False)
-    with progress() as bar:
-        row = bar.add_task("rounds", total=config.num_rounds)
-        outcome = submit(
-            config,
-            target,
-            opened,
-            app=_app(app_folder),
-            on_round=lambda done: bar.update(row, completed=done),
-        )
-    spent = released_statements(target)
-    if as_json:
-        found = {"run": str(out), "rounds_done": outcome.rounds_done, "ended": outcome.ended}
-        show_json({**found, "privacy": spent})
-        return
-    for name, statement in sorted(spent.items()):
-        talk().print(f"{name} says it spent {statement}", markup=False)
-    talk().print(f"rounds done: {outcome.rounds_done}, {outcome.ended}; run folder:", markup=False)
-    typer.echo(str(out))
-
-
-def _app(folder: Path | None) -> App | None:
-    return None if folder is None else read_app(folder)
+app.command("run")(run)
 
 
 def _names(owners: str) -> list[str]:

@@ -14,6 +14,7 @@ from PIL.Image import Image
 from discreet.artifacts import RunFolder
 from discreet.assistant import Assistant, Turn
 from discreet.cli.chat import build_assistant, why
+from discreet.cli.following import finished, follow, promise
 from discreet.cli.live import watching
 from discreet.cli.options import (
     RUNS,
@@ -29,7 +30,6 @@ from discreet.cli.owners import lines_of_owners
 from discreet.cli.train_plan import (
     for_data,
     for_objective,
-    promise,
     read_plan,
     with_changes,
 )
@@ -47,7 +47,6 @@ from discreet.federated import (
     events_to,
     plan_of,
     publish,
-    round_done,
     run_federation,
     statements_of,
 )
@@ -138,6 +137,9 @@ def train(
         _refuse_with_resume(given_by_hand(ctx, but=_BESIDE_RESUME))
         run = RunFolder.open(resume)
         plan = TrainConfig.load(run.config_path)
+        if outcome := finished(plan, run):
+            _show(run, outcome, as_json)
+            return
     else:
         plan = for_objective(read_plan(config), objective, is_planned=config is not None)
         options = {
@@ -185,10 +187,7 @@ def _train_elsewhere(
     plan: TrainConfig, run: RunFolder, driver: Driver, on_event: OnEvent
 ) -> Outcome:
     """Run the rounds that are left in other processes of this machine."""
-
-    def tell(done: int) -> None:
-        on_event(round_done(run, done, plan.num_rounds))
-
+    tell = follow(plan, run, on_event)
     if driver == "ray":
         return run_ray(plan, run, on_round=tell)
     return run_deployed(plan, run, _trial_of(plan, run), on_round=tell)

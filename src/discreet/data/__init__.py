@@ -26,6 +26,7 @@ from discreet.data.examples import (
 )
 from discreet.data.images import open_image
 from discreet.data.portraits import (
+    REQUIRED_COLUMNS,
     SHIPPED_DIR,
     Portrait,
     TwinPortraits,
@@ -46,6 +47,7 @@ from discreet.types import KeyFact, Language
 __all__ = [
     "FAULTS",
     "LANGUAGES",
+    "REQUIRED_COLUMNS",
     "SHIPPED_DIR",
     "Canary",
     "CanaryManifest",

@@ -2,7 +2,7 @@
 
 from discreet.deployment.bundle import App, kit_app, read_app
 from discreet.deployment.certificates import days_left, fingerprint
-from discreet.deployment.control import Control, RunState, is_healthy, open_control
+from discreet.deployment.control import Control, OwnerNode, RunState, is_healthy, open_control
 from discreet.deployment.folders import NodeFolder, ServerFolder, create_trial
 from discreet.deployment.node import start_node
 from discreet.deployment.processes import Child
@@ -16,6 +16,7 @@ __all__ = [
     "Control",
     "NodeFolder",
     "NodeSettings",
+    "OwnerNode",
     "RunState",
     "ServerFolder",
     "ServerSettings",

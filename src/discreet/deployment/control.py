@@ -31,6 +31,8 @@ from discreet.deployment.folders import ServerFolder
 from discreet.errors import DeploymentError
 
 _ONLINE, _FINISHED = "online", "finished"
+_BEFORE_REASON = "ServerApp failed with exception: "
+"""What Flower puts before the words of an error."""
 _HEALTH_SECONDS = 3.0
 
 
@@ -49,6 +51,21 @@ class RunState:
     def is_finished(self) -> bool:
         """Say whether nothing more will happen."""
         return self.status == _FINISHED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnerNode:
+    """An owner's node, as the server knows it."""
+
+    owner: str | None
+    """Pseudonym under which the key was admitted; None: it is not any more, and was not struck off
+    yet."""
+    node: int | None
+    """Its number in metrics and messages; None: the server does not know the key yet."""
+    is_online: bool
+    """Whether it is connected."""
+    since: str | None
+    """When it connected, or was lost, in ISO 8601; None: it never connected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,12 @@ class Control:
         """Return how many nodes are connected."""
         return sum(node.status == _ONLINE for node in self._nodes())
 
+    def nodes_of(self, admitted: Mapping[str, bytes]) -> list[OwnerNode]:
+        """Return the node of each owner that was admitted, then those that should be struck off."""
+        known = {node.public_key: node for node in self._nodes()}
+        found = [_owner_node(owner, known.pop(key, None)) for owner, key in admitted.items()]
+        return found + [_owner_node(None, node) for node in known.values()]
+
     def close_runs(self) -> None:
         """End the runs that a killed server left open; nothing works on them any more."""
         for run_id in self._open_runs():
@@ -106,7 +129,7 @@ class Control:
         found: RunStatus = (
             self.client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict[run_id].status
         )
-        return RunState(found.status, found.sub_status, found.details)
+        return RunState(found.status, found.sub_status, found.details.removeprefix(_BEFORE_REASON))
 
     def stop_run(self, run_id: int) -> None:
         """End a run; the last complete round is kept."""
@@ -118,6 +141,14 @@ class Control:
 
     def _nodes(self) -> list[NodeInfo]:
         return list(self.client.ListNodes(ListNodesRequest()).nodes_info)
+
+
+def _owner_node(owner: str | None, node: NodeInfo | None) -> OwnerNode:
+    if node is None:
+        return OwnerNode(owner=owner, node=None, is_online=False, since=None)
+    is_online = node.status == _ONLINE
+    since = node.last_activated_at if is_online else node.last_deactivated_at
+    return OwnerNode(owner=owner, node=node.node_id, is_online=is_online, since=since or None)
 
 
 @contextmanager

@@ -8,11 +8,15 @@
       admitted/     OWNER.pub, one an owner    app.fab      the only program this node runs
       superlink.db flower/                     ledger.jsonl flower/
 
-Both folders have mode 0700. This file starts nothing.
+Both folders have mode 0700, and are made whole or not at all. This file starts nothing.
 """
 
+import re
 import secrets
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,10 +30,10 @@ from discreet.deployment.certificates import (
     read_certificate,
     read_public_key,
 )
-from discreet.deployment.settings import NodeSettings, ServerSettings, join_address
-from discreet.errors import ArtifactError, DataError, DeploymentError, RunExists
+from discreet.deployment.settings import NodeSettings, ServerSettings, SiteValue, join_address
+from discreet.errors import ArtifactError, DeploymentError, RunExists
 
-_NAME = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+_NAME = re.compile("[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,14 @@ class ServerFolder:
         Raises:
             RunExists: if something is there already.
         """
-        folder = cls(_new_folder(path))
-        folder.admitted_dir.mkdir()
-        make_authority(folder.authority)
-        write_toml(folder.settings_path, asdict(settings))
-        write_bytes(folder.operator_key, secrets.token_hex(32).encode())
-        folder.renew()
-        return folder
+        with _made_whole(path) as fresh:
+            folder = cls(fresh)
+            folder.admitted_dir.mkdir()
+            make_authority(folder.authority)
+            write_toml(folder.settings_path, asdict(settings))
+            write_bytes(folder.operator_key, secrets.token_hex(32).encode())
+            folder.renew()
+        return cls(path)
 
     @classmethod
     def open(cls, path: Path) -> "ServerFolder":
@@ -167,15 +172,20 @@ class NodeFolder:
             settings: The server, and what this owner accepts.
 
         Raises:
+            DataError: if what the settings name is not there.
             RunExists: if something is there already.
         """
         _check_name(name)
+        settings.require_paths()
         read_certificate(ca_certificate)
-        folder = cls(_new_folder(path))
-        write_bytes(folder.ca_certificate, ca_certificate.read_bytes())
-        write_toml(folder.settings_path, {"superlink": settings.superlink, "site": settings.site})
-        make_node_key(folder.key, path / f"{name}.pub")
-        return folder
+        with _made_whole(path) as fresh:
+            folder = cls(fresh)
+            write_bytes(folder.ca_certificate, ca_certificate.read_bytes())
+            write_toml(
+                folder.settings_path, {"superlink": settings.superlink, "site": settings.site}
+            )
+            make_node_key(folder.key, fresh / f"{name}.pub")
+        return cls(path)
 
     @classmethod
     def open(cls, path: Path) -> "NodeFolder":
@@ -225,15 +235,19 @@ class NodeFolder:
         return self.path / "flower"
 
     def settings(self) -> NodeSettings:
-        """Return the settings; `ValueError` on an unknown key or data that are not there."""
+        """Return the settings.
+
+        Raises:
+            DataError: if what they name is not there.
+            ValueError: if a key or a value is none that a node takes.
+        """
         try:
             settings = NodeSettings(**read_toml(self.settings_path))
         except TypeError as error:
             raise ValueError(
                 "Expected superlink and [site] in node.toml, got others. Correct it."
             ) from error
-        if "data" in settings.site and not Path(str(settings.site["data"])).exists():
-            raise DataError("Expected data at the path in node.toml, found none. Correct `data`.")
+        settings.require_paths()
         return settings
 
 
@@ -244,33 +258,35 @@ def create_trial(path: Path, owners: Sequence[str], *, port: int = 8000) -> Serv
     """
     for owner in owners:
         _check_name(owner)
-    folder = ServerFolder.create(
-        path, ServerSettings(host="localhost", port=port, listen="127.0.0.1")
-    )
-    for index, owner in enumerate(owners):
-        node = NodeFolder.create(
-            path / "owners" / owner,
-            name=owner,
-            ca_certificate=folder.authority.certificate,
-            settings=NodeSettings(
-                superlink=join_address("localhost", port),
-                site={
-                    "partition-id": index,
-                    "num-partitions": len(owners),
-                    "ledger": str(path.resolve() / "owners" / owner / "ledger.jsonl"),
-                },
-            ),
-        )
-        folder.admit(node.public_key)
-    return folder
+    if len(set(owners)) < len(owners):
+        raise ValueError("Expected different owners, got one twice. Give each a name of its own.")
+    address = join_address("localhost", port)
+    with _made_whole(path) as fresh:
+        settings = ServerSettings(host="localhost", port=port, listen="127.0.0.1")
+        folder = ServerFolder.create(fresh, settings)
+        for index, owner in enumerate(owners):
+            site: dict[str, SiteValue] = {
+                "partition-id": index,
+                "num-partitions": len(owners),
+                "ledger": str(path.resolve() / "owners" / owner / "ledger.jsonl"),
+            }
+            node = NodeFolder.create(
+                fresh / "owners" / owner,
+                name=owner,
+                ca_certificate=folder.authority.certificate,
+                settings=NodeSettings(superlink=address, site=site),
+            )
+            folder.admit(node.public_key)
+    return ServerFolder(path)
 
 
 def _check_name(name: str) -> None:
     """Refuse names that are no plain file name."""
-    if not name or set(name) - _NAME:
+    if not _NAME.fullmatch(name):
         raise ValueError(
-            "Expected an owner's pseudonym of letters, digits, - and _, got another. It becomes a "
-            "file name on the server: use clinic-a, for example."
+            "Expected an owner's pseudonym of up to 64 letters, digits, - and _ that begins with a "
+            "letter or a digit, got another. It becomes a file name on the server: use clinic-a, "
+            "for example."
         )
 
 
@@ -283,11 +299,24 @@ def _require_made(settings: Path, whose: str, *, by: str) -> None:
         )
 
 
-def _new_folder(path: Path) -> Path:
+@contextmanager
+def _made_whole(path: Path) -> Iterator[Path]:
+    """Yield a folder whose content is at `path` if the block ends well, and nowhere if not."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunExists(
             f"Expected a new or empty folder, found '{path.name}' in use. Choose another name."
         )
-    path.mkdir(parents=True, exist_ok=True)
-    path.chmod(0o700)
-    return path
+    is_new = not path.exists()
+    place = path.parent if is_new else path  # a folder that is there may be a mounted one
+    place.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=".new.", dir=place))  # mode 0700
+    try:
+        yield fresh
+        if is_new:
+            fresh.rename(path)
+        else:
+            for made in list(fresh.iterdir()):
+                made.rename(path / made.name)
+            path.chmod(0o700)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)

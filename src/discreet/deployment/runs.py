@@ -12,9 +12,9 @@ how it is, holds no model library.
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from discreet.deployment.control import RunState, open_control
 from discreet.deployment.folders import NodeFolder, ServerFolder
 from discreet.deployment.node import start_node
 from discreet.deployment.server import start_server
-from discreet.errors import ExtraMissing, FederationError
+from discreet.errors import DeploymentError, ExtraMissing, FederationError
 from discreet.metrics import reason_of_end, rounds_done
 from discreet.quiet import quietly
 
@@ -40,6 +40,10 @@ OnRoundDone = Callable[[int], None]
 """Called with the number of rounds that are done."""
 _POLL_SECONDS = 2.0
 _LOGS = "logs"
+_REASONS = 6
+"""Most lines that are shown of logs."""
+_REFUSED = " did not train: "
+"""In the line of a node's log that says why an owner did not train; `federated/client.py`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,10 +115,14 @@ def run_deployed(
         folder: A federation of `create_trial`, with a node folder for each owner.
         app: What is run; the installed kit's by default.
         on_round: Called after each round.
+
+    Raises:
+        DeploymentError: if a server or a node does not start.
+        FederationError: if the run failed. Both say where the logs are, and what the owners' say.
     """
     logs = folder.path / _LOGS
     logs.mkdir(exist_ok=True)
-    with ExitStack() as stack:
+    with _explained(logs, run), ExitStack() as stack:
         stack.enter_context(start_server(folder, log=logs / "server.log"))
         for path in sorted((folder.path / "owners").iterdir()):
             node = start_node(NodeFolder.open(path), app=app, log=logs / f"{path.name}.log")
@@ -192,6 +200,31 @@ def _kit_tasks() -> Tasks:
         of_server=server_app.build_task,
         publisher=server_app.publisher,
     )
+
+
+@contextmanager
+def _explained(logs: Path, run: RunFolder) -> Iterator[None]:
+    """Add to an error where the logs are, and why owners of this machine did not train."""
+    before = {path: path.stat().st_size for path in logs.glob("*.log")}
+    try:
+        yield
+    except (DeploymentError, FederationError) as error:
+        place = os.path.relpath(logs, run.path)
+        told = [f"The logs of the server and of each owner are in '{place}' of the run folder."]
+        for path in sorted(logs.glob("*.log")):
+            if line := _reason_in(path, before.get(path, 0)):
+                told.append(f"{path.stem}: {line}")
+        if len(told) > _REASONS:
+            told[_REASONS:] = [f"{len(told) - _REASONS} more owners did not train."]
+        raise type(error)("\n".join([str(error), *told])) from error
+
+
+def _reason_in(log: Path, start: int) -> str | None:
+    """Return the last line behind a log's first bytes that says why an owner did not train."""
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if _REFUSED in line), None)
 
 
 def _tell(run: RunFolder, done: int, on_round: OnRoundDone | None) -> int:

@@ -1,8 +1,13 @@
 """Settings of a server and of a node: who is found where, and what an owner accepts."""
 
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
+
+from discreet.errors import DataError
 
 SITE_KEYS = (
     "base",
@@ -28,7 +33,38 @@ SITE_KEYS = (
 )
 """What `[site]` of a node.toml may hold: the owner's data and limits, as `federated` reads them."""
 
+UNITS = ("example", "user", "owner")
+"""What `unit` of `[site]` may be, as in the plan."""
 SiteValue = str | int | float | bool
+_PRIVACY = ("max_delta", "max_epsilon")
+_CORRECT = "Correct the option of `join`, or [site] of node.toml."
+_Is = Callable[[object], bool]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_limit(value: object) -> bool:
+    return type(value) in (int, float) and 0 < float(str(value)) < math.inf
+
+
+def _is_most(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= float(str(value)) < math.inf
+
+
+_TEXT: tuple[str, _Is] = ("a text", _is_text)
+_COSTS = [key for key in SITE_KEYS if key.startswith("max_") and key not in _PRIVACY]
+_VALUES: Mapping[str, tuple[str, _Is]] = {
+    "lora_rank": ("a whole number of 1 or more", lambda v: type(v) is int and v >= 1),
+    **dict.fromkeys(_PRIVACY, ("a finite number above 0", _is_limit)),
+    "num-partitions": ("a whole number of 1 or more", lambda v: type(v) is int and v >= 1),
+    "partition-id": ("a whole number of 0 or more", lambda v: type(v) is int and v >= 0),
+    "trusts_server": ("true or false", lambda v: isinstance(v, bool)),
+    "unit": (f"one of {', '.join(UNITS)}", lambda v: v in UNITS),
+    **dict.fromkeys(_COSTS, ("a finite number of 0 or more", _is_most)),
+}
+"""What a value has to be, in words and as a test; the values of other keys are texts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,13 +115,51 @@ class NodeSettings:
     """Keys of `[site]`; `SITE_KEYS`."""
 
     def __post_init__(self) -> None:
-        """Refuse keys that would be passed over in silence: a limit misspelt limits nothing."""
+        """Refuse keys that would be passed over in silence, and values that limit nothing.
+
+        What passes here, `discreet.federated.OwnerSite` takes; this room holds no model library.
+        """
         split_address(self.superlink)
         if unknown := sorted(set(self.site) - set(SITE_KEYS)):
             raise ValueError(
                 f"Expected keys among {', '.join(SITE_KEYS)} in [site], got "
                 f"{', '.join(unknown)}. Correct node.toml."
             )
+        for key, value in self.site.items():
+            wanted, is_right = _VALUES.get(key, _TEXT)
+            if not is_right(value):
+                got = value if isinstance(value, int | float) else "another value"
+                raise ValueError(f"Expected {wanted} as {key}, got {got}. {_CORRECT}")
+        if "data" in self.site and not {"owner", "ledger"} <= set(self.site):
+            raise ValueError(
+                "Expected owner and ledger beside data, got data without. Correct [site] of "
+                "node.toml."
+            )
+
+    def require_paths(self) -> None:
+        """Refuse paths at which a node would find nothing, or could write nothing.
+
+        Raises:
+            DataError: with the key of the path, and not the path.
+        """
+        a_folder = ("a folder", Path.is_dir)
+        kinds = {"base": a_folder, "data": ("a file", Path.is_file), "root": a_folder}
+        for key, (kind, is_there) in kinds.items():
+            path = Path(str(self.site.get(key, ".")))
+            if key in self.site and not (is_there(path) and os.access(path, os.R_OK)):
+                raise DataError(
+                    f"Expected {kind} that can be read as {key}, found none. {_CORRECT}"
+                )
+        if "ledger" in self.site and not _is_writable(Path(str(self.site["ledger"])).absolute()):
+            raise DataError(
+                f"Expected a ledger where one can be written, got another place. {_CORRECT}"
+            )
+
+
+def _is_writable(file: Path) -> bool:
+    """Say whether a file can be written, or made with the folders that it lies in."""
+    there = next(path for path in (file, *file.parents) if path.exists())
+    return there.is_file() == (there == file) and os.access(there, os.W_OK)
 
 
 def join_address(host: str, port: int) -> str:

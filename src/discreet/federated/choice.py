@@ -30,7 +30,7 @@ def connected(grid: Grid, config: TrainConfig) -> tuple[int, ...]:
     if len(nodes) < config.min_replies:
         raise FederationError(
             f"Expected {config.min_replies} or more connected nodes, got {len(nodes)} after "
-            f"{config.node_wait_seconds:g} seconds. Start the missing SuperNodes."
+            f"{config.node_wait_seconds:g} seconds. Start the missing owners' nodes."
         )
     return nodes
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from discreet.errors import IncompatibleBase
+from discreet.errors import DiscreetError, IncompatibleBase
 from discreet.federated import messages, secure
 from discreet.federated.config import TrainConfig
 from discreet.federated.local_task import LocalTask, Watch
@@ -165,16 +165,14 @@ def _require_same_frozen(request: messages.Request, task: LocalTask) -> None:
 
 
 def _refuse(message: Message, owner: OwnerId, watch: Watch, error: Exception) -> Message:
-    """Return a refusal, and say on this device where the error was raised."""
+    """Return a refusal, and say on this device what the owner can do, or where the error arose.
+
+    Messages of this program's own errors hold nothing of a person; those of others may.
+    """
     place = traceback.extract_tb(error.__traceback__)[-1]
-    logger.warning(
-        "%s did not train: %s in %s, line %s of %s",
-        owner,
-        type(error).__name__,
-        place.name,
-        place.lineno,
-        Path(place.filename).name,
-    )
+    where = f"in {place.name}, line {place.lineno} of {Path(place.filename).name}"
+    said = " ".join(str(error).split()) if isinstance(error, DiscreetError) else where
+    logger.warning("%s did not train: %s: %s", owner, type(error).__name__, said)
     if watch.on_failure:
         watch.on_failure(owner, error)
     return messages.refuse(message, error)

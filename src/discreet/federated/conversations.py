@@ -290,7 +290,7 @@ def _open_all(pictures: Sequence[_Picture], rows: int) -> None:
             raise DataError(
                 f"In row {picture.row} of {rows}: {str(error).partition('. ')[0]}. Mend or remove "
                 "the row and share the set out again; if the set was moved, say where it is now "
-                "(--root; on a node, root in node.toml)."
+                "(--root; on a node, root in [site] of node.toml)."
             ) from None  # the cause names the file
 
 

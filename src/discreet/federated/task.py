@@ -225,8 +225,8 @@ def _require_kind(
     if config.examples != got:
         raise DataError(
             f"Expected {config.examples} to train on, as the plan says, got {got}. Give the data "
-            f"with --data (a node: data in node.toml), or plan with examples = '{got}'. Of "
-            "preference pairs, those that ship are known: they need no data."
+            "with --data (a node: data in [site] of node.toml), or plan with examples = "
+            f"'{got}'. Of preference pairs, those that ship are known: they need no data."
         )
     if root is not None and not is_shares:
         raise ValueError("Expected a root for shares only, got one for portraits. Leave it out.")

@@ -36,7 +36,7 @@ from discreet.sources.readers import READERS
 from discreet.sources.records import Medium, Record, Turn
 from discreet.sources.shares import Shares, read_shares, write_index, write_shards
 from discreet.sources.source import find_reader, read_source
-from discreet.sources.trainable import holds_shares, num_owners_in, owners_in
+from discreet.sources.trainable import holds_shares, num_owners_in, own_examples_in, owners_in
 from discreet.sources.trial import Sharing, measure_sharing
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "measure_sharing",
     "num_owners_in",
     "open_points",
+    "own_examples_in",
     "owners_in",
     "partition",
     "portrait_of",

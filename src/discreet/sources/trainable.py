@@ -5,10 +5,12 @@ Told by the names of columns alone; no row is read but the owners'.
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from discreet.data import REQUIRED_COLUMNS
 from discreet.errors import DataError
 from discreet.sources.shares import COLUMNS, NUM_OWNERS
 from discreet.types import OwnerId
@@ -37,6 +39,28 @@ def holds_shares(path: Path) -> bool:
             "Write it with `discreet data share`."
         )
     return True
+
+
+def own_examples_in(path: Path) -> Literal["conversations", "portraits"]:
+    """Return what an example is of one owner's file, as a plan names it; no picture is opened.
+
+    Raises:
+        DataError: if it is neither portraits nor the shares of one owner.
+    """
+    if holds_shares(path):
+        if (count := max(len(owners_in(path)), num_owners_in(path) or 0)) != 1:
+            raise DataError(
+                f"Expected the shard of one owner in '{path.name}', got {count} owners. Write one "
+                "for each with `discreet data share --shards`."
+            )
+        return "conversations"
+    if missing := [name for name in REQUIRED_COLUMNS if name not in _column_names(path)]:
+        raise DataError(
+            f"Expected Parquet of portraits, or a shard of conversations, in '{path.name}', "
+            f"missing: {', '.join(missing)}. See docs/cards/people.md for the columns; "
+            "conversations are shared out first (`discreet data share --shards`)."
+        )
+    return "portraits"
 
 
 def num_owners_in(path: Path) -> int | None:
