@@ -21,7 +21,6 @@ from federated.conftest import SHAPES, filled, nodes, packed, statement
 from federated.tiny import FROZEN
 
 PLAIN = make_codec("float32")
-MOST = 10_000
 PROMISE = statement(8.0)
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 STATES = st.dictionaries(
@@ -53,7 +52,7 @@ def good_answer(request: Message) -> Message:
 
 def read(reply: Message, promise: PrivacyStatement | None = PROMISE) -> tuple[Reply, State]:
     """Read all of a reply."""
-    answer = messages.read_answer(reply, promise=promise, most_bytes=MOST)
+    answer = messages.read_answer(reply, promise=promise)
     return answer, messages.read_update(answer.arrays, [SHAPES], PLAIN)
 
 
@@ -340,23 +339,23 @@ def test_a_loss_is_read_where_the_plan_has_one_and_nowhere_else(request_: Messag
         request_, packed(filled(1.5)), server_round=3, steps=4, statement=statement(), loss=-0.5
     )
     assert (
-        messages.read_answer(reply, promise=PROMISE, most_bytes=MOST, loss_limit=0.5).loss == -0.5
+        messages.read_answer(reply, promise=PROMISE, loss_limit=0.5).loss == -0.5
     )
-    assert messages.read_answer(reply, promise=PROMISE, most_bytes=MOST).loss is None
+    assert messages.read_answer(reply, promise=PROMISE).loss is None
     hostile = with_loss(request_, math.nan)
-    assert messages.read_answer(hostile, promise=PROMISE, most_bytes=MOST).loss is None
+    assert messages.read_answer(hostile, promise=PROMISE).loss is None
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf, 8.1, -8.1, 1e308, [1.0]])
 def test_a_loss_that_no_honest_node_says_is_refused(request_: Message, loss: object) -> None:
     with pytest.raises(BadMessage, match="a loss of at most 8 among"):
         messages.read_answer(
-            with_loss(request_, loss), promise=PROMISE, most_bytes=MOST, loss_limit=8.0
+            with_loss(request_, loss), promise=PROMISE, loss_limit=8.0
         )
 
 
 def test_a_reply_without_the_loss_of_the_plan_is_refused(request_: Message) -> None:
     with pytest.raises(BadMessage, match="a loss of at most 8 among"):
         messages.read_answer(
-            good_answer(request_), promise=PROMISE, most_bytes=MOST, loss_limit=8.0
+            good_answer(request_), promise=PROMISE, loss_limit=8.0
         )
