@@ -5,7 +5,7 @@ there. A node pushes any objects as the reply to any message, whether or not the
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx
@@ -60,8 +60,11 @@ class SuperLink:
         run_id = state.create_run(None, None, None, {}, NOOP_FEDERATION_ID, None, "", kind)
         (self.run,) = state.get_run_info(run_ids=[run_id])
         self.task = Task(task_id=self.run.primary_task_id, run_id=run_id)
-        assert state.claim_task(self.task.task_id) and state.activate_task(self.task.task_id)
+        assert state.claim_task(self.task.task_id)
+        assert state.activate_task(self.task.task_id)
         self.calls: list[str] = []
+        self.sent_bytes = 0
+        """Of objects, that the grid has read."""
 
     @contextmanager
     def grid(self) -> Iterator[HttpGrid]:
@@ -80,12 +83,23 @@ class SuperLink:
         self.calls.append(name)
         call = _CALLS[name].FromString(request.content)
         found = getattr(runtime_handlers, name.replace("-", "_"))(call, self.state, self.task)
-        return httpx.Response(200, content=found.SerializeToString())
+        body = found.SerializeToString()
+        length = {"content-length": str(len(body))}
+        return httpx.Response(200, headers=length, content=self._body(body, name))
+
+    def _body(self, body: bytes, name: str) -> Iterator[bytes]:
+        """Send a body once somebody reads it."""
+        self.sent_bytes += len(body) * (name == "pull-object")
+        yield body
 
     def push(
         self, node: int, reply: Message, objects: Objects, *, missing: Sequence[str] = ()
-    ) -> None:
-        """Push objects as a node, under what `reply` says of whom it is for."""
+    ) -> Callable[[], None]:
+        """Push objects as a node, under what `reply` says of whom it is for.
+
+        Returns:
+            What pushes those that were held back.
+        """
         root = list(objects)[-1]
         told = message_to_proto(remove_content_from_message(reply))
         told.metadata.message_id = root
@@ -97,15 +111,20 @@ class SuperLink:
             ),
             self.state,
         )
-        for name in set(began.objects_to_push) - set(missing):
-            pushed = message_pb2.PushObjectRequest(
-                node=Node(node_id=node),
-                run_id=self.run.run_id,
-                object_id=name,
-                object_content=objects[name],
-                session_id=began.session_id,
-            )
-            assert fleet_handlers.push_object(pushed, self.state).stored
+
+        def send(names: Iterable[str]) -> None:
+            for name in names:
+                pushed = message_pb2.PushObjectRequest(
+                    node=Node(node_id=node),
+                    run_id=self.run.run_id,
+                    object_id=name,
+                    object_content=objects[name],
+                    session_id=began.session_id,
+                )
+                assert fleet_handlers.push_object(pushed, self.state).stored
+
+        send(set(began.objects_to_push) - set(missing))
+        return lambda: send(missing)
 
     def answer(self, reply: Message) -> None:
         """Push a reply as whoever was asked."""

@@ -16,7 +16,6 @@ from discreet.federated.terms import Room
 from federated.conftest import filled, nodes, packed, says
 from federated.tiny import FROZEN
 
-
 ROOM = Room(numbers=1000, about=4096)
 
 
@@ -131,7 +130,9 @@ def test_an_owner_works_once_the_reply_before_is_used() -> None:
 
     grid = nodes(*(working(node) for node in range(20)))
     with grid.activated():
-        for place, _ in enumerate(exchange(grid, requests_for(grid), room=ROOM, timeout_seconds=1.0)):
+        for place, _ in enumerate(
+            exchange(grid, requests_for(grid), room=ROOM, timeout_seconds=1.0)
+        ):
             assert len(worked) == place + 1
     assert sorted(worked) == list(range(20))
 

@@ -13,6 +13,7 @@ from discreet.errors import BudgetExhausted, FederationError
 from discreet.federated import RoundReport, State, TrainConfig, messages, plan_of
 from discreet.federated.bad_message import BadMessage
 from discreet.federated.exchange import Incoming
+from discreet.federated.plans import loss_limit
 from discreet.federated.receipts import OpenUpdates, Receipts
 from discreet.federated.terms import Terms
 from federated.conftest import (
@@ -228,3 +229,13 @@ def test_losses_are_averaged_and_a_node_with_a_bad_one_is_dropped(bad: float) ->
 def test_a_report_of_a_plan_without_losses_has_none() -> None:
     _, (report,) = play(plan_for(2), losing(0.5, 1), losing(0.5, 2))
     assert (report.losses, report.loss) == ({}, None)
+
+
+def test_a_mean_loss_out_of_a_sum_is_told_if_owners_can_have_said_it() -> None:
+    """Of owners within the limit the mean is too; one who is not moves it anywhere."""
+    config = plan_for(4, loss_noise=30.0)
+    limit = loss_limit(config)
+    for said, told in [(limit, limit), (-limit, -limit), (1.01 * limit, None), (math.nan, None)]:
+        receipts, _ = receipts_of(config)
+        receipts.mean_loss = said
+        assert receipts.report().loss == told
