@@ -153,7 +153,7 @@ def test_steps_are_charged_before_the_reply(tmp_path: Path) -> None:
         watch=Watch(on_step=lambda owner, number, step: steps.append((owner, number, step.step))),
     )
     reply = ask_once(app, one_node, config)
-    answer = messages.read_answer(reply, promise=promise_of(config), most_bytes=10**6)
+    answer = messages.read_answer(reply, promise=promise_of(config))
     assert answer.statement == PrivacyLedger.open(ledger).spent(OWNER)
     assert (answer.steps, answer.server_round) == (3, 1)
     assert steps == [("owner-0", 1, step) for step in (1, 2, 3)]

@@ -2,15 +2,21 @@
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
+import httpx
 import pytest
 from flwr.app import Message
 
 from discreet.federated import LocalGrid, messages
+from discreet.federated.bad_message import BadMessage
 from discreet.federated.exchange import exchange
+from discreet.federated.terms import Room
 from federated.conftest import filled, nodes, packed, says
 from federated.tiny import FROZEN
+
+ROOM = Room(numbers=1000, about=4096)
 
 
 def request_for(node: int) -> Message:
@@ -31,13 +37,13 @@ class Mute(LocalGrid):
 
 
 class Slow(LocalGrid):
-    """Every answer comes at the third question for it, and all of them together."""
+    """Of two nodes none answers before both were asked twice."""
 
     questions = 0
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         self.questions += 1
-        if self.questions < 3:
+        if self.questions < 5:
             return []
         return [reply for name in message_ids for reply in super(Slow, self).pull_messages([name])]
 
@@ -71,23 +77,23 @@ def test_a_node_that_never_answers_costs_the_deadline_and_no_more(seconds: float
     grid = grid_of(Mute, 2)
     with grid.activated():
         start = time.monotonic()
-        assert list(exchange(grid, requests_for(grid), timeout_seconds=seconds)) == []
+        assert list(exchange(grid, requests_for(grid), room=ROOM, timeout_seconds=seconds)) == []
     assert seconds <= time.monotonic() - start < seconds + 0.4
 
 
 def test_answers_are_those_of_the_nodes_that_were_asked() -> None:
     grid = grid_of(LocalGrid, 3)
     with grid.activated():
-        found = list(exchange(grid, requests_for(grid), timeout_seconds=1.0))
+        found = list(exchange(grid, requests_for(grid), room=ROOM, timeout_seconds=1.0))
     assert [incoming.node for incoming in found] == [1000, 1001, 1002]
-    assert [i.message.metadata.src_node_id for i in found] == [1000, 1001, 1002]
+    assert [i.open().metadata.src_node_id for i in found] == [1000, 1001, 1002]
     assert all(0 <= incoming.seconds < 1 for incoming in found)
 
 
 def test_answers_that_take_their_time_are_waited_for() -> None:
     grid = grid_of(Slow, 2)
     with grid.activated():
-        found = list(exchange(grid, requests_for(grid), timeout_seconds=30.0))
+        found = list(exchange(grid, requests_for(grid), room=ROOM, timeout_seconds=30.0))
     assert [incoming.node for incoming in found] == [1000, 1001]
     assert found[0].seconds >= 1.0, "two questions without an answer, half a second apart"
 
@@ -97,16 +103,16 @@ def test_second_answers_and_those_to_nothing_are_left_out(
 ) -> None:
     grid = grid_of(Twice, 3)
     with caplog.at_level(logging.WARNING, logger="discreet"), grid.activated():
-        found = list(exchange(grid, requests_for(grid), timeout_seconds=1.0))
+        found = list(exchange(grid, requests_for(grid), room=ROOM, timeout_seconds=1.0))
     assert [incoming.node for incoming in found] == [1000, 1001, 1002]
-    assert caplog.text.count("nobody waits for") == 6
+    assert caplog.text.count("2 replies that nobody waits for") == 3
 
 
 def test_a_message_that_was_not_taken_is_not_waited_for() -> None:
     grid = grid_of(Refusing, 2)
     start = time.monotonic()
     with grid.activated():
-        found = list(exchange(grid, requests_for(grid), timeout_seconds=60.0))
+        found = list(exchange(grid, requests_for(grid), room=ROOM, timeout_seconds=60.0))
     assert [incoming.node for incoming in found] == [1001]
     assert time.monotonic() - start < 10
 
@@ -124,17 +130,19 @@ def test_an_owner_works_once_the_reply_before_is_used() -> None:
 
     grid = nodes(*(working(node) for node in range(20)))
     with grid.activated():
-        for place, _ in enumerate(exchange(grid, requests_for(grid), timeout_seconds=1.0)):
+        for place, _ in enumerate(
+            exchange(grid, requests_for(grid), room=ROOM, timeout_seconds=1.0)
+        ):
             assert len(worked) == place + 1
     assert sorted(worked) == list(range(20))
 
 
-def test_few_replies_are_asked_for_at_once() -> None:
+def test_one_reply_is_asked_for_at_once() -> None:
     """A grid may hand out all it was asked for."""
     asked: list[int] = []
 
     class Noting(Slow):
-        questions = 3
+        questions = 5
 
         def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
             asked.append(len(list(message_ids)))
@@ -142,6 +150,74 @@ def test_few_replies_are_asked_for_at_once() -> None:
 
     grid = grid_of(Noting, 20)
     with grid.activated():
-        found = list(exchange(grid, requests_for(grid), timeout_seconds=1.0))
+        found = list(exchange(grid, requests_for(grid), room=ROOM, timeout_seconds=1.0))
     assert len(found) == 20
-    assert max(asked) <= 8
+    assert set(asked) == {1}
+
+
+class Lying(LocalGrid):
+    """The second node's reply is changed on its way; `change` gets it, and the first one's."""
+
+    change: Callable[[Message, Message], object]
+    before: Message
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        (reply,) = super().pull_messages(message_ids)
+        if reply.metadata.src_node_id == 1001:
+            self.change(reply, self.before)
+        self.before = reply
+        return [reply]
+
+
+def set_metadata(reply: Message, **values: object) -> None:
+    reply.metadata.__dict__.update({f"_{name}": value for name, value in values.items()})
+
+
+def unreadable(reply: Message, before: Message) -> None:
+    raise TypeError("Jane Doe")
+
+
+LIES: dict[str, tuple[Callable[[Message, Message], object], str]] = {
+    "the first node's": (
+        lambda reply, before: reply.metadata.__dict__.update(before.metadata.__dict__),
+        "another's",
+    ),
+    "of the first node": (lambda reply, before: set_metadata(reply, src_node_id=1000), "another's"),
+    "to the first node's message": (
+        lambda reply, before: set_metadata(
+            reply, reply_to_message_id=before.metadata.reply_to_message_id
+        ),
+        "another's",
+    ),
+    "to an earlier attempt": (
+        lambda reply, before: set_metadata(reply, group_id=before.metadata.group_id),
+        "nonce",
+    ),
+    "too large": (lambda reply, before: reply.content.update(x=packed(filled(0.0))), "bytes or"),
+    "unreadable": (unreadable, "that Flower can read, got another: TypeError"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_reply_counts_for_the_node_it_was_fetched_from_whatever_it_says(lie: str) -> None:
+    change, reason = LIES[lie]
+    grid = grid_of(Lying, 3)
+    grid.change = change
+    with grid.activated():
+        room = replace(ROOM, numbers=0, about=700)
+        found = list(exchange(grid, requests_for(grid), room=room, timeout_seconds=1.0))
+    assert [incoming.node for incoming in found] == [1000, 1001, 1002]
+    assert [isinstance(incoming.reply, BadMessage) for incoming in found] == [False, True, False]
+    with pytest.raises(BadMessage, match=reason) as raised:
+        found[1].open()
+    assert "Jane" not in str(raised.value)
+
+
+def test_a_network_that_fails_is_no_nodes_fault() -> None:
+    class Broken(LocalGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            raise httpx.ConnectError("no route")
+
+    grid = grid_of(Broken, 2)
+    with grid.activated(), pytest.raises(httpx.ConnectError):
+        list(exchange(grid, requests_for(grid), room=ROOM, timeout_seconds=1.0))

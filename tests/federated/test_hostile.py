@@ -28,10 +28,9 @@ from discreet.federated import (
     make_codec,
     messages,
 )
-from discreet.federated.exchange import Incoming
+from discreet.federated.bad_message import BadMessage
 from discreet.federated.local import FIRST_NODE_ID
 from discreet.federated.plans import update_limit
-from discreet.federated.receipts import Receipts
 from discreet.federated.rounds import drive
 from discreet.federated.terms import Terms
 from discreet.privacy import CounterGenerator
@@ -361,7 +360,6 @@ def test_multi_krum_leaves_out_what_is_far_from_all_others(tmp_path: Path) -> No
 def test_a_reply_of_any_size_is_refused_without_memory_for_it() -> None:
     config = plan(HONEST)
     terms = Terms.of(config, TinyTask(config).initial_state())
-    receipts = Receipts(terms, 1, accept=lambda node, arrays: pytest.fail("taken"))
     asked = messages.pack(TinyTask(config).initial_state(), CODEC, COINS)
     grid = LocalGrid(ClientApp(), [])
     with grid.activated():
@@ -371,11 +369,11 @@ def test_a_reply_of_any_size_is_refused_without_memory_for_it() -> None:
     reply.content["metrics"] = MetricRecord(said)
     arrays_of(reply)["0.bias"] = HUGE
     tracemalloc.start()
-    assert receipts.take(Incoming(node=1, message=reply, seconds=0.0)) is None
+    with pytest.raises(BadMessage, match="bytes or less"):
+        messages.check_size(reply, terms.room_up(1).total)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**20
-    assert "got 200,0" in receipts.dropped[1]
 
 
 def test_the_limit_of_a_reply_is_its_arrays_and_little_more() -> None:
@@ -383,4 +381,4 @@ def test_the_limit_of_a_reply_is_its_arrays_and_little_more() -> None:
     state = TinyTask(config).initial_state()
     terms = Terms.of(config, state)
     arrays = messages.size_bytes_of(messages.pack(state, CODEC, COINS))
-    assert arrays < terms.most_bytes_up(1) < arrays + 4096 + 256 * len(state)
+    assert arrays < terms.room_up(1).total < arrays + 4096 + 256 * len(state)

@@ -21,7 +21,6 @@ from federated.conftest import SHAPES, filled, nodes, packed, statement
 from federated.tiny import FROZEN
 
 PLAIN = make_codec("float32")
-MOST = 10_000
 PROMISE = statement(8.0)
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 STATES = st.dictionaries(
@@ -53,7 +52,7 @@ def good_answer(request: Message) -> Message:
 
 def read(reply: Message, promise: PrivacyStatement | None = PROMISE) -> tuple[Reply, State]:
     """Read all of a reply."""
-    answer = messages.read_answer(reply, promise=promise, most_bytes=MOST)
+    answer = messages.read_answer(reply, promise=promise)
     return answer, messages.read_update(answer.arrays, [SHAPES], PLAIN)
 
 
@@ -189,6 +188,18 @@ def test_parts_come_back_and_nothing_else_is_read(request_: Message) -> None:
     asked.content.config_records["parts"]["a"] = "text"
     with pytest.raises(BadMessage, match="'parts' of bytes"):
         messages.read_parts(asked)
+
+
+def test_each_message_has_a_nonce_that_its_reply_repeats(request_: Message) -> None:
+    asked = [
+        request_,
+        *(messages.ask_parts("secagg_keys", {}, server_round=1, node_id=7) for _ in range(2)),
+    ]
+    assert len({message.metadata.group_id for message in asked}) == 3
+    for message in asked:
+        assert len(bytes.fromhex(message.metadata.group_id)) == 16
+        reply = messages.answer_parts(message, {})
+        assert reply.metadata.group_id == message.metadata.group_id
 
 
 def test_what_is_kept_on_a_device_is_there_until_it_is_forgotten() -> None:
@@ -339,24 +350,18 @@ def test_a_loss_is_read_where_the_plan_has_one_and_nowhere_else(request_: Messag
     reply = messages.answer(
         request_, packed(filled(1.5)), server_round=3, steps=4, statement=statement(), loss=-0.5
     )
-    assert (
-        messages.read_answer(reply, promise=PROMISE, most_bytes=MOST, loss_limit=0.5).loss == -0.5
-    )
-    assert messages.read_answer(reply, promise=PROMISE, most_bytes=MOST).loss is None
+    assert messages.read_answer(reply, promise=PROMISE, loss_limit=0.5).loss == -0.5
+    assert messages.read_answer(reply, promise=PROMISE).loss is None
     hostile = with_loss(request_, math.nan)
-    assert messages.read_answer(hostile, promise=PROMISE, most_bytes=MOST).loss is None
+    assert messages.read_answer(hostile, promise=PROMISE).loss is None
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf, 8.1, -8.1, 1e308, [1.0]])
 def test_a_loss_that_no_honest_node_says_is_refused(request_: Message, loss: object) -> None:
     with pytest.raises(BadMessage, match="a loss of at most 8 among"):
-        messages.read_answer(
-            with_loss(request_, loss), promise=PROMISE, most_bytes=MOST, loss_limit=8.0
-        )
+        messages.read_answer(with_loss(request_, loss), promise=PROMISE, loss_limit=8.0)
 
 
 def test_a_reply_without_the_loss_of_the_plan_is_refused(request_: Message) -> None:
     with pytest.raises(BadMessage, match="a loss of at most 8 among"):
-        messages.read_answer(
-            good_answer(request_), promise=PROMISE, most_bytes=MOST, loss_limit=8.0
-        )
+        messages.read_answer(good_answer(request_), promise=PROMISE, loss_limit=8.0)

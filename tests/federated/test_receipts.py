@@ -11,7 +11,9 @@ from flwr.app import Array, Message
 
 from discreet.errors import BudgetExhausted, FederationError
 from discreet.federated import RoundReport, State, TrainConfig, messages, plan_of
+from discreet.federated.bad_message import BadMessage
 from discreet.federated.exchange import Incoming
+from discreet.federated.plans import loss_limit
 from discreet.federated.receipts import OpenUpdates, Receipts
 from discreet.federated.terms import Terms
 from federated.conftest import (
@@ -69,6 +71,7 @@ BAD: dict[str, tuple[Behaviour, str]] = {
         "within the plan's epsilon",
     ),
     "another round": (says(filled(1.0), ahead=-1), "of this round"),
+    "other steps": (says(filled(1.0), steps=4), "an update of 3 steps"),
     "too long": (says(filled(1e9)), "Expected an update of length 1e+09 or less"),
     "exception": (fails(RuntimeError("Jane Doe")), "RuntimeError"),
     "spent budget": (fails(BudgetExhausted("x")), "BudgetExhausted"),
@@ -170,24 +173,23 @@ def reply_of(node: int, update: State) -> Message:
     return reply
 
 
-def test_a_reply_that_another_node_sent_is_dropped() -> None:
+def test_a_reply_that_cannot_be_used_is_dropped_with_its_reason() -> None:
     receipts, taken = receipts_of(plan_for(2))
-    stolen = Incoming(node=1000, message=reply_of(1001, filled(1.0)), seconds=0.0)
-    assert receipts.take(stolen) is None
-    assert "another's" in receipts.dropped[1000]
+    assert receipts.take(Incoming(node=1000, reply=BadMessage("why"), seconds=0.0)) is None
+    assert receipts.dropped == {1000: "why"}
     assert taken == {}
 
 
 def test_the_size_of_a_reply_is_that_of_its_arrays() -> None:
     receipts, taken = receipts_of(plan_for(1))
-    size = receipts.take(Incoming(node=1000, message=reply_of(1000, filled(1.0)), seconds=0.0))
+    size = receipts.take(Incoming(node=1000, reply=reply_of(1000, filled(1.0)), seconds=0.0))
     assert size == messages.size_bytes_of(packed(filled(1.0)))
     assert torch.equal(taken["a"], filled(1.0)["a"])
 
 
 def test_who_was_asked_and_says_nothing_is_missing_and_then_dropped() -> None:
     receipts, _ = receipts_of(plan_for(3))
-    receipts.take(Incoming(node=1000, message=reply_of(1000, filled(1.0)), seconds=0.0))
+    receipts.take(Incoming(node=1000, reply=reply_of(1000, filled(1.0)), seconds=0.0))
     receipts.drop(1001, "OSError")
     assert receipts.missing((1000, 1001, 1002)) == [1002]
     receipts.finish((1000, 1001, 1002), min_replies=1)
@@ -227,3 +229,13 @@ def test_losses_are_averaged_and_a_node_with_a_bad_one_is_dropped(bad: float) ->
 def test_a_report_of_a_plan_without_losses_has_none() -> None:
     _, (report,) = play(plan_for(2), losing(0.5, 1), losing(0.5, 2))
     assert (report.losses, report.loss) == ({}, None)
+
+
+def test_a_mean_loss_out_of_a_sum_is_told_if_owners_can_have_said_it() -> None:
+    """Of owners within the limit the mean is too; one who is not moves it anywhere."""
+    config = plan_for(4, loss_noise=30.0)
+    limit = loss_limit(config)
+    for said, told in [(limit, limit), (-limit, -limit), (1.01 * limit, None), (math.nan, None)]:
+        receipts, _ = receipts_of(config)
+        receipts.mean_loss = said
+        assert receipts.report().loss == told

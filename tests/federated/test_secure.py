@@ -124,11 +124,15 @@ class Lossy(LocalGrid):
 
 
 def federate(
-    config: TrainConfig, run: RunFolder, line: Line, task: object = None
+    config: TrainConfig,
+    run: RunFolder,
+    line: Line,
+    task: object = None,
+    kind: type[Lossy] = Lossy,
 ) -> tuple[Outcome, Lossy]:
     task = task or TinyTask(config)
     app = client_app(lambda *_: task, config=config, ledger=run.ledger_path)
-    grid = Lossy(app, [{"partition-id": index} for index in range(config.num_owners)])
+    grid = kind(app, [{"partition-id": index} for index in range(config.num_owners)])
     grid.line = line
     with grid.activated():
         return drive(config, run, task, grid), grid
@@ -164,6 +168,30 @@ def test_a_member_may_leave_at_any_stage(run: RunFolder, stage: str) -> None:
     assert [(line["node"], line["reason"]) for line in dropped] == (
         [] if stage == "unmasking" else [(1001, "NoReply")]
     )
+
+
+@pytest.mark.parametrize("action", [secure.KEYS, secure.SHARES])
+@pytest.mark.parametrize("extra", ["of its own", "to an earlier attempt"])
+def test_an_answer_that_is_too_large_or_to_something_else_is_dropped(
+    run: RunFolder, action: str, extra: str
+) -> None:
+    class Spoiled(Lossy):
+        def call_node(self, message: Message) -> Message:
+            reply = super().call_node(message)
+            is_his = message.metadata.dst_node_id == 1001
+            if is_his and message.metadata.message_type.endswith(action):
+                if extra == "of its own":
+                    reply.content.config_records["parts"]["x"] = bytes(5000)
+                else:
+                    reply.metadata.__dict__["_group_id"] = "0" * 32
+            return reply
+
+    config = secret_config(max_update_norm=1e6)
+    outcome, _ = federate(config, run, Line(), Stated(config), kind=Spoiled)
+    assert outcome.state["w"].numpy() == pytest.approx((1 + 3 + 4) / 3, abs=0.01)
+    (dropped,) = [line for line in run.read_metrics() if line["name"] == "dropped"]
+    assert dropped["node"] == 1001
+    assert ("bytes or less" if extra == "of its own" else "nonce") in dropped["reason"]
 
 
 class Stated(LinearTask):

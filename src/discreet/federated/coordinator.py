@@ -166,7 +166,8 @@ class Coordinator:
             )
             for node, part in parts.items()
         ]
-        for incoming in exchange(self._grid, requests, timeout_seconds=wait):
+        room = self._terms.room_up(number)
+        for incoming in exchange(self._grid, requests, room=room, timeout_seconds=wait):
             node, size_bytes = incoming.node, receipts.take(incoming)
             if size_bytes is None:
                 reason = receipts.dropped[node]

@@ -9,8 +9,10 @@ What it does not hide: that a node took part, and how long it took.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -107,14 +109,19 @@ def size_bytes_of(record: ArrayRecord) -> int:
     return sum(len(array.data) for array in record.values())
 
 
-def content_bytes(message: Message) -> int:
-    """Return how many bytes all records of a message hold, names included.
+def check_size(message: Message, most_bytes: int) -> None:
+    """Refuse a message whose records together hold more, names and unknown ones included.
 
-    Flower's `count_bytes` leaves out what is said about arrays, and fails on empty values.
+    Flower's `count_bytes` leaves out what is said about arrays, and fails on empty values. One
+    record may be named a thousand times: counting ends where the room does.
+
+    Raises:
+        BadMessage: if it is larger.
     """
-    content = message.content
-    parts = (part for record in content.values() for part in record.items())
-    return sum(map(len, content)) + sum(len(name) + _bytes_in(value) for name, value in parts)
+    if any(so_far > most_bytes for so_far in accumulate(_sizes(message.content))):
+        raise BadMessage(
+            f"Expected a reply of {most_bytes:,} bytes or less, by the plan, got more."
+        )
 
 
 def ask(
@@ -247,27 +254,19 @@ def read_answer(
     message: Message,
     *,
     promise: PrivacyStatement | None,
-    most_bytes: int,
     loss_limit: float | None = None,
 ) -> Reply:
-    """Return a client's reply after checking its size and numbers; other metrics are not read.
+    """Return a client's reply after checking its numbers; other metrics are not read.
 
     Args:
         message: As it came.
         promise: What a client's statement is about, and the most that it may say; None: clients
             state nothing.
-        most_bytes: What all records together may hold, those that nobody asked for included.
         loss_limit: Largest loss that a client may say; None: a loss is not read.
 
     Raises:
-        BadMessage: if it is larger, one of the metrics or the arrays are missing, or a number is
-            out of range.
+        BadMessage: if one of the metrics or the arrays are missing, or a number is out of range.
     """
-    if (size_bytes := content_bytes(message)) > most_bytes:
-        raise BadMessage(
-            f"Expected a reply of {most_bytes:,} bytes or less, by the plan's adapter, got "
-            f"{size_bytes:,}."
-        )
     metrics = message.content.metric_records.get(_METRICS) or MetricRecord()
     steps, server_round = metrics.get("steps"), metrics.get("round")
     if not isinstance(steps, int) or steps < 0:
@@ -342,10 +341,20 @@ def instruction(
     *,
     message_type: str,
     node_id: int,
-    group_id: str = "",
+    group_id: str | None = None,
     ttl: float | None = None,
 ) -> Message:
-    """Return a message to a node; a `Grid` has to offer this to any strategy."""
+    """Return a message to a node; a `Grid` has to offer this to any strategy.
+
+    Args:
+        content: Its records.
+        message_type: What is asked.
+        node_id: Whom.
+        group_id: Which a reply repeats, by Flower; default: a fresh nonce. It goes into the id of
+            the message too, so that nobody who was not sent it can reply to it.
+        ttl: Seconds after which it is void.
+    """
+    group_id = secrets.token_hex(16) if group_id is None else group_id
     return Message(content, node_id, message_type, ttl=ttl, group_id=group_id)
 
 
@@ -356,6 +365,13 @@ def no_records() -> RecordDict:
 
 def _bytes(parts: Parts) -> ConfigRecord:
     return ConfigRecord(dict(parts))
+
+
+def _sizes(content: RecordDict) -> Iterator[int]:
+    """Yield the size of each label, and of each value with its name."""
+    for label, record in content.items():
+        yield len(label)
+        yield from (len(name) + _bytes_in(value) for name, value in record.items())
 
 
 def _bytes_in(value: object) -> int:

@@ -25,6 +25,7 @@ from discreet.types import PrivacyStatement
 
 logger = logging.getLogger(__name__)
 
+_ROUNDING = 1 + 1e-6
 NO_REPLY = "NoReply"
 """Why a node was dropped that did not answer in time."""
 
@@ -118,7 +119,7 @@ class Receipts:
         """Add a reply, and return its size in bytes; `None` if it was dropped."""
         node = incoming.node
         try:
-            reply = self._read(incoming.message, node)
+            reply = self._read(incoming.open())
             self.accept(node, reply.arrays)
         except BadMessage as error:
             self.drop(node, str(error))
@@ -137,21 +138,18 @@ class Receipts:
         self.dropped[node] = reason
         logger.warning("Round %s: node %s dropped: %s", self.server_round, node, reason)
 
-    def _read(self, message: Message, node: int) -> Reply:
-        """Return a reply of this node to this round."""
-        if refusal := messages.refusal_of(message):
-            raise BadMessage(refusal)
-        if message.metadata.src_node_id != node:
-            raise BadMessage("Expected the reply of the node that was asked, got another's.")
+    def _read(self, message: Message) -> Reply:
+        """Return a reply to this round."""
         config = self.terms.config
         reply = messages.read_answer(
             message,
             promise=promise_of(config),
-            most_bytes=self.terms.most_bytes_up(self.server_round),
             loss_limit=None if config.secure_aggregation else loss_limit(config),
         )
         if reply.server_round != self.server_round:
             raise BadMessage("Expected an update of this round, got one of another.")
+        if reply.steps != config.local_steps:
+            raise BadMessage(f"Expected an update of {config.local_steps} steps, got another.")
         return reply
 
     def missing(self, asked: tuple[int, ...]) -> list[int]:
@@ -178,11 +176,24 @@ class Receipts:
             steps=dict(self.steps),
             dropped=dict(sorted(self.dropped.items())),
             losses=dict(self.losses),
-            loss=fmean(self.losses.values()) if self.losses else self.mean_loss,
+            loss=fmean(self.losses.values()) if self.losses else self._credible_loss(),
             bytes_down=bytes_down,
             bytes_up=self.bytes_up,
             seconds=seconds,
         )
+
+    def _credible_loss(self) -> float | None:
+        """Return the mean loss of a sum, unless none of honest owners is so large.
+
+        Each of theirs is within the limit, and so is the mean; one hostile owner moves it anywhere.
+        """
+        limit = loss_limit(self.terms.config)
+        if self.mean_loss is None or limit is None:
+            return None
+        if abs(self.mean_loss) <= limit * _ROUNDING:
+            return self.mean_loss
+        logger.warning("Round %s: the mean loss is left out: no honest one is", self.server_round)
+        return None
 
 
 def _check_length(update: State, limit: float) -> None:

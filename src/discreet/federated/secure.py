@@ -27,7 +27,7 @@ from discreet.federated.exchange import exchange
 from discreet.federated.messages import Parts, Words
 from discreet.federated.plans import loss_limit, plan_of, update_limit
 from discreet.federated.receipts import NO_REPLY, Receipts
-from discreet.federated.terms import Terms
+from discreet.federated.terms import ABOUT_REPLY, Room, Terms
 from discreet.privacy import CounterGenerator, OwnerShare
 from discreet.secagg import Collector, Group, Member, choose_degree
 
@@ -37,6 +37,8 @@ LOSS = "loss"
 """Name of the one number behind those of the update, where the plan releases a loss."""
 _MEMBER = "secagg-member"
 _OF = "member/"
+_ABOUT_NEIGHBOUR = 128
+"""Bytes for one of the neighbours: two sealed shares (92), and its number (27)."""
 
 
 class SumForm(Protocol):
@@ -126,6 +128,11 @@ def group_of(config: TrainConfig, ids: tuple[int, ...], size: int, round_id: byt
     )
 
 
+def room_for_parts(group: Group) -> Room:
+    """Return what an answer around a sum may hold: at most, something sealed for each neighbour."""
+    return Room(numbers=0, about=ABOUT_REPLY + _ABOUT_NEIGHBOUR * group.neighbours)
+
+
 @dataclass(slots=True)
 class SecureSum:
     """The server's end of one round."""
@@ -211,12 +218,11 @@ class SecureSum:
             for node, part in parts.items()
         ]
         silent = set(parts)
-        for incoming in exchange(self.grid, requests, timeout_seconds=wait):
+        room = room_for_parts(self._collector.group)
+        for incoming in exchange(self.grid, requests, room=room, timeout_seconds=wait):
             silent.discard(incoming.node)
             try:
-                if refusal := messages.refusal_of(incoming.message):
-                    raise BadMessage(refusal)
-                use(incoming.node, messages.read_parts(incoming.message))
+                use(incoming.node, messages.read_parts(incoming.open()))
             except (BadMessage, AggregationRefused, KeyError, ValueError) as error:
                 receipts.drop(incoming.node, _reason(error))
         for node in sorted(silent):

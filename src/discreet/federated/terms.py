@@ -17,10 +17,27 @@ from discreet.federated.ranks import cut_shapes
 
 CONTROL = "control/"
 LEFT = "left/"
-_ABOUT_ARRAY = 256
-"""Bytes beside the numbers of an array: its header, and what a message says of it."""
-_ABOUT_REPLY = 4096
+_HEADER = 128
+"""Bytes before the numbers of an array, as NumPy writes them."""
+_ABOUT_ARRAY = 128
+"""Bytes that a message says of an array."""
+ABOUT_REPLY = 4096
 """Bytes beside the arrays of a reply: metrics, and what a later version may say."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Room:
+    """How many bytes one reply may hold."""
+
+    numbers: int
+    """Of the arrays, their headers included."""
+    about: int
+    """Of everything else: names, labels, metrics, parts of a secure sum."""
+
+    @property
+    def total(self) -> int:
+        """Of all records together."""
+        return self.numbers + self.about
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,15 +89,19 @@ class Terms:
         ranks = sorted(set(self.config.ranks), reverse=True)
         return [cut_shapes(sent, rank) for rank in ranks]
 
-    def most_bytes_up(self, server_round: int) -> int:
+    def room_up(self, server_round: int) -> Room:
         """Return what all of a reply may hold: the numbers of an update, names and a little room.
 
-        Masked numbers are as many, of 4 bytes each as those of float32.
+        Masked numbers are as many, of 4 bytes each as those of float32, and a loss is one more.
         """
         specs = self.up.specs(self.shapes_up(server_round)[0])
-        return _ABOUT_REPLY + sum(
-            len(name) + _ABOUT_ARRAY + np.dtype(dtype).itemsize * math.prod(shape)
-            for name, (dtype, shape) in specs.items()
+        return Room(
+            numbers=_HEADER
+            + sum(
+                _HEADER + np.dtype(dtype).itemsize * math.prod(shape)
+                for dtype, shape in specs.values()
+            ),
+            about=ABOUT_REPLY + sum(len(name) + _ABOUT_ARRAY for name in specs),
         )
 
     @staticmethod
