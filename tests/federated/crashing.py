@@ -32,6 +32,7 @@ from discreet.federated import (
     TrainConfig,
     checkpoint,
     draw_generators,
+    local_training,
     memory,
     plans,
     run_federation,
@@ -130,7 +131,8 @@ def watch(witness: Witness) -> None:
         on_draw = functools.cache(lambda: witness.testify(SERVER))
         return Watched.over(drawn, on_draw) if use == "noise" else drawn
 
-    tiny.draw_generators = visit.draw_generators = draw_watched  # type: ignore[attr-defined]
+    for module in (local_training, visit):
+        module.draw_generators = draw_watched  # type: ignore[attr-defined]
     Coordinator._chance = chance_watched  # type: ignore[method-assign]
 
 
