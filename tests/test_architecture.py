@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "metrics": {"errors", "types"},
     "quiet": set(),
     "registry": BASE,
+    "keys": BASE,
     "people": BASE,
     "figures": BASE | {"people"},
     "studio": BASE | {"people", "figures"},
@@ -29,8 +30,9 @@ MAY_IMPORT = {
     "aggregation": BASE,
     "secagg": BASE,
     "federated": BASE
-    | {"aggregation", "data", "model", "privacy", "registry", "secagg", "sources"},
-    "deployment": BASE | {"federated"},
+    | {"aggregation", "data", "model", "privacy", "registry", "secagg", "sources"}
+    | {"keys"},
+    "deployment": BASE | {"federated", "keys"},
     "report": BASE | {"registry", "privacy"},
     "assistant": BASE | {"model", "perception", "readers", "registry"},
     "audit": BASE | {"data", "model", "perception", "registry"},

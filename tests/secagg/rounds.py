@@ -35,6 +35,12 @@ def reload(member: Member) -> Member:
     return Member.from_bytes(member.to_bytes())
 
 
+def mask_with(member: Member, values: Words, sealed: Mapping[int, bytes]) -> Words:
+    """The two steps of a request for numbers."""
+    member.receive(sealed)
+    return member.mask(values)
+
+
 def run_round(
     group: Group,
     values: Mapping[int, Words],
@@ -57,7 +63,7 @@ def run_round(
     sealed = {i: collector.shares_for(i) for i in here(SHARES)}
     made = {i: reload(member) for i, member in made.items()}
     for i in here(MASKED):
-        collector.add_masked(i, made[i].mask(values[i], sealed[i]))
+        collector.add_masked(i, mask_with(made[i], values[i], sealed[i]))
     requests = {i: collector.unmask_request(i) for i in here(MASKED)}
     made = {i: reload(member) for i, member in made.items()}
     for i in here(UNMASK):

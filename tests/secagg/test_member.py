@@ -1,14 +1,18 @@
 """What a member refuses, and what becomes of one who does not check keys."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from discreet.errors import AggregationRefused, ArtifactCorrupt
 from discreet.secagg import Collector, Group, Member
 from discreet.secagg.advertisement import Advertisement, Secrets
 from discreet.secagg.primitives import Words
-from secagg.rounds import group_of, members_of, random_values, reload, run_round
+from secagg.rounds import group_of, mask_with, members_of, random_values, reload, run_round
 
 LOW_ORDER = [
     "0000000000000000000000000000000000000000000000000000000000000000",
@@ -34,7 +38,7 @@ def shared(group: Group) -> tuple[dict[int, Member], dict[int, dict[int, bytes]]
 def masked(group: Group) -> dict[int, Member]:
     members, sealed = shared(group)
     for i, member in members.items():
-        member.mask(np.zeros(group.size, np.uint32), sealed[i])
+        mask_with(member, np.zeros(group.size, np.uint32), sealed[i])
     return members
 
 
@@ -126,14 +130,14 @@ def test_a_changed_bit_in_sealed_shares_is_found(place: int) -> None:
     damaged = bytearray(sealed[A][B])
     damaged[place] ^= 1
     with pytest.raises(AggregationRefused, match="as a peer sealed"):
-        members[A].mask(np.zeros(8, np.uint32), sealed[A] | {B: bytes(damaged)})
+        members[A].receive(sealed[A] | {B: bytes(damaged)})
 
 
 def test_sealed_shares_fit_one_sender_and_one_recipient_only() -> None:
     members, sealed = shared(GROUP)
     for other in (sealed[A][C], sealed[B][A], sealed[C][B], b""):
         with pytest.raises(AggregationRefused, match="as a peer sealed"):
-            members[A].mask(np.zeros(8, np.uint32), sealed[A] | {B: other})
+            members[A].receive(sealed[A] | {B: other})
 
 
 def test_members_who_were_told_of_different_groups_do_not_add_up() -> None:
@@ -142,7 +146,7 @@ def test_members_who_were_told_of_different_groups_do_not_add_up() -> None:
     sent = {i: members[i].share(looser, keys_of(members, i)) for i in (B, C, D)}
     members[A].share(GROUP, keys_of(members, A))
     with pytest.raises(AggregationRefused, match="as a peer sealed"):
-        members[A].mask(np.zeros(8, np.uint32), {i: sent[i][A] for i in sent})
+        members[A].receive({i: sent[i][A] for i in sent})
 
 
 def test_a_group_below_the_threshold_is_refused_at_each_step() -> None:
@@ -151,8 +155,8 @@ def test_a_group_below_the_threshold_is_refused_at_each_step() -> None:
     with pytest.raises(AggregationRefused, match="threshold=3"):
         lonely.share(GROUP, {B: members[B].advertise()})
     with pytest.raises(AggregationRefused, match="threshold=3"):
-        members[A].mask(np.zeros(8, np.uint32), {B: sealed[A][B]})
-    members[A].mask(np.zeros(8, np.uint32), sealed[A])
+        members[A].receive({B: sealed[A][B]})
+    mask_with(members[A], np.zeros(8, np.uint32), sealed[A])
     with pytest.raises(AggregationRefused, match="threshold=3"):
         members[A].unmask({A, B}, {C, D})
 
@@ -169,7 +173,7 @@ def test_ids_outside_the_group_or_neighbourhood_are_refused() -> None:
         Member.create(first, b"another round").share(ring, {})
     members, sealed = shared(GROUP)
     with pytest.raises(AggregationRefused, match="got some of others"):
-        members[A].mask(np.zeros(8, np.uint32), sealed[A] | {99: sealed[A][B]})
+        members[A].receive(sealed[A] | {99: sealed[A][B]})
 
 
 def test_each_step_is_taken_once_and_in_order() -> None:
@@ -177,21 +181,27 @@ def test_each_step_is_taken_once_and_in_order() -> None:
     fresh = Member.create(A, GROUP.round_id)
     zeros = np.zeros(8, np.uint32)
     with pytest.raises(AggregationRefused, match="after that for shares"):
-        fresh.mask(zeros, {})
+        fresh.mask(zeros)
+    with pytest.raises(AggregationRefused, match="after those of its own"):
+        fresh.receive({})
+    with pytest.raises(AggregationRefused, match="after that for shares"):
+        reload(members[A]).mask(zeros)
     with pytest.raises(AggregationRefused, match="after that for numbers"):
         members[A].unmask(ALL, set())
     with pytest.raises(AggregationRefused, match="another"):
         members[A].share(GROUP, keys_of(members, A))
-    members[A].mask(zeros, sealed[A])
+    mask_with(members[A], zeros, sealed[A])
+    with pytest.raises(AggregationRefused, match="once"):
+        reload(members[A]).receive(sealed[A])
     with pytest.raises(AggregationRefused):
-        reload(members[A]).mask(zeros + np.uint32(1), sealed[A])
+        reload(members[A]).mask(zeros + np.uint32(1))
 
 
 @pytest.mark.parametrize("values", [np.zeros(8), np.zeros(7, np.uint32), np.zeros(8, np.int64)])
 def test_values_of_another_form_are_refused(values: Words) -> None:
     members, sealed = shared(GROUP)
     with pytest.raises(ValueError, match="uint32 values of shape"):
-        members[A].mask(values, sealed[A])
+        mask_with(members[A], values, sealed[A])
 
 
 def test_a_damaged_state_is_refused_and_names_no_secret() -> None:
@@ -227,42 +237,87 @@ def test_a_server_that_invents_members_reads_an_update_whose_keys_nobody_signs()
     assert found.tolist() == values.tolist()
 
 
-def test_a_server_in_the_middle_is_found_where_the_owner_knows_the_peers() -> None:
+def roster_of(keys: Mapping[int, Ed25519PrivateKey]) -> frozenset[bytes]:
+    return frozenset(key.public_key().public_bytes_raw() for key in keys.values())
+
+
+def signed(keys: Mapping[int, Ed25519PrivateKey], group: Group = GROUP) -> dict[int, Member]:
+    return {i: Member.create(i, group.round_id, signing_key=keys[i]) for i in group.ids}
+
+
+def test_an_invented_member_is_refused_where_the_owner_has_a_roster() -> None:
+    """The same server as above; it has keys of its own, and one of an owner who colludes."""
     keys = signers(GROUP)
-    peers = {i: key.public_key() for i, key in keys.items()}
-    honest = {i: Member.create(i, GROUP.round_id, signing_key=keys[i]) for i in GROUP.ids}
+    invented = signers(GROUP)
+    victim = Member.create(A, GROUP.round_id, signing_key=keys[A])
+    for signing in ({}, invented, dict.fromkeys(GROUP.ids, keys[B])):
+        others = {i: Member.create(i, GROUP.round_id, signing_key=signing.get(i)) for i in ALL}
+        with pytest.raises(AggregationRefused, match="on the roster only|each owner once"):
+            victim.share(GROUP, keys_of(others, A), roster=roster_of(keys))
+
+
+def test_a_server_in_the_middle_is_found_where_the_owner_has_a_roster() -> None:
+    keys = signers(GROUP)
+    roster, honest = roster_of(keys), signed(keys)
     shown = keys_of(honest, A)
-    own_key, unsigned = Ed25519PrivateKey.generate(), Member.create(B, GROUP.round_id)
+    unsigned = Member.create(B, GROUP.round_id)
     elsewhere = Member.create(B, b"an earlier round", signing_key=keys[B])
-    signed_by_server = Member.create(B, GROUP.round_id, signing_key=own_key)
-    spliced = unsigned.advertise() + shown[B][-64:]
-    for lie in (
-        unsigned.advertise(),
-        elsewhere.advertise(),
-        signed_by_server.advertise(),
-        spliced,
-    ):
-        with pytest.raises(AggregationRefused, match="signed by the peer"):
-            honest[A].share(GROUP, shown | {B: lie}, peers=peers)
-    with pytest.raises(AggregationRefused, match="signed by the peer"):
-        honest[A].share(GROUP, {B: shown[C], C: shown[B], D: shown[D]}, peers=peers)
-    without_d = {i: peers[i] for i in (A, B, C)}
-    with pytest.raises(AggregationRefused, match="owner's list"):
-        honest[A].share(GROUP, shown, peers=without_d)
-    assert set(honest[A].share(GROUP, shown, peers=peers)) == {B, C, D}
+    replayed = Member.create(C, GROUP.round_id, signing_key=keys[B])
+    signed_by_server = Member.create(B, GROUP.round_id, signing_key=Ed25519PrivateKey.generate())
+    spliced = unsigned.advertise() + shown[B][-96:]
+    for lie in (elsewhere.advertise(), replayed.advertise(), spliced):
+        with pytest.raises(AggregationRefused, match="signed by the owner"):
+            honest[A].share(GROUP, shown | {B: lie}, roster=roster)
+    for lie in (unsigned.advertise(), signed_by_server.advertise()):
+        with pytest.raises(AggregationRefused, match="on the roster only"):
+            honest[A].share(GROUP, shown | {B: lie}, roster=roster)
+    with pytest.raises(AggregationRefused, match="signed by the owner"):
+        honest[A].share(GROUP, {B: shown[C], C: shown[B], D: shown[D]}, roster=roster)
+    assert set(honest[A].share(GROUP, shown, roster=roster)) == {B, C, D}
+
+
+def test_an_owner_is_one_member_of_a_sum() -> None:
+    """Also the owner itself: a server may not ask it twice, under two ids."""
+    keys = signers(GROUP)
+    for twin in (A, B):
+        members = signed(keys | {C: keys[twin]})
+        with pytest.raises(AggregationRefused, match="each owner once"):
+            members[A].share(GROUP, keys_of(members, A), roster=roster_of(keys))
+
+
+def test_whoever_has_a_roster_is_on_it() -> None:
+    keys = signers(GROUP)
+    members = signed(keys) | {A: Member.create(A, GROUP.round_id)}
+    with pytest.raises(AggregationRefused, match="on the roster only"):
+        members[A].share(GROUP, keys_of(members, A), roster=roster_of(keys))
+
+
+def test_a_sum_of_more_than_the_roster_is_refused() -> None:
+    """On a ring nobody sees all members; that there are too many, everybody sees."""
+    ring = group_of(6, neighbours=2, threshold=2)
+    keys = signers(ring)
+    members, first = signed(keys, ring), ring.ids[0]
+    near = {i: members[i].advertise() for i in ring.neighbours_of(first)}
+    five = roster_of({i: keys[i] for i in [*near, first, *ring.ids][:5]})
+    few = frozenset([*roster_of({i: keys[i] for i in (first, *near)})])
+    for roster in (five, few):
+        with pytest.raises(AggregationRefused, match="sum of 6"):
+            members[first].share(ring, near, roster=roster)
+    assert set(members[first].share(ring, near, roster=roster_of(keys))) == set(near)
 
 
 def test_a_signed_round_gives_the_sum() -> None:
     keys = signers(GROUP)
-    peers = {i: key.public_key() for i, key in keys.items()}
-    members = {i: Member.create(i, GROUP.round_id, signing_key=keys[i]) for i in GROUP.ids}
-    collector = Collector(GROUP)
+    roster, members, collector = roster_of(keys), signed(keys), Collector(GROUP)
     for i, member in members.items():
         collector.add_keys(i, member.advertise())
     for i, member in members.items():
-        collector.add_shares(i, member.share(GROUP, collector.keys_for(i), peers=peers))
+        sealed = reload(member).share(GROUP, collector.keys_for(i), roster=roster)
+        assert set(sealed) == ALL - {i}
+        collector.add_shares(i, member.share(GROUP, collector.keys_for(i), roster=roster))
     for i, member in members.items():
-        collector.add_masked(i, member.mask(np.ones(8, np.uint32), collector.shares_for(i)))
+        masked = mask_with(member, np.ones(8, np.uint32), collector.shares_for(i))
+        collector.add_masked(i, masked)
     for i, member in members.items():
         collector.add_unmask(i, member.unmask(*collector.unmask_request(i)))
     assert collector.total().tolist() == [4] * 8
@@ -281,10 +336,23 @@ def test_an_advertisement_of_another_length_is_refused() -> None:
             Advertisement.read(damaged)
 
 
+@given(
+    place=st.integers(0, 191), bit=st.integers(0, 7), cut=st.one_of(st.none(), st.integers(0, 191))
+)
+def test_no_changed_advertisement_passes(place: int, bit: int, cut: int | None) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    shown = Advertisement.make(A, b"a round", Secrets.draw(), signing_key=key).to_bytes()
+    damaged = bytearray(shown)
+    damaged[place] ^= 1 << bit
+    with pytest.raises(AggregationRefused):
+        Advertisement.read(bytes(damaged)[:cut]).verify(A, b"a round", roster_of({A: key}))
+    Advertisement.read(shown).verify(A, b"a round", roster_of({A: key}))
+
+
 def test_a_signature_is_for_one_member_and_one_round() -> None:
     key = Ed25519PrivateKey.generate()
     shown = Advertisement.make(A, b"a round", Secrets.draw(), signing_key=key)
-    shown.verify(A, b"a round", key.public_key())
+    shown.verify(A, b"a round", roster_of({A: key}))
     for member, round_id in ((B, b"a round"), (A, b"another")):
-        with pytest.raises(AggregationRefused, match="signed by the peer"):
-            shown.verify(member, round_id, key.public_key())
+        with pytest.raises(AggregationRefused, match="signed by the owner"):
+            shown.verify(member, round_id, roster_of({A: key}))

@@ -7,7 +7,7 @@ from scipy import stats
 from discreet.secagg import Collector, Group, Member, masks
 from discreet.secagg.masks import shared_mask
 from discreet.secagg.primitives import Words
-from secagg.rounds import group_of, members_of, run_round
+from secagg.rounds import group_of, mask_with, members_of, run_round
 
 ALARM = 1e-6
 """Chance of a false alarm of each test, keys being drawn anew each time."""
@@ -28,7 +28,7 @@ def transcript(values: Words) -> tuple[Words, Collector, dict[int, Member]]:
     for i, member in members.items():
         collector.add_shares(i, member.share(GROUP, collector.keys_for(i)))
     first = GROUP.ids[0]
-    return members[first].mask(values, collector.shares_for(first)), collector, members
+    return mask_with(members[first], values, collector.shares_for(first)), collector, members
 
 
 def flatness(words: Words) -> float:

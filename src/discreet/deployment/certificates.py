@@ -16,7 +16,6 @@ reads and checks files; it opens no connection.
 Guarantee: private keys are written with mode 0600, in one step; no message holds any part of one.
 """
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -30,6 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from discreet.artifacts import write_bytes
 from discreet.errors import ArtifactCorrupt, DeploymentError
+from discreet.keys import check_private, write_private
 
 AUTHORITY_DAYS = 3650
 """Life of a certificate authority: changing it means a visit to every owner."""
@@ -60,7 +60,7 @@ def make_authority(authority: Authority) -> None:
         .add_extension(usage, critical=True)
         .sign(key, hashes.SHA384())
     )
-    _write_private(authority.key, _pem(key))
+    write_private(authority.key, _pem(key))
     write_bytes(authority.certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
 
@@ -87,7 +87,7 @@ def issue(authority: Authority, certificate: Path, key: Path, *, hosts: list[str
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(signer, hashes.SHA384())
     )
-    _write_private(key, _pem(own))
+    write_private(key, _pem(own))
     write_bytes(certificate, made.public_bytes(serialization.Encoding.PEM))
 
 
@@ -157,7 +157,7 @@ def make_node_key(private: Path, public: Path) -> None:
         key = ec.generate_private_key(ec.SECP384R1())
         form = serialization.PrivateFormat.OpenSSH
         plain = serialization.NoEncryption()
-        _write_private(private, key.private_bytes(serialization.Encoding.PEM, form, plain))
+        write_private(private, key.private_bytes(serialization.Encoding.PEM, form, plain))
     check_private(private)
     try:
         loaded = serialization.load_ssh_private_key(private.read_bytes(), password=None)
@@ -187,26 +187,6 @@ def read_public_key(path: Path) -> bytes:
     return key.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-
-
-def check_private(path: Path) -> None:
-    """Refuse a private key that is missing, or that others on this machine can read.
-
-    Raises:
-        ArtifactCorrupt: if there is no such file.
-        DeploymentError: if its mode is wider than 0600.
-    """
-    try:
-        mode = path.stat().st_mode & 0o777
-    except FileNotFoundError as error:
-        raise ArtifactCorrupt(
-            f"Expected a private key in '{path.name}', found none. Restore it from a copy."
-        ) from error
-    if mode & 0o077:
-        raise DeploymentError(
-            f"Expected a private key that its owner alone can read, got '{path.name}' with mode "
-            f"{mode:04o}. Set it to 0600, and make a new key if others had access."
-        )
 
 
 def _no_public_key(path: Path) -> ArtifactCorrupt:
@@ -276,9 +256,3 @@ def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ArtifactCorrupt(f"Expected an elliptic-curve key in '{path.name}', got another.")
     return key
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Replace a file by a private key: temporary files are made with mode 0600, and keep it."""
-    write_bytes(path, data)
-    os.chmod(path, 0o600)

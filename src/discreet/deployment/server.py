@@ -14,11 +14,12 @@ import time
 from pathlib import Path
 
 from discreet.deployment import flower
-from discreet.deployment.certificates import check_certificate, check_private
+from discreet.deployment.certificates import check_certificate
 from discreet.deployment.control import is_healthy, open_control
 from discreet.deployment.folders import ServerFolder
 from discreet.deployment.processes import Child
 from discreet.errors import DeploymentError
+from discreet.keys import check_private
 
 logger = logging.getLogger(__name__)
 

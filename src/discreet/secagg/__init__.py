@@ -15,12 +15,13 @@ What it does not protect:
 - The sum. With one other member who colludes it may be as good as the number itself; noise is for
   that.
 - Against a server that invents members (Sybils) or stands between them, unless keys are signed:
-  `Member.create(signing_key=...)` and the owner's own list, `Member.share(peers=...)`.
+  `Member.create(signing_key=...)` and the roster of owners, `Member.share(roster=...)`. A member
+  sees its neighbours' signatures: on a ring, an owner who colludes can be a neighbour of several.
 - Against a server that tells members different things about who stayed, or that chooses the round's
   id, and so who is whose neighbour, to suit members who collude. One member never gives both shares
   of anybody; with 2 * threshold > neighbours + 1 + colluders no two groups of them do either.
-- Against members who send wrong numbers, or nothing, or shares that do not fit: the last is found
-  and ends the round, so that the sum that comes out is right or none does.
+- Against members who send wrong numbers, or nothing. Shares that do not fit are found and named
+  (`Collector.faults`); where enough that do are left the sum is right, else there is none.
 
     >>> import numpy as np
     >>> group = Group(ids=(1, 2, 3), neighbours=2, threshold=2, size=4, round_id=b"run 7, round 1")
@@ -32,7 +33,8 @@ What it does not protect:
     ...     collector.add_shares(i, member.share(group, collector.keys_for(i)))
     >>> for i in (1, 2):  # the third is not heard of again
     ...     values = np.full(4, i, np.uint32)
-    ...     collector.add_masked(i, members[i].mask(values, collector.shares_for(i)))
+    ...     members[i].receive(collector.shares_for(i))
+    ...     collector.add_masked(i, members[i].mask(values))
     >>> for i in (1, 2):
     ...     collector.add_unmask(i, members[i].unmask(*collector.unmask_request(i)))
     >>> collector.total(), collector.survivors

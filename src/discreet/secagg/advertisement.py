@@ -1,11 +1,11 @@
 """The keys that a member shows to its neighbours for one round, by way of the server.
 
 Two X25519 keys, one to seal shares and one for masks, a commitment to the seed of the member's own
-mask, and, if the member has one, a signature by a key that outlives the round. Without signatures
-nobody knows whose keys the server hands on.
+mask, and, if the member has one, the public part of a key that outlives the round, with a signature
+by it. Without signatures nobody knows whose keys the server hands on.
 
 Guarantee: what `read` returns has keys in canonical form, of which none is of low order and no two
-are equal; what `verify` passes was made by the owner of the key for this member and this round.
+are equal; what `verify` passes was made by an owner on the roster for this member and this round.
 
     >>> secrets = Secrets.draw()
     >>> shown = Advertisement.make(1, b"a round", secrets, signing_key=None)
@@ -13,6 +13,7 @@ are equal; what `verify` passes was made by the owner of the key for this member
     True
 """
 
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Self
@@ -27,7 +28,8 @@ from discreet.secagg.primitives import SECRET_BYTES, agree, derive, draw_secret,
 _LABEL = b"discreet/secagg/keys/1"
 _PRIME = 2**255 - 19
 _UNSIGNED_BYTES = 3 * SECRET_BYTES
-_SIGNATURE_BYTES = 64
+_SIGNING_BYTES = 32 + 64
+"""Of a public key of Ed25519 and a signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Advertisement:
     mask_key: bytes
     commitment: bytes
     """Follows from the seed; tells whether shares make the right one."""
+    signer: bytes = b""
+    """Raw public key of the owner; empty: nobody signed."""
     signature: bytes = b""
 
     @classmethod
@@ -65,7 +69,9 @@ class Advertisement:
         shown = cls(public_key(own.cipher), public_key(own.mask), commit(own.seed))
         if signing_key is None:
             return shown
-        return replace(shown, signature=signing_key.sign(shown._signed(member, round_id)))
+        signature = signing_key.sign(shown._signed(member, round_id))
+        signer = signing_key.public_key().public_bytes_raw()
+        return replace(shown, signer=signer, signature=signature)
 
     @classmethod
     def read(cls, data: bytes) -> Self:
@@ -75,37 +81,43 @@ class Advertisement:
             AggregationRefused: if a key is missing, equal to the other, not in canonical form, or
                 of low order.
         """
-        if len(data) not in {_UNSIGNED_BYTES, _UNSIGNED_BYTES + _SIGNATURE_BYTES}:
+        if len(data) not in {_UNSIGNED_BYTES, _UNSIGNED_BYTES + _SIGNING_BYTES}:
             raise AggregationRefused(
-                f"Expected {_UNSIGNED_BYTES} bytes of keys, {_SIGNATURE_BYTES} more if signed, got "
+                f"Expected {_UNSIGNED_BYTES} bytes of keys, {_SIGNING_BYTES} more if signed, got "
                 f"{len(data)}. Update the member."
             )
-        ends = (0, SECRET_BYTES, 2 * SECRET_BYTES, _UNSIGNED_BYTES, len(data))
-        cipher_key, mask_key, commitment, signature = (data[a:b] for a, b in pairwise(ends))
-        shown = cls(cipher_key, mask_key, commitment, signature)
+        ends = (*range(0, 5 * SECRET_BYTES, SECRET_BYTES), len(data))
+        cipher_key, mask_key, commitment, *signing = (data[a:b] for a, b in pairwise(ends))
+        shown = cls(cipher_key, mask_key, commitment, *signing)
         if shown.cipher_key == shown.mask_key:
             raise AggregationRefused("Expected two keys, got one twice. Leave the member out.")
         for key in (shown.cipher_key, shown.mask_key):
             _check_point(key)
         return shown
 
-    def verify(self, member: int, round_id: bytes, signer: Ed25519PublicKey) -> None:
-        """Check that the owner of a key signed this for a member and a round.
+    def verify(self, member: int, round_id: bytes, roster: Set[bytes]) -> None:
+        """Check that an owner on the roster signed this for a member and a round.
 
         Raises:
             AggregationRefused: if not.
         """
+        if self.signer not in roster:
+            raise AggregationRefused(
+                "Expected keys of owners on the roster only, got others. The server put them "
+                "there, or the roster is not that of all owners: they need the same one."
+            )
         try:
+            signer = Ed25519PublicKey.from_public_bytes(self.signer)
             signer.verify(self.signature, self._signed(member, round_id))
         except InvalidSignature as error:
             raise AggregationRefused(
-                "Expected keys signed by the peer whose they are said to be, got others. The "
+                "Expected keys signed by the owner whose they are said to be, got others. The "
                 "server, or somebody before it, put them there."
             ) from error
 
     def to_bytes(self) -> bytes:
         """Return what crosses the network."""
-        return self.cipher_key + self.mask_key + self.commitment + self.signature
+        return self.cipher_key + self.mask_key + self.commitment + self.signer + self.signature
 
     def _signed(self, member: int, round_id: bytes) -> bytes:
         keys = self.cipher_key + self.mask_key + self.commitment

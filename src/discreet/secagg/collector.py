@@ -8,10 +8,14 @@ before it: masked numbers that come after `unmask_request` would be open to the 
 refused. Memory does not grow with masked vectors, only with keys and shares.
 
 Guarantee: `total` is the sum of what `survivors` masked, modulo 2**32, or there is none: what
-shares make is compared with what the member committed to.
+shares make is compared with what the member committed to. A wrong share is left out where others
+are left that do, and `faults` says whose it was.
 """
 
-from collections.abc import Collection, Mapping, Set
+import math
+import random
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from itertools import combinations
 
 import numpy as np
 
@@ -27,6 +31,8 @@ from discreet.secagg.primitives import (
     public_key,
 )
 
+MOST_TRIES = 200
+"""Sets of shares that are tried for one secret; a third of a minute where 18 are a secret."""
 _STEPS = ("keys", "shares", "masked numbers", "shares of those who stayed and left")
 
 
@@ -44,11 +50,23 @@ class Collector:
         self._shares: dict[int, dict[int, bytes]] = {}
         """By whose secret it is a share of, then by number of the share."""
         self._answered: set[int] = set()
+        self._faults: dict[int, set[int]] = {}
 
     @property
     def survivors(self) -> tuple[int, ...]:
         """Members whose numbers are in the sum, in ascending order."""
         return tuple(sorted(self._masked))
+
+    @property
+    def faults(self) -> dict[int, tuple[int, ...]]:
+        """Members whose shares were found wrong by `total`, each with those whose secrets they are.
+
+        Either the one gave what it was not given, or the others gave it what was wrong: one member
+        beside many names is the first, many members beside one name are the second. Nobody is
+        named by shares that were not needed, or where so many are wrong that those who gave them
+        could have put it on others: of m shares, more than (m - threshold + 1) / 2.
+        """
+        return {member: tuple(sorted(of)) for member, of in sorted(self._faults.items())}
 
     def add_keys(self, member: int, advertised: bytes) -> None:
         """Take what a member advertises.
@@ -120,13 +138,13 @@ class Collector:
         """Return the sum of what the survivors masked, (size,) uint32, modulo 2**32.
 
         Raises:
-            FederationError: if nobody stayed, if of somebody's secret too few shares came, or if a
-                share was wrong.
+            FederationError: if nobody stayed, or if of somebody's secret too few shares came that
+                were right.
         """
         if not self._masked:
             raise FederationError("Expected masked numbers of some members, got none.")
         result = self._sum.copy()
-        for member in self._masked:
+        for member in self.survivors:
             result -= own_mask(self._secret_of(member), self.group.size)
         for member in self._sealed.keys() - self._masked:
             alive = [i for i in self.group.neighbours_of(member) if i in self._masked]
@@ -145,16 +163,44 @@ class Collector:
                 f"Expected {threshold} shares of each secret, got {len(shares)} of one. Too many "
                 "members left; ask again with a lower threshold or more neighbours."
             )
-        secret = join(dict(sorted(shares.items())[:threshold]))
-        shown = self._keys[member]
-        is_right = (
-            commit(secret) == shown.commitment
-            if member in self._masked
-            else public_key(secret) == shown.mask_key
+        holders = self.group.holders_of(member)
+        suspects = [number for number in shares if holders[number - 1] in self._faults]
+        order = [*sorted(shares.keys() - set(suspects)), *suspects]
+        for tried, numbers in enumerate(_choices(order, threshold)):
+            used = {number: shares[number] for number in numbers}
+            secret = join(used)
+            if self._is_right(member, secret):
+                self._note_faults(member, secret, used, among=shares if tried else suspects)
+                return secret
+        raise FederationError(
+            f"Expected {threshold} shares of what was committed to, got too many wrong ones among "
+            f"{len(shares)}: whose they are cannot be told. Ask again, or other members."
         )
-        if not is_right:
-            raise FederationError("Expected shares of what was committed to, got a wrong one.")
-        return secret
+
+    def _is_right(self, member: int, secret: bytes) -> bool:
+        """Compare what shares make with what a member showed of its secrets."""
+        shown = self._keys[member]
+        if member in self._masked:
+            return commit(secret) == shown.commitment
+        return public_key(secret) == shown.mask_key
+
+    def _note_faults(
+        self, member: int, secret: bytes, right: Mapping[int, bytes], *, among: Collection[int]
+    ) -> None:
+        """Note who gave wrong shares of a secret that is known, if no other telling has as few.
+
+        All but one of enough right shares and another one make the same secret only if that one is
+        right too: the value at 0 of a polynomial through them moves with it. Two polynomials that
+        agree at 0 agree on threshold - 2 shares at most, so that fewer wrong ones than half of
+        the others have one telling only (McEliece and Sarwate 1981, with the secret as one share).
+        """
+        known = dict(list(right.items())[1:])
+        holders, shares = self.group.holders_of(member), self._shares[member]
+        others = [number for number in among if number not in right]
+        wrong = [n for n in others if join({**known, n: shares[n]}) != secret]
+        if 2 * len(wrong) <= len(shares) - self.group.threshold + 1:
+            for number in wrong:
+                self._faults.setdefault(holders[number - 1], set()).add(member)
 
     def _expect(self, step: int, member: int, wanted: Set[int], there: Set[int]) -> None:
         """Close the step before; refuse what comes late, from somebody who left, or twice."""
@@ -174,3 +220,14 @@ class Collector:
                 f"{len(neighbours) + (member in left)} in one. Ask again."
             )
         return neighbours
+
+
+def _choices(numbers: Sequence[int], count: int) -> Iterator[tuple[int, ...]]:
+    """Yield sets of `count` numbers, the first of them first: all, or some at random if many."""
+    if math.comb(len(numbers), count) <= MOST_TRIES:
+        yield from combinations(numbers, count)
+        return
+    yield tuple(numbers[:count])
+    draw = random.SystemRandom()
+    for _ in range(MOST_TRIES - 1):
+        yield tuple(draw.sample(numbers, count))

@@ -1,6 +1,6 @@
 """One member of a round of secure aggregation: its secrets, and what it says of them, in order.
 
-    advertise -> share -> mask -> unmask
+    advertise -> share -> receive -> mask -> unmask
 
 Each step is taken once. A member refuses what would give its numbers away to a server that follows
 the protocol as far as it is seen; what one member cannot see stands in the docstring of the room.
@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from discreet.errors import AggregationRefused, ArtifactCorrupt
 from discreet.secagg.advertisement import Advertisement, Secrets
@@ -37,9 +37,10 @@ class Member:
     _shown: Advertisement
     _group: Group | None = None
     _peers: dict[int, Advertisement] = field(default_factory=dict)
-    """Neighbours whose keys came, and after `mask` those whose shares came."""
+    """Neighbours whose keys came, and after `receive` those whose shares came."""
     _held: dict[int, bytes] = field(default_factory=dict)
     """By whose they are: a share of the seed, then one of the mask's secret; its own among them."""
+    _has_received: bool = False
     _is_masked: bool = False
     _request: tuple[list[int], list[int]] | None = None
 
@@ -68,26 +69,28 @@ class Member:
         group: Group,
         keys: Mapping[int, bytes],
         *,
-        peers: Mapping[int, Ed25519PublicKey] | None = None,
+        roster: Set[bytes] | None = None,
     ) -> dict[int, bytes]:
         """Return shares of the member's secrets, sealed for each neighbour whose keys came.
 
         Args:
             group: who adds up with whom, as the plan has it.
             keys: what neighbours advertised, from the server.
-            peers: whom the owner knows, by id. With it, every key has to be signed by its peer, and
-                a server can neither invent members nor stand between them.
+            roster: raw Ed25519 keys of the owners who may take part. With it, what anybody shows,
+                this member included, has to be signed by one of them, each of whom counts once,
+                and a server can neither invent members nor stand between them.
 
         Raises:
             AggregationRefused: if the group is of another round or lacks the member; if keys are of
-                nobody in the neighbourhood, equal, damaged, unsigned where `peers` are given, or
-                fewer than the threshold; or if shares were handed out before.
+                nobody in the neighbourhood, equal, damaged, fewer than the threshold, or, where
+                there is a roster, of somebody not on it or of one owner twice; if the group has
+                more members than the roster; or if shares were handed out before.
         """
         if self._group is not None:
             raise AggregationRefused("Expected one request for shares, got another.")
         if group.round_id != self.round_id or self.id not in group.ids:
             raise AggregationRefused("Expected a group of this round with the member in it.")
-        self._peers = self._read_keys(group, keys, peers)
+        self._peers = self._read_keys(group, keys, roster)
         self._group = group
         count = group.neighbours_of(self.id)
         halves = [
@@ -102,32 +105,44 @@ class Member:
             for peer in self._peers
         }
 
-    def mask(self, values: Words, received: Mapping[int, bytes]) -> Words:
-        """Return the values under masks, modulo 2**32.
+    def receive(self, received: Mapping[int, bytes]) -> None:
+        """Open the shares that neighbours sealed; masks are made with those who sent some.
+
+        Nothing leaves by it, so that it is done before anything is computed that costs.
 
         Args:
-            values: (size,) uint32.
-            received: sealed shares by sender: the neighbours that masks are made with.
+            received: sealed shares by sender.
 
         Raises:
-            ValueError: if the values have another shape or dtype.
             AggregationRefused: if shares come from somebody whose keys did not, are damaged or for
-                another, or are fewer than the threshold; or if numbers were masked before.
+                another, or are fewer than the threshold; or if some were received before.
         """
         group = self._group
-        if group is None or self._is_masked:
-            raise AggregationRefused("Expected one request for numbers, after that for shares.")
-        if values.dtype != np.uint32 or values.shape != (group.size,):
-            raise ValueError(
-                f"Expected uint32 values of shape ({group.size},), got {values.dtype} of shape "
-                f"{values.shape}. Round and scale them first."
-            )
+        if group is None or self._has_received:
+            raise AggregationRefused("Expected to receive shares once, after those of its own.")
         if not set(received) <= set(self._peers):
             raise AggregationRefused("Expected shares of neighbours only, got some of others.")
         self._check_enough(group, len(received) + 1)
         opened = {peer: self._open(group, peer, received[peer]) for peer in received}
         self._held |= opened
         self._peers = {peer: self._peers[peer] for peer in received}
+        self._has_received = True
+
+    def mask(self, values: Words) -> Words:
+        """Return the values, (size,) uint32, under masks, modulo 2**32.
+
+        Raises:
+            ValueError: if the values have another shape or dtype.
+            AggregationRefused: if no shares were received, or numbers were masked before.
+        """
+        group = self._group
+        if group is None or not self._has_received or self._is_masked:
+            raise AggregationRefused("Expected one request for numbers, after that for shares.")
+        if values.dtype != np.uint32 or values.shape != (group.size,):
+            raise ValueError(
+                f"Expected uint32 values of shape ({group.size},), got {values.dtype} of shape "
+                f"{values.shape}. Round and scale them first."
+            )
         self._is_masked = True
         masked = values + own_mask(self._secrets.seed, group.size)
         for peer, shown in self._peers.items():
@@ -177,6 +192,7 @@ class Member:
             "group": None if group is None else _settings(group),
             "peers": {peer: shown.to_bytes().hex() for peer, shown in self._peers.items()},
             "held": {owner: share.hex() for owner, share in self._held.items()},
+            "has_received": self._has_received,
             "is_masked": self._is_masked,
             "request": self._request,
         }
@@ -212,15 +228,13 @@ class Member:
                 for peer, shown in state["peers"].items()
             },
             _held={int(owner): bytes.fromhex(share) for owner, share in state["held"].items()},
+            _has_received=bool(state["has_received"]),
             _is_masked=bool(state["is_masked"]),
             _request=request and (list(request[0]), list(request[1])),
         )
 
     def _read_keys(
-        self,
-        group: Group,
-        keys: Mapping[int, bytes],
-        signers: Mapping[int, Ed25519PublicKey] | None,
+        self, group: Group, keys: Mapping[int, bytes], roster: Set[bytes] | None
     ) -> dict[int, Advertisement]:
         """Return what neighbours advertised, all of it checked."""
         if not set(keys) <= set(group.neighbours_of(self.id)):
@@ -230,12 +244,24 @@ class Member:
         shown = [self._shown, *peers.values()]
         if len({key for one in shown for key in (one.cipher_key, one.mask_key)}) < 2 * len(shown):
             raise AggregationRefused("Expected keys of its own for each member, got some twice.")
-        for peer, one in peers.items():
-            if signers is not None and peer not in signers:
-                raise AggregationRefused("Expected members on the owner's list only, got another.")
-            if signers is not None:
-                one.verify(peer, self.round_id, signers[peer])
+        if roster is not None:
+            self._check_signers(group, peers, roster)
         return peers
+
+    def _check_signers(
+        self, group: Group, peers: Mapping[int, Advertisement], roster: Set[bytes]
+    ) -> None:
+        """Refuse members who are nobody's, and one owner who is several members."""
+        if len(group.ids) > len(roster):
+            raise AggregationRefused(
+                f"Expected at most the {len(roster)} owners of the roster, got a sum of "
+                f"{len(group.ids)}. They need a roster of all."
+            )
+        shown = {self.id: self._shown, **peers}
+        for member, one in shown.items():
+            one.verify(member, self.round_id, roster)
+        if len({one.signer for one in shown.values()}) < len(shown):
+            raise AggregationRefused("Expected each owner once in a sum, got one twice.")
 
     def _channel(self, group: Group, peer: int) -> bytes:
         own, other = (self.id, self._shown.cipher_key), (peer, self._peers[peer].cipher_key)
