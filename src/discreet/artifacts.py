@@ -60,6 +60,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file if it is there, and wait until that is on disk."""
+    path.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
 def append_line(path: Path, line: bytes) -> None:
     """Add a line to a file and wait until it is on disk; on failure the file stays as it was.
 

@@ -13,7 +13,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from discreet.errors import DiscreetError, IncompatibleBase
-from discreet.federated import messages, secure
+from discreet.federated import membership, messages, secure
 from discreet.federated.config import TrainConfig
 from discreet.federated.local_task import LocalTask, Watch
 from discreet.federated.memory import OwnerMemory
@@ -39,7 +39,6 @@ def local_update(
     task: LocalTask,
     config: TrainConfig,
     site: OwnerSite,
-    context: Context,
     watch: Watch | None = None,
 ) -> Message:
     """Return the reply to one training request: an update, or the name of what went wrong.
@@ -50,13 +49,13 @@ def local_update(
         config: The public plan.
         site: Whose device this is.
         watch: Callbacks on the device.
-        context: Where Flower keeps what a member of a secure sum remembers.
     """
     watch = watch or Watch()
     try:
         terms = Terms.of(config, task.initial_state())
         request = messages.read_request(message, terms.shapes, terms.down)
         _require_same_frozen(request, task)
+        member = membership.receive(message, site, terms) if config.secure_aggregation else None
         memory = OwnerMemory(site.memory_path, request.run) if terms.has_memory else None
         before = memory.recall(request.server_round) if memory else {}
         ledger = PrivacyLedger.open(
@@ -66,10 +65,10 @@ def local_update(
         )
         visit = Visit(terms=terms, request=request, site=site, ledger=ledger, before=before)
         result = visit.train(task, watch)
-        if config.secure_aggregation:
+        if member:
             words, result = visit.words_of(result)
             loss = None  # it is among the words
-            arrays = secure.mask(message, context, words)
+            arrays = membership.mask(site, request.server_round, member, words)
         else:
             loss = visit.loss_of(result)
             arrays, after = visit.arrays_of(result)
@@ -104,35 +103,37 @@ def client_app(
     """
     app = ClientApp()
 
+    def site_and_plan(context: Context) -> tuple[OwnerSite, TrainConfig]:
+        site = OwnerSite.of_node(context, ledger)
+        plan = config or TrainConfig.from_run_config(context.run_config)
+        if config is None:
+            site.check(plan)
+        return site, plan
+
     @app.train()
     def train(message: Message, context: Context) -> Message:
         try:
-            site = OwnerSite.of_node(context, ledger)
-            plan = config or TrainConfig.from_run_config(context.run_config)
-            if config is None:
-                site.check(plan)
+            site, plan = site_and_plan(context)
             task = make_task(plan, site.data, site.root)
         except Exception as error:  # See `local_update`.
             return _refuse(message, OwnerId(f"node {context.node_id}"), watch or Watch(), error)
-        return local_update(
-            message, task=task, config=plan, site=site, watch=watch, context=context
-        )
+        return local_update(message, task=task, config=plan, site=site, watch=watch)
 
-    def member(answer: Callable[[Message, Context], Message]) -> Callable[..., Message]:
+    def member(
+        answer: Callable[[Message, OwnerSite, TrainConfig, int], Message],
+    ) -> Callable[..., Message]:
         def guarded(message: Message, context: Context) -> Message:
             try:
-                return answer(message, context)
+                return answer(message, *site_and_plan(context), context.node_id)
             except Exception as error:  # See `local_update`.
                 return _refuse(message, OwnerId(f"node {context.node_id}"), watch or Watch(), error)
 
         return guarded
 
-    def plan_in(context: Context) -> TrainConfig:
-        return config or TrainConfig.from_run_config(context.run_config)
-
-    app.query(secure.KEYS)(member(secure.show_keys))
-    app.query(secure.SHARES)(member(lambda m, c: secure.share_secrets(m, c, plan_in(c))))
-    app.query(secure.UNMASK)(member(secure.unmask))
+    of = membership
+    app.query(secure.KEYS)(member(lambda ask, site, _, node: of.show_keys(ask, site, node)))
+    app.query(secure.SHARES)(member(lambda ask, site, plan, _: of.share_secrets(ask, site, plan)))
+    app.query(secure.UNMASK)(member(lambda ask, site, *_: of.unmask(ask, site)))
     return app
 
 

@@ -139,7 +139,7 @@ class Coordinator:
             self._tell(OwnerDropped(server_round=number, node=node, reason=reason))
         self._train(arrays, last.run_token, parts, receipts)
         receipts.finish(nodes, needed)
-        adapter, opened = Terms.adapter_of(last.state), total.open()
+        adapter, opened = Terms.adapter_of(last.state), total.open(receipts)
         receipts.mean_loss = opened.loss
         proposed = self._terms.rule.start(adapter, number, opened).result()
         return _Collected(proposed, receipts)

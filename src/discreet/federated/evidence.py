@@ -85,6 +85,8 @@ def lines_of(
     lines: list[dict[str, object]] = [{**seen, "name": "replies", "value": len(report.steps)}]
     for node, reason in report.dropped.items():
         lines.append({**seen, "name": "dropped", "node": node, "value": 1, "reason": reason})
+    for node, reason in report.faults.items():
+        lines.append({**seen, "name": "fault", "node": node, "value": 1, "reason": reason})
     for node, spent in sorted(report.statements.items()):
         steps = {**line, "name": "steps", "node": node, "value": report.steps[node]}
         lines += [steps, {**steps, **_epsilon(spent)}]

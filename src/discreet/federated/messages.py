@@ -149,10 +149,8 @@ def read_request(message: Message, shapes: Shapes, codec: Codec) -> Request:
         BadMessage: if the message holds no round or hash, other arrays than the node's own adapter
             has, or a value is NaN or infinite.
     """
+    server_round = read_round(message)
     config = message.content.config_records.get(_CONFIG)
-    server_round = config.get(_ROUND) if config else None
-    if not isinstance(server_round, int):
-        raise BadMessage("Expected a whole number as server-round. Update the server.")
     frozen_hash = config.get(_FROZEN) if config else None
     if not isinstance(frozen_hash, str):
         raise BadMessage("Expected text as frozen-sha256. Update the server.")
@@ -161,6 +159,19 @@ def read_request(message: Message, shapes: Shapes, codec: Codec) -> Request:
         raise BadMessage(f"Expected text of {_LONGEST_NAME} letters at most as run.")
     state = unpack(_array_record(message), shapes, codec)
     return Request(server_round=server_round, frozen_hash=frozen_hash, run=run, state=state)
+
+
+def read_round(message: Message) -> int:
+    """Return the round of a server's request.
+
+    Raises:
+        BadMessage: if it has none.
+    """
+    config = message.content.config_records.get(_CONFIG)
+    server_round = config.get(_ROUND) if config else None
+    if not isinstance(server_round, int):
+        raise BadMessage("Expected a whole number as server-round. Update the server.")
+    return server_round
 
 
 def answer(
@@ -209,26 +220,6 @@ def read_parts(message: Message) -> dict[str, bytes]:
     if record is None or not all(isinstance(part, bytes) for part in record.values()):
         raise BadMessage(f"Expected a record '{_PARTS}' of bytes.")
     return {name: part for name, part in record.items() if isinstance(part, bytes)}
-
-
-def keep(state: RecordDict, name: str, part: bytes | None) -> None:
-    """Keep bytes on the device until the next message of the round; None: forget them."""
-    state.pop(name, None)
-    if part is not None:
-        state[name] = _bytes({name: part})
-
-
-def recall(state: RecordDict, name: str) -> bytes:
-    """Return bytes that were kept.
-
-    Raises:
-        BadMessage: if there are none: a message of the round was lost, or came twice.
-    """
-    record = state.config_records.get(name)
-    part = record.get(name) if record else None
-    if not isinstance(part, bytes):
-        raise BadMessage("Expected a round that has begun on this device, found none.")
-    return part
 
 
 def refuse(message: Message, error: Exception) -> Message:

@@ -45,6 +45,8 @@ class RoundReport:
     """Steps of each node whose reply was used."""
     dropped: dict[int, str]
     """Why each other node that was asked did not count."""
+    faults: dict[int, str] = field(default_factory=dict)
+    """What nodes whose reply was used did afterwards that hindered the opening of a secure sum."""
     losses: dict[int, float] = field(default_factory=dict)
     """Private loss of each node whose reply was used, where nodes say one."""
     loss: float | None = None
@@ -113,6 +115,7 @@ class Receipts:
     mean_loss: float | None = None
     """Mean private loss, where it came out of a sum."""
     dropped: dict[int, str] = field(default_factory=dict)
+    faults: dict[int, str] = field(default_factory=dict)
     bytes_up: int = 0
 
     def take(self, incoming: Incoming) -> int | None:
@@ -137,6 +140,11 @@ class Receipts:
         """Note that a node does not count in this round, and why."""
         self.dropped[node] = reason
         logger.warning("Round %s: node %s dropped: %s", self.server_round, node, reason)
+
+    def blame(self, node: int, reason: str) -> None:
+        """Note what a node did that counts in this round, and hindered it."""
+        self.faults[node] = reason
+        logger.warning("Round %s: node %s: %s", self.server_round, node, reason)
 
     def _read(self, message: Message) -> Reply:
         """Return a reply to this round."""
@@ -175,6 +183,7 @@ class Receipts:
             statements=dict(self.statements),
             steps=dict(self.steps),
             dropped=dict(sorted(self.dropped.items())),
+            faults=dict(sorted(self.faults.items())),
             losses=dict(self.losses),
             loss=fmean(self.losses.values()) if self.losses else self._credible_loss(),
             bytes_down=bytes_down,

@@ -1,9 +1,8 @@
-"""A round whose server sees the sum of all updates and no single one: both ends of it.
+"""A round whose server sees the sum of all updates and no single one: the server's end of it.
 
 The masks, shares and their refusals are `secagg`'s. Here is who says what when: two questions
 before training (keys, then sealed shares), masked numbers as the reply to training, and one
-question after it (shares that take the masks off the sum). What a member has to remember between
-them stays in Flower's state on the device, and is forgotten with the last.
+question after it (shares that take the masks off the sum). The other end is `membership`.
 """
 
 import json
@@ -15,11 +14,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from flwr.app import ArrayRecord, Context, Message
+from flwr.app import ArrayRecord
 from flwr.serverapp import Grid
 
 from discreet.aggregation import Shapes, State
-from discreet.errors import AggregationRefused
+from discreet.errors import AggregationRefused, FederationError
 from discreet.federated import messages
 from discreet.federated.bad_message import BadMessage
 from discreet.federated.config import TrainConfig
@@ -29,13 +28,12 @@ from discreet.federated.plans import loss_limit, plan_of, update_limit
 from discreet.federated.receipts import NO_REPLY, Receipts
 from discreet.federated.terms import ABOUT_REPLY, Room, Terms
 from discreet.privacy import CounterGenerator, OwnerShare
-from discreet.secagg import Collector, Group, Member, choose_degree
+from discreet.secagg import Collector, Group, choose_degree
 
 KEYS, SHARES, UNMASK = "secagg_keys", "secagg_shares", "secagg_unmask"
 """What a member is asked, besides to train."""
 LOSS = "loss"
 """Name of the one number behind those of the update, where the plan releases a loss."""
-_MEMBER = "secagg-member"
 _OF = "member/"
 _ABOUT_NEIGHBOUR = 128
 """Bytes for one of the neighbours: two sealed shares (92), and its number (27)."""
@@ -146,7 +144,7 @@ class SecureSum:
 
     def __post_init__(self) -> None:
         """Lay out the group."""
-        size = self._update_size + (loss_form(self.terms) is not None)
+        size = words_in(self.terms, self.server_round)
         group = group_of(self.terms.config, self.nodes, size, self._round_id)
         self._collector = Collector(group)
 
@@ -162,13 +160,13 @@ class SecureSum:
         """
         collector, nodes = self._collector, self.nodes
         question: dict[int, Parts] = {n: {"round-id": self._round_id} for n in nodes}
-        self._ask(KEYS, question, receipts, lambda n, got: collector.add_keys(n, got["keys"]))
+        self._ask(KEYS, question, receipts.drop, lambda n, got: collector.add_keys(n, got["keys"]))
         about = {"ids": _ids(nodes), "size": json.dumps(collector.group.size).encode()}
         able = [node for node in nodes if node not in receipts.dropped]
-        asked = {node: about | _by_id(collector.keys_for(node)) for node in able}
-        self._ask(SHARES, asked, receipts, lambda n, got: collector.add_shares(n, _of_ids(got)))
+        asked = {node: about | by_id(collector.keys_for(node)) for node in able}
+        self._ask(SHARES, asked, receipts.drop, lambda n, got: collector.add_shares(n, of_ids(got)))
         able = [node for node in able if node not in receipts.dropped]
-        return {node: _by_id(collector.shares_for(node)) for node in able}
+        return {node: by_id(collector.shares_for(node)) for node in able}
 
     def accept(self, node: int, arrays: ArrayRecord) -> None:
         """Add a node's masked numbers to the sum.
@@ -182,21 +180,21 @@ class SecureSum:
         except AggregationRefused as error:
             raise BadMessage(str(error)) from error
 
-    def open(self) -> "Opened":
-        """Take the masks off the sum.
+    def open(self, receipts: Receipts) -> "Opened":
+        """Take the masks off the sum; note who hindered it.
 
         Raises:
-            FederationError: if too few members are left for it: then nothing was learnt.
+            FederationError: if too few right shares of a secret are left: then nothing was learnt.
         """
         collector = self._collector
         requests: dict[int, Parts] = {}
         for node in collector.survivors:
             alive, gone = collector.unmask_request(node)
             requests[node] = {"alive": _ids(alive), "dropped": _ids(gone)}
-        rest = Receipts(self.terms, self.server_round, self.accept)
-        self._ask(UNMASK, requests, rest, lambda n, got: collector.add_unmask(n, got["shares"]))
+        blame = receipts.blame
+        self._ask(UNMASK, requests, blame, lambda n, got: collector.add_unmask(n, got["shares"]))
         form, count = sum_form(self.terms, self.server_round), len(collector.survivors)
-        of_update, of_loss = np.split(collector.total(), [self._update_size])
+        of_update, of_loss = np.split(self._total(receipts), [self._update_size])
         losses = loss_form(self.terms)
         return Opened(
             count=count,
@@ -204,14 +202,29 @@ class SecureSum:
             loss=float(losses.decode(of_loss, count)[LOSS]) if losses else None,
         )
 
+    def _total(self, receipts: Receipts) -> Words:
+        """Return the sum; whose shares were wrong is noted, whether there is one or not."""
+        try:
+            return self._collector.total()
+        except FederationError as error:
+            found = "; ".join(f"node {n}: {why}" for n, why in sorted(receipts.faults.items()))
+            raise FederationError(f"Round {self.server_round}: {error} ({found})") from error
+        finally:
+            for node, of in self._collector.faults.items():
+                receipts.blame(
+                    node,
+                    "Expected shares as they were dealt, got wrong ones of the secrets of "
+                    f"{', '.join(map(str, of))}: this node changed them, or those dealt them so.",
+                )
+
     def _ask(
         self,
         action: str,
         parts: Mapping[int, Parts],
-        receipts: Receipts,
+        refuse: Callable[[int, str], None],
         use: Callable[[int, dict[str, bytes]], None],
     ) -> None:
-        """Ask nodes; whoever does not answer, or badly, is dropped."""
+        """Ask nodes; whoever does not answer, or badly, is refused."""
         wait, number = self.terms.config.secagg_timeout_seconds, self.server_round
         requests = [
             messages.ask_parts(action, part, server_round=number, node_id=node, ttl=wait)
@@ -224,9 +237,9 @@ class SecureSum:
             try:
                 use(incoming.node, messages.read_parts(incoming.open()))
             except (BadMessage, AggregationRefused, KeyError, ValueError) as error:
-                receipts.drop(incoming.node, _reason(error))
+                refuse(incoming.node, _reason(error))
         for node in sorted(silent):
-            receipts.drop(node, NO_REPLY)
+            refuse(node, NO_REPLY)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -248,50 +261,20 @@ class Opened:
         return self.mean
 
 
-def show_keys(message: Message, context: Context) -> Message:
-    """Begin a round on a device: return its public keys."""
-    round_id = messages.read_parts(message)["round-id"]
-    member = Member.create(context.node_id, round_id)
-    messages.keep(context.state, _MEMBER, member.to_bytes())
-    return messages.answer_parts(message, {"keys": member.advertise()})
+def words_in(terms: Terms, server_round: int) -> int:
+    """Return how many numbers each member of a round's sum masks."""
+    of_update = _size(terms.shapes_up(server_round)[0])
+    return of_update + (loss_form(terms) is not None)
 
 
-def share_secrets(message: Message, context: Context, config: TrainConfig) -> Message:
-    """Return shares of this device's secrets, sealed for its neighbours."""
-    member = _member_of(context)
-    parts = messages.read_parts(message)
-    ids, size = tuple(json.loads(parts["ids"])), int(json.loads(parts["size"]))
-    if not config.min_replies <= len(ids) <= config.asked_per_round:
-        raise BadMessage(
-            f"Expected a sum of {config.min_replies} to {config.asked_per_round} members, as the "
-            "plan has, got another number. A sum of few would give their updates away."
-        )
-    group = group_of(config, ids, size, member.round_id)
-    sealed = member.share(group, _of_ids(parts))
-    messages.keep(context.state, _MEMBER, member.to_bytes())
-    return messages.answer_parts(message, _by_id(sealed))
+def by_id(parts: Mapping[int, bytes]) -> dict[str, bytes]:
+    """Return parts about members as they travel."""
+    return {f"{_OF}{member}": part for member, part in parts.items()}
 
 
-def mask(message: Message, context: Context, words: Words) -> ArrayRecord:
-    """Return a device's numbers under its masks."""
-    member = _member_of(context)
-    masked = member.mask(words, _of_ids(messages.read_parts(message)))
-    messages.keep(context.state, _MEMBER, member.to_bytes())
-    return messages.words_record(masked)
-
-
-def unmask(message: Message, context: Context) -> Message:
-    """Return a device's shares for the sum of those who stayed, and forget the round."""
-    member = _member_of(context)
-    parts = messages.read_parts(message)
-    alive, gone = (set(json.loads(parts[name])) for name in ("alive", "dropped"))
-    shares = member.unmask(alive, gone)
-    messages.keep(context.state, _MEMBER, None)
-    return messages.answer_parts(message, {"shares": shares})
-
-
-def _member_of(context: Context) -> Member:
-    return Member.from_bytes(messages.recall(context.state, _MEMBER))
+def of_ids(parts: Parts) -> dict[int, bytes]:
+    """Return the parts that are about members."""
+    return {int(n.removeprefix(_OF)): part for n, part in parts.items() if n.startswith(_OF)}
 
 
 def _size(shapes: Shapes) -> int:
@@ -300,15 +283,6 @@ def _size(shapes: Shapes) -> int:
 
 def _ids(nodes: Iterable[int]) -> bytes:
     return json.dumps(sorted(nodes)).encode()
-
-
-def _by_id(parts: Mapping[int, bytes]) -> dict[str, bytes]:
-    return {f"{_OF}{member}": part for member, part in parts.items()}
-
-
-def _of_ids(parts: Parts) -> dict[int, bytes]:
-    """Return the parts that are about members."""
-    return {int(n.removeprefix(_OF)): part for n, part in parts.items() if n.startswith(_OF)}
 
 
 def _reason(error: Exception) -> str:

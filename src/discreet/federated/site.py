@@ -12,6 +12,7 @@ from discreet.artifacts import sha256_of_file
 from discreet.errors import PolicyError
 from discreet.federated.config import CHOICES, TrainConfig
 from discreet.federated.costs import CostLimits
+from discreet.keys import Credentials, read_credentials
 from discreet.model import EMBEDDED
 from discreet.types import OwnerId
 
@@ -46,6 +47,12 @@ class OwnerSite:
     """Whether a plan is accepted in which the server sees the owner's update before any noise."""
     costs: CostLimits = CostLimits()
     """Most that a plan may ask of the machine."""
+    signing_key: Path | None = None
+    """The owner's private key of `discreet.keys`, by which the other members of a secure sum know
+    it; together with `roster`."""
+    roster: Path | None = None
+    """Public keys of the owners with whom this one takes part in secure sums; `None`: whoever the
+    server says."""
     turn: int = 0
     """Place among simulated owners; they take the plan's ranks in turn."""
 
@@ -55,6 +62,11 @@ class OwnerSite:
             raise ValueError(
                 f"Expected unit as one of {', '.join(CHOICES['unit'])}, got another. Correct it in "
                 "[site] of node.toml."
+            )
+        if (self.signing_key is None) != (self.roster is None):
+            raise ValueError(
+                "Expected signing_key and roster together, got one. Set both in [site] of "
+                "node.toml."
             )
         for name in ("max_epsilon", "max_delta"):
             if not 0 < getattr(self, name) < float("inf"):
@@ -69,8 +81,9 @@ class OwnerSite:
 
         Args:
             context: With the keys `owner`, `ledger`, `data`, `root`, `max_epsilon`,
-                `max_delta`, `unit`, `base`, `lora_rank`, `trusts_server` and those of
-                `CostLimits`, or with Flower's own `partition-id` for a simulated owner.
+                `max_delta`, `unit`, `base`, `lora_rank`, `trusts_server`, `signing_key`, `roster`
+                and those of `CostLimits`, or with Flower's own `partition-id` for a simulated
+                owner, who may have `signing_key` and `roster`.
             ledger: Where simulated owners keep their accounts; default: one file for each run.
 
         Raises:
@@ -83,6 +96,8 @@ class OwnerSite:
             return cls(
                 owner=OwnerId(str(node.get("owner", f"owner-{turn}"))),
                 ledger=_path(node, "ledger") or ledger or folder / f"{context.run_id}.jsonl",
+                signing_key=_path(node, "signing_key"),
+                roster=_path(node, "roster"),
                 turn=turn,
             )
         if missing := sorted({"owner", "ledger"} - set(node)):
@@ -103,12 +118,16 @@ class OwnerSite:
             lora_rank=int(node["lora_rank"]) if "lora_rank" in node else None,
             trusts_server=node.get("trusts_server") is True,
             costs=CostLimits.of_node(node),
+            signing_key=_path(node, "signing_key"),
+            roster=_path(node, "roster"),
         )
 
     def check(self, config: TrainConfig) -> None:
         """Refuse a plan that a server sent and that protects the owner's data too little.
 
         Raises:
+            ArtifactCorrupt: if the roster for a secure sum, or the owner's key, cannot be read.
+            DeploymentError: if that key can be read by others, or is not on the roster.
             PolicyError: if the budget is above the owner's limits, the noise is reproducible, or
                 the plan costs the machine too much.
         """
@@ -131,12 +150,13 @@ class OwnerSite:
                 f"{config.unit}: whoever has several examples would be hidden less. Ask for a plan "
                 f"with unit = '{self.unit}'."
             )
-        if config.unit == "owner" and not self.trusts_server:
+        knows_members = config.secure_aggregation and self.credentials is not None
+        if config.unit == "owner" and not (knows_members or self.trusts_server):
             raise PolicyError(
                 "Expected a plan whose whole noise is added before anything leaves, got one that "
                 "hides owners: there the server adds it, or could take a secure sum apart by "
-                "members that it invents. Ask for a plan with unit = 'user' or 'example', or set "
-                "trusts_server in [site] of node.toml."
+                "members that it invents. Ask for a plan with unit = 'user' or 'example', or with "
+                "secure_aggregation and a roster, or set trusts_server in [site] of node.toml."
             )
         if not (config.target_epsilon <= self.max_epsilon and config.delta <= self.max_delta):
             raise PolicyError(
@@ -171,10 +191,30 @@ class OwnerSite:
         return sha256_of_file(self.data) if self.data else None
 
     @property
+    def credentials(self) -> Credentials | None:
+        """Return who the owner is in a secure sum, and with whom; `None`: with whoever is there.
+
+        Raises:
+            ArtifactCorrupt: if a file cannot be read.
+            DeploymentError: if others can read the key, or it is not on the roster.
+        """
+        if self.signing_key is None or self.roster is None:
+            return None
+        return read_credentials(self.signing_key, self.roster)
+
+    @property
     def memory_path(self) -> Path:
         """Where the owner keeps what a later round needs; beside the ledger, and as local."""
+        return self._beside_ledger("safetensors")
+
+    @property
+    def sum_path(self) -> Path:
+        """Where the owner keeps its secrets of a secure sum until that is open."""
+        return self._beside_ledger("sum")
+
+    def _beside_ledger(self, suffix: str) -> Path:
         name = hashlib.sha256(self.owner.encode()).hexdigest()[:16]  # it may hold a slash
-        return self.ledger.with_name(f"{self.ledger.name}.{name}.safetensors")
+        return self.ledger.with_name(f"{self.ledger.name}.{name}.{suffix}")
 
 
 def _path(node: Mapping[str, object], key: str) -> Path | None:

@@ -60,6 +60,11 @@ class Member:
             id, round_id, drawn, Advertisement.make(id, round_id, drawn, signing_key=signing_key)
         )
 
+    @property
+    def size(self) -> int:
+        """Numbers that are to be masked; 0 before `share`."""
+        return self._group.size if self._group else 0
+
     def advertise(self) -> bytes:
         """Return the public keys of this round, for the server and the neighbours."""
         return self._shown.to_bytes()
