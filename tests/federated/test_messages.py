@@ -202,15 +202,13 @@ def test_each_message_has_a_nonce_that_its_reply_repeats(request_: Message) -> N
         assert reply.metadata.group_id == message.metadata.group_id
 
 
-def test_what_is_kept_on_a_device_is_there_until_it_is_forgotten() -> None:
-    state = messages.no_records()
-    with pytest.raises(BadMessage, match="a round that has begun"):
-        messages.recall(state, "member")
-    messages.keep(state, "member", b"one")
-    messages.keep(state, "member", b"two")
-    assert messages.recall(state, "member") == b"two"
-    messages.keep(state, "member", None)
-    assert dict(state) == {}
+def test_a_request_has_a_round() -> None:
+    with nodes().activated():
+        asked = messages.ask_parts("keys", {"a": b"1"}, server_round=3, node_id=7)
+    assert messages.read_round(asked) == 3
+    asked.content.config_records["config"]["server-round"] = "3"
+    with pytest.raises(BadMessage, match="server-round"):
+        messages.read_round(asked)
 
 
 @pytest.mark.parametrize(

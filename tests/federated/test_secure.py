@@ -33,6 +33,7 @@ from discreet.federated.bad_message import BadMessage
 from discreet.federated.plans import loss_limit
 from discreet.federated.rounds import drive
 from discreet.federated.secure import FixedPoint
+from discreet.federated.site import OwnerSite
 from discreet.federated.terms import Terms
 from discreet.privacy import CounterGenerator, PrivacyLedger, StepRecord
 from discreet.types import OwnerId
@@ -59,8 +60,8 @@ def secret_config(**changes: object) -> TrainConfig:
         "min_replies": 3,
         "num_rounds": 1,
         "secure_aggregation": True,
-        "secagg_timeout_seconds": 0.05,
-        "round_timeout_seconds": 0.05,
+        "secagg_timeout_seconds": 1.0,
+        "round_timeout_seconds": 1.0,
     }
     return tiny_config(**{**settings, **changes})
 
@@ -165,9 +166,10 @@ def test_a_member_may_leave_at_any_stage(run: RunFolder, stage: str) -> None:
     expected = sum(counted) / len(counted)
     assert outcome.state["w"].numpy() == pytest.approx(expected, abs=0.01)
     dropped = [line for line in run.read_metrics() if line["name"] == "dropped"]
-    assert [(line["node"], line["reason"]) for line in dropped] == (
-        [] if stage == "unmasking" else [(1001, "NoReply")]
-    )
+    faults = [line for line in run.read_metrics() if line["name"] == "fault"]
+    noted, other = (faults, dropped) if stage == "unmasking" else (dropped, faults)
+    assert [(line["node"], line["reason"]) for line in noted] == [(1001, "NoReply")]
+    assert other == []
 
 
 @pytest.mark.parametrize("action", [secure.KEYS, secure.SHARES])
@@ -294,13 +296,15 @@ def test_a_members_secrets_are_gone_once_the_round_is(
     call_node = Lossy.call_node
 
     def look(grid: Lossy, message: Message) -> Message:
-        kept.append(bool(grid._contexts[message.metadata.dst_node_id].state))
+        site = OwnerSite.of_node(grid._contexts[message.metadata.dst_node_id], run.ledger_path)
+        kept.append(site.sum_path.exists())
         return call_node(grid, message)
 
     monkeypatch.setattr(Lossy, "call_node", look)
     _, grid = federate(config, run, Line(), Stated(config))
     assert kept == [False] * 4 + [True] * 12, "from the first message to the last there are some"
     assert [dict(context.state) for context in grid._contexts.values()] == [{}] * 4
+    assert not list(run.path.glob("*.sum"))
 
 
 def test_each_round_has_keys_of_its_own(run: RunFolder) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from flwr.app import Context, RecordDict
 
-from discreet.errors import PolicyError
+from discreet.errors import ArtifactCorrupt, DeploymentError, PolicyError
 from discreet.federated import TrainConfig
 from discreet.federated.site import OwnerSite
+from discreet.keys import make_signing_key
 from discreet.types import OwnerId
 from federated.tiny import tiny_config
 
@@ -117,6 +118,36 @@ def test_a_share_of_the_noise_needs_trust_too_since_members_could_be_invented() 
     OwnerSite.of_node(context(**OWN_DATA, trusts_server=True)).check(plan)
 
 
+def test_a_share_of_the_noise_needs_no_trust_where_the_members_are_known(tmp_path: Path) -> None:
+    key, roster = tmp_path / "signing.key", tmp_path / "roster.pem"
+    make_signing_key(key, roster, owner="clinic-a")
+    own = {"signing_key": str(key), "roster": str(roster)}
+    site = OwnerSite.of_node(context(**OWN_DATA, **own))
+    assert site.credentials is not None
+    site.check(TrainConfig(**HIDDEN, **SECURE))
+    with pytest.raises(PolicyError, match="the server adds it"):
+        site.check(TrainConfig(**HIDDEN))
+    site.check(TrainConfig())
+    key.chmod(0o644)
+    with pytest.raises(DeploymentError, match="mode 0644"):
+        site.check(TrainConfig(**SECURE))
+    site.check(TrainConfig())
+    key.chmod(0o600)
+    make_signing_key(tmp_path / "other.key", roster, owner="clinic-b")
+    with pytest.raises(DeploymentError, match="with your key"):
+        site.check(TrainConfig(**SECURE))
+    roster.unlink()
+    with pytest.raises(ArtifactCorrupt, match="roster"):
+        site.check(TrainConfig(**SECURE))
+
+
+@pytest.mark.parametrize("name", ["signing_key", "roster"])
+@pytest.mark.parametrize("node", [OWN_DATA, {}], ids=["data", "simulated"])
+def test_a_key_without_a_roster_knows_nobody(name: str, node: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="together"):
+        OwnerSite.of_node(context(**node, **{name: "/a/file"}))
+
+
 def test_simulated_owners_take_the_plans_ranks_in_turn() -> None:
     config = TrainConfig(aggregation="flexlora", lora_ranks="2,4,8")
     ranks = [OwnerSite.of_node(context(**{"partition-id": k})).rank_in(config) for k in range(5)]
@@ -137,7 +168,7 @@ def test_what_owners_keep_lies_beside_the_ledger_under_no_name(tmp_path: Path) -
         OwnerSite(owner=OwnerId(owner), ledger=tmp_path / "ledger.jsonl")
         for owner in ("clinic/../a", "clinic-b")
     ]
-    paths = [site.memory_path for site in sites]
+    paths = [path for site in sites for path in (site.memory_path, site.sum_path)]
     assert {path.parent for path in paths} == {tmp_path}
-    assert len(set(paths)) == 2
+    assert len(set(paths)) == 4
     assert not any("clinic" in path.name for path in paths)

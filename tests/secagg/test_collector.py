@@ -122,7 +122,7 @@ def test_too_many_wrong_shares_give_no_sum_rather_than_a_wrong_one() -> None:
 def test_who_gives_wrong_shares_is_named_and_the_sum_is_right(
     count: int, data: st.DataObject
 ) -> None:
-    """All who are wrong, if one of them was needed and so few are that it can be told; else none."""
+    """All who are wrong, if one was needed and so few are that it can be told; else none."""
     threshold = data.draw(st.integers(2, count - 1))
     group = group_of(count, neighbours=count - 1, threshold=threshold)
     most = count - threshold

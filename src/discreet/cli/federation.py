@@ -1,7 +1,8 @@
 """`discreet federation`: a server, its owners' nodes, and runs over several machines.
 
 The operator of the server: `init`, `admit`, `server`, `renew`, and, in `federation_run`, `status`
-and `run`. An owner: `join`, `node`. What each writes and starts lies in `discreet.deployment`.
+and `run`. An owner: `join`, `roster`, `node`. What each writes and starts lies in
+`discreet.deployment`.
 """
 
 import signal
@@ -26,6 +27,7 @@ from discreet.deployment import (
     start_server,
 )
 from discreet.errors import DeploymentError
+from discreet.keys import Roster, read_roster, write_roster
 
 app = typer.Typer(
     add_completion=False, help="Run a federation over several machines.", no_args_is_help=True
@@ -163,7 +165,7 @@ def join(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make an owner's folder: key pair, trusted authority, data, limits.
+    """Make an owner's folder: key pairs, trusted authority, data, limits.
 
     Data, paths and limits are checked first; the folder is made whole or not at all.
     """
@@ -192,16 +194,47 @@ def join(
             param_hint="--root",
         )
     made = NodeFolder.create(folder, name=owner, ca_certificate=ca, settings=settings)
+    signing = made.signing_public
+    (own,) = read_roster(signing).fingerprints().values()
     if as_json:
         key = {"public_key": str(made.public_key), "examples": examples}
         found = {**key, "fingerprint": fingerprint(ca)}
+        found |= {"signing_public": str(signing), "signing_fingerprint": own}
         show_json({"folder": str(folder), **found})
         return
     talk().print(f'The data fit plans with examples = "{examples}".', markup=False)
     talk().print("Compare this fingerprint with the server's operator:", markup=False)
     talk().print(fingerprint(ca), markup=False)
+    talk().print(
+        f"For secure sums, give {signing} to the other owners, and read them:", markup=False
+    )
+    talk().print(own, markup=False)
     talk().print("Then send this file to be admitted:", markup=False)
     typer.echo(str(made.public_key))
+
+
+@app.command("roster")
+def roster(
+    keys: Annotated[list[Path], typer.Argument(help="Owners' .signing.pem files, or rosters.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Roster to write; owners keep it as roster.pem.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show whose keys are in files, and put them into one roster for secure sums.
+
+    Compare each fingerprint with that owner by telephone: who writes a roster decides with whom the
+    others add up. The server has no part in it.
+    """
+    joined = Roster.joined(read_roster(key) for key in keys)
+    found = joined.fingerprints()
+    if out:
+        write_roster(out, joined)
+    if as_json:
+        show_json({"roster": str(out) if out else None, "owners": found})
+        return
+    for owner, digits in sorted(found.items()):
+        typer.echo(f"{owner}  {digits}")
 
 
 @app.command("node")

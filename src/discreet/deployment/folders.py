@@ -7,6 +7,9 @@
       operator.key  who may start runs         OWNER.pub    to be sent to the server's operator
       admitted/     OWNER.pub, one an owner    app.fab      the only program this node runs
       superlink.db flower/                     ledger.jsonl flower/
+                                               signing.key  this owner's, for secure sums
+                                               OWNER.signing.pem  for the other owners
+                                               roster.pem   from them: who takes part in sums
 
 Both folders have mode 0700, and are made whole or not at all. This file starts nothing.
 """
@@ -32,6 +35,7 @@ from discreet.deployment.certificates import (
 )
 from discreet.deployment.settings import NodeSettings, ServerSettings, SiteValue, join_address
 from discreet.errors import ArtifactError, DeploymentError, RunExists
+from discreet.keys import Roster, make_signing_key, read_roster, write_roster
 
 _NAME = re.compile("[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}")
 
@@ -163,7 +167,9 @@ class NodeFolder:
     def create(
         cls, path: Path, *, name: str, ca_certificate: Path, settings: NodeSettings
     ) -> "NodeFolder":
-        """Return a new node folder with a key pair of its own.
+        """Return a new node folder with key pairs of its own, for the server and for secure sums.
+
+        In these the node takes part once a roster lies at `roster`.
 
         Args:
             path: The folder to make.
@@ -181,10 +187,10 @@ class NodeFolder:
         with _made_whole(path) as fresh:
             folder = cls(fresh)
             write_bytes(folder.ca_certificate, ca_certificate.read_bytes())
-            write_toml(
-                folder.settings_path, {"superlink": settings.superlink, "site": settings.site}
-            )
+            site = {**cls(path.resolve()).own_keys, **settings.site}
+            write_toml(folder.settings_path, {"superlink": settings.superlink, "site": site})
             make_node_key(folder.key, fresh / f"{name}.pub")
+            make_signing_key(folder.signing_key, folder.signing_public, owner=name)
         return cls(path)
 
     @classmethod
@@ -218,6 +224,26 @@ class NodeFolder:
         """The node's public key, named after the owner."""
         found = sorted(self.path.glob("*.pub"))
         return found[0] if found else self.path / "node.pub"
+
+    @property
+    def signing_key(self) -> Path:
+        """The private key by which the other owners know this one."""
+        return self.path / "signing.key"
+
+    @property
+    def signing_public(self) -> Path:
+        """A roster of this owner alone, for the other owners."""
+        return self.path / f"{self.public_key.stem}.signing.pem"
+
+    @property
+    def roster(self) -> Path:
+        """The owners with whom this one takes part in secure sums."""
+        return self.path / "roster.pem"
+
+    @property
+    def own_keys(self) -> dict[str, str]:
+        """What `[site]` says of both."""
+        return {"signing_key": str(self.signing_key), "roster": str(self.roster)}
 
     @property
     def app(self) -> Path:
@@ -254,7 +280,8 @@ class NodeFolder:
 def create_trial(path: Path, owners: Sequence[str], *, port: int = 8000) -> ServerFolder:
     """Return a federation on this machine alone: a server, and a node folder for each owner.
 
-    Owners are simulated ones with the packaged people; their folders lie in `owners/`.
+    Owners are simulated ones with the packaged people; their folders lie in `owners/`. All have the
+    roster of all.
     """
     for owner in owners:
         _check_name(owner)
@@ -264,11 +291,13 @@ def create_trial(path: Path, owners: Sequence[str], *, port: int = 8000) -> Serv
     with _made_whole(path) as fresh:
         settings = ServerSettings(host="localhost", port=port, listen="127.0.0.1")
         folder = ServerFolder.create(fresh, settings)
+        nodes = []
         for index, owner in enumerate(owners):
             site: dict[str, SiteValue] = {
                 "partition-id": index,
                 "num-partitions": len(owners),
                 "ledger": str(path.resolve() / "owners" / owner / "ledger.jsonl"),
+                **NodeFolder(path.resolve() / "owners" / owner).own_keys,
             }
             node = NodeFolder.create(
                 fresh / "owners" / owner,
@@ -277,6 +306,10 @@ def create_trial(path: Path, owners: Sequence[str], *, port: int = 8000) -> Serv
                 settings=NodeSettings(superlink=address, site=site),
             )
             folder.admit(node.public_key)
+            nodes.append(node)
+        roster = Roster.joined(read_roster(node.signing_public) for node in nodes)
+        for node in nodes:
+            write_roster(node.roster, roster)
     return ServerFolder(path)
 
 

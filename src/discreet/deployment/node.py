@@ -21,6 +21,7 @@ from discreet.deployment.folders import NodeFolder
 from discreet.deployment.processes import Child
 from discreet.deployment.settings import split_address
 from discreet.errors import DeploymentError
+from discreet.keys import make_signing_key, read_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +37,14 @@ def start_node(folder: NodeFolder, *, app: App | None = None, log: Path | None =
         log: File for what Flower says; by default it goes where ours goes.
 
     Raises:
-        ArtifactCorrupt: if a key or a certificate is missing or damaged.
+        ArtifactCorrupt: if a key, a certificate or the roster is missing or damaged.
         DataError: if the owner's data are not where the settings say.
         DeploymentError: if a certificate is out of date, the server shows one that the authority
-            did not sign, or the key can be read by others.
+            did not sign, a key can be read by others, or the roster lacks the node's own.
     """
     settings = folder.settings()
     make_node_key(folder.key, folder.public_key)
+    check_roster(folder)
     way_out = "Ask the server's operator for the new ca.crt."
     check_certificate(folder.ca_certificate, folder.ca_certificate, way_out=way_out)
     check_trust(folder)
@@ -50,6 +52,24 @@ def start_node(folder: NodeFolder, *, app: App | None = None, log: Path | None =
     write_toml(folder.node_config, settings.site)
     command = _command(folder, settings.superlink)
     return Child.start(command, home=folder.flower_home, log=log)
+
+
+def check_roster(folder: NodeFolder) -> None:
+    """Refuse a roster that cannot be used; a node without one takes part in no secure sum.
+
+    Raises:
+        ArtifactCorrupt: if the key or the roster is damaged.
+        DeploymentError: if others can read the key, or it is not on the roster.
+    """
+    site = folder.settings().site
+    if "signing_key" not in site:
+        return
+    key, roster = (Path(str(site[name])) for name in ("signing_key", "roster"))
+    make_signing_key(key, folder.signing_public, owner=folder.public_key.stem)
+    if roster.exists():
+        read_credentials(key, roster)
+    else:
+        logger.warning("There is no roster: plans with secure_aggregation will be refused.")
 
 
 def check_trust(folder: NodeFolder) -> None:

@@ -28,6 +28,8 @@ SITE_KEYS = (
     "owner",
     "partition-id",
     "root",
+    "roster",
+    "signing_key",
     "trusts_server",
     "unit",
 )
@@ -134,6 +136,10 @@ class NodeSettings:
             raise ValueError(
                 "Expected owner and ledger beside data, got data without. Correct [site] of "
                 "node.toml."
+            )
+        if ("signing_key" in self.site) != ("roster" in self.site):
+            raise ValueError(
+                "Expected signing_key and roster together in [site], got one. Correct node.toml."
             )
 
     def require_paths(self) -> None:
