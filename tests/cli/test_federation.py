@@ -17,6 +17,7 @@ from discreet.artifacts import read_toml
 from discreet.cli import app, federation_run
 from discreet.deployment import NodeFolder, OwnerNode, ServerFolder, fingerprint
 from discreet.errors import DeploymentError
+from discreet.keys import read_roster
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
@@ -42,14 +43,19 @@ def test_an_owner_joins_and_is_admitted(
     data = ["--data", portraits_file]
     status, out, err = discreet("federation", "join", tmp_path / "n", *words, *data, *limits)
     assert status == 0, err
+    node = NodeFolder.open(tmp_path / "n")
+    (own,) = read_roster(node.signing_public).fingerprints().values()
     assert made["fingerprint"] in err
     assert 'examples = "portraits"' in err
-    assert NodeFolder.open(tmp_path / "n").settings().site == {
+    assert own in err
+    assert node.settings().site == {
         "owner": "clinic-a",
         "data": str(portraits_file),
         "ledger": str(tmp_path / "n" / "ledger.jsonl"),
         "max_epsilon": 2.0,
         "unit": "user",
+        "signing_key": str(node.signing_key),
+        "roster": str(node.roster),
     }
     status, out, _ = discreet("federation", "admit", tmp_path / "s", out.strip(), "--json")
     assert json.loads(out) == {"admitted": ["clinic-a"], "server_knows": False}
@@ -91,6 +97,24 @@ def test_what_a_node_would_refuse_is_refused_when_an_owner_joins(
     assert said in " ".join(err.split())
     assert "Dr. No" not in err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_owners_make_a_roster_without_the_server(discreet: Run, tmp_path: Path) -> None:
+    discreet("federation", "init", tmp_path / "s", "--owners", "a,b")
+    nodes = [NodeFolder.open(tmp_path / "s" / "owners" / name) for name in "ab"]
+    keys, out = [node.signing_public for node in nodes], tmp_path / "roster.pem"
+    status, shown, err = discreet("federation", "roster", *keys, "--out", out)
+    assert status == 0, err
+    assert out.read_bytes() == nodes[0].roster.read_bytes() == nodes[1].roster.read_bytes()
+    found = [line.split("  ") for line in shown.splitlines()]
+    assert found == sorted(map(list, read_roster(out).fingerprints().items()))
+    status, shown, _ = discreet("federation", "roster", out, "--json")
+    assert json.loads(shown) == {"roster": None, "owners": dict(map(tuple, found))}
+    status, _, err = discreet("federation", "roster", nodes[0].signing_key)
+    assert status == 1
+    assert "public key" in err
+    secret = nodes[0].signing_key.read_text().splitlines()[1]
+    assert secret not in err
 
 
 def test_a_trial_has_its_owners(discreet: Run, tmp_path: Path) -> None:

@@ -17,11 +17,19 @@ from discreet.deployment import (
     create_trial,
     fingerprint,
 )
+from discreet.deployment.node import check_roster
 from discreet.deployment.settings import SITE_KEYS, UNITS, join_address, split_address
-from discreet.errors import ArtifactError, DataError, DeploymentError, RunExists
+from discreet.errors import (
+    ArtifactCorrupt,
+    ArtifactError,
+    DataError,
+    DeploymentError,
+    RunExists,
+)
 from discreet.federated.client import OwnerSite
 from discreet.federated.config import CHOICES
 from discreet.federated.costs import CostLimits
+from discreet.keys import read_credentials, read_roster, write_roster
 from discreet.types import OwnerId
 
 HOST = ServerSettings(host="fed.test")
@@ -67,7 +75,57 @@ def test_settings_come_back_as_they_were_written(tmp_path: Path) -> None:
         "max_epsilon": 2.5,
         "owner": "a",
         "ledger": str(tmp_path / "l"),
+        **node.own_keys,
     }
+
+
+def test_a_node_has_a_signing_key_of_its_own_and_no_roster_yet(tmp_path: Path) -> None:
+    folder = ServerFolder.create(tmp_path / "server", HOST)
+    node = join(tmp_path / "node", folder.authority.certificate)
+    assert node.signing_key.stat().st_mode & 0o777 == 0o600
+    assert node.signing_public.name == "clinic-a.signing.pem"
+    assert list(read_roster(node.signing_public).owners) == ["clinic-a"]
+    assert not node.roster.exists()
+    assert node.public_key.name == "clinic-a.pub"
+    with pytest.raises(ValueError, match="together"):
+        NodeSettings(superlink="fed.test:8000", site={"roster": "/a/file"})
+
+
+def test_owners_of_a_trial_know_each_other(tmp_path: Path) -> None:
+    folder = create_trial(tmp_path / "trial", ["a", "b", "c"])
+    sites = [NodeFolder.open(folder.path / "owners" / n).settings().site for n in "abc"]
+    known = [
+        read_credentials(Path(str(site["signing_key"])), Path(str(site["roster"])))
+        for site in sites
+    ]
+    assert [sorted(each.roster.owners) for each in known] == [["a", "b", "c"]] * 3
+    assert len({each.key.private_bytes_raw() for each in known}) == 3
+    assert not list(folder.path.glob("*.pem")), "the server has no part in it"
+
+
+def test_a_node_starts_with_a_roster_that_it_can_use_or_with_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = ServerFolder.create(tmp_path / "server", HOST)
+    ca = folder.authority.certificate
+    node, other = (join(tmp_path / name, ca) for name in ("node", "other"))
+    check_roster(node)
+    assert "will be refused" in caplog.text
+    write_roster(node.roster, read_roster(other.signing_public))
+    with pytest.raises(DeploymentError, match="with your key"):
+        check_roster(node)
+    node.roster.write_text("no roster")
+    with pytest.raises(ArtifactCorrupt, match="roster.pem"):
+        check_roster(node)
+    write_roster(node.roster, read_roster(node.signing_public))
+    check_roster(node)
+    node.signing_key.chmod(0o644)
+    with pytest.raises(DeploymentError, match="mode 0644"):
+        check_roster(node)
+    node.signing_key.unlink()
+    with pytest.raises(DeploymentError, match="with your key"):
+        check_roster(node)
+    assert node.signing_key.stat().st_mode & 0o777 == 0o600, "a new one, for a new roster"
 
 
 def test_a_folder_in_use_is_not_taken(tmp_path: Path) -> None:
