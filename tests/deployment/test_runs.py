@@ -53,7 +53,8 @@ def test_a_deployed_run_ends_as_one_in_one_process(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_deployed_owners_who_know_each_other_make_a_sum(tmp_path: Path) -> None:
     """Over processes that remember nothing from one question to the next."""
-    config = tiny_config(num_owners=3, min_replies=2, num_rounds=1, secure_aggregation=True)
+    secure = {"num_owners": 3, "min_replies": 2, "secure_aggregation": True}
+    config = tiny_config(num_rounds=1, node_wait_seconds=180.0, **secure)
     owners = ["owner-0", "owner-1", "owner-2"]
     folder = create_trial(tmp_path / "trial", owners, port=free_port())
     outcome = run_deployed(config, RunFolder.create(tmp_path / "run"), folder, app=tiny_app())
