@@ -116,7 +116,7 @@ def test_front_doors_are_sorted_and_complete(room: str) -> None:
 
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 40
 LONG_FILES = {
-    "artifacts.py": 424,
+    "artifacts.py": 430,
     "bench/performance.py": 402,
     "cli/bench.py": 386,
     "cli/chat.py": 384,

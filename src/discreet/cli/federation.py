@@ -202,15 +202,7 @@ def join(
         found |= {"signing_public": str(signing), "signing_fingerprint": own}
         show_json({"folder": str(folder), **found})
         return
-    talk().print(f'The data fit plans with examples = "{examples}".', markup=False)
-    talk().print("Compare this fingerprint with the server's operator:", markup=False)
-    talk().print(fingerprint(ca), markup=False)
-    talk().print(
-        f"For secure sums, give {signing} to the other owners, and read them:", markup=False
-    )
-    talk().print(own, markup=False)
-    talk().print("Then send this file to be admitted:", markup=False)
-    typer.echo(str(made.public_key))
+    _say_what_comes_next(made, ca, examples, own)
 
 
 @app.command("roster")
@@ -259,3 +251,17 @@ def _names(owners: str) -> list[str]:
 def _end_on_sigterm() -> None:
     """Let what a service manager sends end the block in which something runs."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
+def _say_what_comes_next(made: NodeFolder, ca: Path, examples: str, own: str) -> None:
+    """Tell an owner who joined what to compare with whom, and what to send."""
+    talk().print(f'The data fit plans with examples = "{examples}".', markup=False)
+    talk().print("Compare this fingerprint with the server's operator:", markup=False)
+    talk().print(fingerprint(ca), markup=False)
+    talk().print(
+        f"For secure sums, give {made.signing_public} to the other owners, and read them:",
+        markup=False,
+    )
+    talk().print(own, markup=False)
+    talk().print("Then send this file to be admitted:", markup=False)
+    typer.echo(str(made.public_key))

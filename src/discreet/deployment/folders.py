@@ -7,9 +7,7 @@
       operator.key  who may start runs         OWNER.pub    to be sent to the server's operator
       admitted/     OWNER.pub, one an owner    app.fab      the only program this node runs
       superlink.db flower/                     ledger.jsonl flower/
-                                               signing.key  this owner's, for secure sums
-                                               OWNER.signing.pem  for the other owners
-                                               roster.pem   from them: who takes part in sums
+    Of a node, for secure sums: signing.key; OWNER.signing.pem, for the other owners; roster.pem
 
 Both folders have mode 0700, and are made whole or not at all. This file starts nothing.
 """
@@ -169,8 +167,6 @@ class NodeFolder:
     ) -> "NodeFolder":
         """Return a new node folder with key pairs of its own, for the server and for secure sums.
 
-        In these the node takes part once a roster lies at `roster`.
-
         Args:
             path: The folder to make.
             name: What the public key's file is called; the server's operator sees it.
@@ -280,8 +276,7 @@ class NodeFolder:
 def create_trial(path: Path, owners: Sequence[str], *, port: int = 8000) -> ServerFolder:
     """Return a federation on this machine alone: a server, and a node folder for each owner.
 
-    Owners are simulated ones with the packaged people; their folders lie in `owners/`. All have the
-    roster of all.
+    Owners are simulated, with the packaged people and the roster of all; they lie in `owners/`.
     """
     for owner in owners:
         _check_name(owner)
