@@ -114,11 +114,11 @@ def test_the_servers_optimizer_follows_the_mean_update(name: str) -> None:
 
 def test_every_owner_has_the_same_weight_whatever_it_claims() -> None:
     def boasts(request: Message) -> Message:
-        reply = says(filled(1000.0), steps=1000)(request)
+        reply = says(filled(1000.0))(request)
         reply.content.metric_records["metrics"]["num-examples"] = 10**9
         return reply
 
-    now, reports = play(plan_for(2), says(filled(1.0), steps=1), boasts)
+    now, reports = play(plan_for(2), says(filled(1.0)), boasts)
     assert same(now.state, filled(500.5))
     assert reports[0].dropped == {}
 
