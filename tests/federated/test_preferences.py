@@ -241,11 +241,10 @@ def test_flower_nodes_train_on_pairs_and_a_node_with_other_data_does_not(
 
 
 def test_what_is_learnt_and_what_an_example_is_go_together() -> None:
-    for wrong in ({"objective": "preferences"}, {"examples": "preference_pairs"}):
-        with pytest.raises(
-            ValueError, match="examples = 'portraits' or 'conversations' with objective"
-        ):
-            TrainConfig.from_mapping(wrong)
+    with pytest.raises(ValueError, match="Expected examples = 'preference_pairs' with objective"):
+        TrainConfig.from_mapping({"objective": "preferences"})
+    with pytest.raises(ValueError, match="Expected examples = 'portraits' or 'conversations'"):
+        TrainConfig.from_mapping({"examples": "preference_pairs"})
     with pytest.raises(ValueError, match="objective to be one of answers, preferences"):
         TrainConfig(objective="both")
     with pytest.raises(ValueError, match="beta > 0"):
