@@ -12,6 +12,7 @@
     ├── LedgerInUse          another process trains on the same budget; nothing was spent
     ├── FederationError      too few usable replies to make an average
     │   └── AggregationRefused  a part of a secure sum would reveal somebody, or is damaged
+    │       └── RosterMismatch  who is in a sum is not on the roster, or is there twice
     ├── DeploymentError      a server or a node cannot be started, trusted or reached
     ├── PolicyError          a policy file asks for something that may not be done
     └── ExtraMissing         an optional package is not installed
@@ -66,6 +67,10 @@ class FederationError(DiscreetError):
 
 class AggregationRefused(FederationError):
     """A part of a secure sum would reveal somebody's numbers, or is not what it should be."""
+
+
+class RosterMismatch(AggregationRefused):
+    """Members of a secure sum are not owners on the roster, each of them once."""
 
 
 class DeploymentError(DiscreetError):

@@ -8,7 +8,7 @@ from federated.tiny import tiny_config
 
 from discreet.artifacts import RunFolder, sha256_of_folder
 from discreet.cli.following import follow
-from discreet.federated import Event, OwnerDropped, RoundDone, RoundStarted
+from discreet.federated import Event, OwnerDropped, OwnerHindered, RoundDone, RoundStarted
 from tests.cli.conftest import Run
 
 
@@ -19,12 +19,15 @@ def test_rounds_of_other_processes_are_told_from_the_run_folder(tmp_path: Path) 
     line = {"round": 1, "visibility": "released"}
     dropped = {**line, "name": "dropped", "node": 7, "value": 1, "reason": "DataError"}
     bytes_up = {**line, "name": "bytes_up", "value": 12}
-    run.append_metric({**line, "name": "replies", "value": 1}, dropped, bytes_up)
+    fault = {**line, "name": "fault", "node": 8, "value": 1, "reason": "NoReply"}
+    run.append_metric({**line, "name": "replies", "value": 1}, dropped, fault, bytes_up)
     tell(1)
-    drop, done, begun = told[1:]
+    drop, hindered, done, begun = told[1:]
+    assert hindered == OwnerHindered(server_round=1, node=8, reason="NoReply")
     assert drop == OwnerDropped(server_round=1, node=7, reason="DataError")
     assert isinstance(done, RoundDone)
-    assert (done.server_round, done.replies, done.dropped, done.bytes_up) == (1, 1, 1, 12)
+    assert (done.replies, done.dropped, done.faults, done.bytes_up) == (1, 1, 1, 12)
+    assert done.server_round == 1
     assert begun == RoundStarted(server_round=2, num_rounds=2, asked=2)
     tell(2)
     assert isinstance(told[-1], RoundDone)

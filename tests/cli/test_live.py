@@ -14,6 +14,7 @@ from discreet.cli.live import View, watching
 from discreet.federated import (
     Event,
     OwnerDropped,
+    OwnerHindered,
     OwnerReplied,
     RoundDone,
     RoundStarted,
@@ -118,6 +119,17 @@ def test_a_loss_that_was_released_is_told_from_the_local_one() -> None:
     assert row.split()[-2:] == ["2.250", "7.500"]
     assert "released loss  local loss" in drawn(view, terminal(width=120))
     assert view.rows[0].line.endswith("released loss 2.250; local loss 7.500")
+
+
+def test_who_hindered_the_opening_of_a_sum_is_named_in_the_line_and_below_the_table() -> None:
+    *events, done = a_round(1)
+    hindered = [OwnerHindered(server_round=1, node=n, reason="NoReply") for n in (3, 7)]
+    view = View(TITLE, Clock())
+    for event in [*events, *hindered, done, *a_round(2)]:
+        view.take(event)
+    assert "; opening hindered by node 3, node 7; " in view.rows[0].line
+    assert "hindered" not in view.rows[1].line
+    assert "Round 1: opening hindered by node 3, node 7." in " ".join(drawn(view).split())
 
 
 def test_two_scales_of_loss_are_said_once() -> None:

@@ -431,3 +431,11 @@ def test_a_loss_does_not_shorten_an_update(run: RunFolder) -> None:
     assert outcome.state["w"].numpy() == pytest.approx(2.5, abs=0.01)
     (loss,) = (x["value"] for x in run.read_metrics() if x["name"] == "loss")
     assert loss == pytest.approx(loss_limit(config), rel=1e-6)
+
+
+def test_a_released_loss_is_one_number_more() -> None:
+    config = secret_config(loss_noise=30.0)
+    task = TinyTask(config)
+    terms = Terms.of(config, task.initial_state())
+    learnt = sum(value.numel() for value in task.initial_state().values())
+    assert secure.words_in(terms, 1) == learnt + 1

@@ -63,6 +63,11 @@ def test_what_a_round_released_can_be_read_back(tmp_path: Path) -> None:
     assert all(word in epsilon for word in ("1e-05", "example", "add_or_remove_one"))
 
 
+def test_who_hindered_a_sum_is_counted_where_somebody_did(tmp_path: Path) -> None:
+    events_to(tmp_path)(replace(DONE, faults=2))
+    assert scalars(tmp_path)["released/faults"] == (2, 2.0)
+
+
 def test_a_loss_that_was_released_is_told_from_the_local_one(tmp_path: Path) -> None:
     events_to(tmp_path)(replace(DONE, loss=0.75))
     losses = {name: value for name, value in scalars(tmp_path).items() if "loss" in name}

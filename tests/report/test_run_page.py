@@ -103,6 +103,14 @@ def test_drops_are_told_with_their_reasons(old_run: Copy) -> None:
     assert "round 2, dropped: 3" in page.words
 
 
+def test_who_hindered_the_opening_of_a_sum_is_a_row(old_run: Copy, shipped: Page) -> None:
+    faults = [released(2, "fault", 1, node=7, reason="wrong <ones> of 8"), released(2, "fault", 1)]
+    faults[1] |= {"node": 9, "reason": "NoReply"}
+    words = read(old_run(lambda lines: [*lines, *faults])).words
+    assert "round node what it did 2 node-7 wrong <ones> of 8 2 node-9 NoReply" in words
+    assert "hindered" not in shipped.words
+
+
 def test_drops_that_differ_in_a_number_are_counted_together(old_run: Copy) -> None:
     drops = [
         released(2, "dropped", 1, node=n, reason=f"Expected 4 or less, got {4.5 + n}. Lower it.")

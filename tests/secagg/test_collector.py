@@ -1,13 +1,15 @@
 """The sum is exact for whoever stays, or there is none."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discreet.errors import AggregationRefused, FederationError
+from discreet.errors import AggregationRefused, FederationError, RosterMismatch
 from discreet.secagg import Collector, Group, Member
 from secagg.rounds import (
     KEYS,
@@ -222,3 +224,54 @@ def test_nobody_who_stays_makes_no_sum() -> None:
     group = group_of(3, neighbours=2, threshold=2)
     with pytest.raises(FederationError, match="got none"):
         Collector(group).total()
+
+
+def test_a_collector_with_the_roster_refuses_whom_members_would_refuse() -> None:
+    """And what it refuses it forgets: the same member may still show keys of its own."""
+    group = group_of(4, neighbours=3, threshold=3)
+    keys = {i: Ed25519PrivateKey.generate() for i in group.ids}
+    roster = frozenset(key.public_key().public_bytes_raw() for key in keys.values())
+    collector = Collector(group, roster=roster)
+    first, second, third, _ = group.ids
+    members = {i: Member.create(i, group.round_id, signing_key=keys[i]) for i in group.ids}
+    collector.add_keys(first, members[first].advertise())
+    strange = [
+        Member.create(second, group.round_id),
+        Member.create(second, group.round_id, signing_key=Ed25519PrivateKey.generate()),
+        Member.create(second, b"an earlier round", signing_key=keys[second]),
+        Member.create(third, group.round_id, signing_key=keys[second]),
+        Member.create(second, group.round_id, signing_key=keys[first]),
+    ]
+    for member in strange:
+        with pytest.raises(RosterMismatch):
+            collector.add_keys(second, member.advertise())
+    for i in (second, third):
+        collector.add_keys(i, members[i].advertise())
+    assert set(collector.keys_for(first)) == {second, third}
+
+
+def test_a_group_is_narrowed_to_those_whose_keys_came_and_to_nothing_else() -> None:
+    group = group_of(4, neighbours=3, threshold=3)
+    collector, members = Collector(group), members_of(group)
+    for i in group.ids[:3]:
+        collector.add_keys(i, members[i].advertise())
+    three = replace(group, ids=group.ids[:3])
+    for other in (
+        group,
+        replace(three, ids=group.ids[1:]),
+        replace(three, round_id=b"another"),
+        replace(three, size=9),
+    ):
+        with pytest.raises(ValueError, match="whose keys came"):
+            collector.narrow(other)
+    collector.narrow(three)
+    for i in three.ids:
+        collector.add_shares(i, members[i].share(three, collector.keys_for(i)))
+    with pytest.raises(ValueError, match="whose keys came"):
+        collector.narrow(three)
+    values = random_values(three)
+    for i in three.ids:
+        collector.add_masked(i, mask_with(members[i], values[i], collector.shares_for(i)))
+    for i in three.ids:
+        collector.add_unmask(i, members[i].unmask(*collector.unmask_request(i)))
+    assert collector.total().tolist() == sum_of(values, list(three.ids))

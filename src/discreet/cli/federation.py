@@ -209,14 +209,15 @@ def join(
 def roster(
     keys: Annotated[list[Path], typer.Argument(help="Owners' .signing.pem files, or rosters.")],
     out: Annotated[
-        Path | None, typer.Option(help="Roster to write; owners keep it as roster.pem.")
+        Path | None,
+        typer.Option(help="Roster to write; owners and the server keep it as roster.pem."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Show whose keys are in files, and put them into one roster for secure sums.
 
     Compare each fingerprint with that owner by telephone: who writes a roster decides with whom the
-    others add up. The server has no part in it.
+    others add up. A server with a copy leaves out whom the owners would refuse, and names them.
     """
     joined = Roster.joined(read_roster(key) for key in keys)
     found = joined.fingerprints()

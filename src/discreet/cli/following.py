@@ -6,7 +6,7 @@
 Reads a run folder and writes none. Draws nothing: `live` does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from discreet.artifacts import RunFolder, sha256_of_folder
 from discreet.cli.options import talk
@@ -14,6 +14,7 @@ from discreet.federated import (
     OnEvent,
     Outcome,
     OwnerDropped,
+    OwnerHindered,
     RoundStarted,
     TrainConfig,
     plan_of,
@@ -22,6 +23,11 @@ from discreet.federated import (
 )
 from discreet.registry import read_card
 
+_OF_NODES: Mapping[str, type[OwnerDropped] | type[OwnerHindered]] = {
+    "dropped": OwnerDropped,
+    "fault": OwnerHindered,
+}
+"""Lines of the metrics that say what went wrong with a node -> the event."""
 _AN_EXAMPLE = {
     "portraits": "",
     "conversations": "An example is one conversation. ",
@@ -62,9 +68,9 @@ def follow(plan: TrainConfig, run: RunFolder, on_event: OnEvent) -> Callable[[in
     def tell(done: int) -> None:
         lines = [line for line in run.read_metrics() if line["round"] == done]
         for line in lines:
-            if line["name"] == "dropped":
-                reason = str(line["reason"])
-                on_event(OwnerDropped(server_round=done, node=line["node"], reason=reason))
+            if line["name"] in _OF_NODES:
+                kind, reason = _OF_NODES[line["name"]], str(line["reason"])
+                on_event(kind(server_round=done, node=line["node"], reason=reason))
         on_event(round_done(run, done, plan.num_rounds, lines))
         begin(done + 1)
 

@@ -26,6 +26,7 @@ from discreet.federated import (
     Event,
     OnEvent,
     OwnerDropped,
+    OwnerHindered,
     OwnerReplied,
     RoundDone,
     RoundStarted,
@@ -86,6 +87,8 @@ class Row:
     """Why owners were dropped -> how many."""
     loss: float | None
     """Mean over the owners' steps, local; None: not known here."""
+    hindered: tuple[int, ...] = ()
+    """Nodes that hindered the opening of a secure sum."""
 
     @property
     def dropped(self) -> str:
@@ -107,6 +110,11 @@ class Row:
         )
 
     @property
+    def about_faults(self) -> str:
+        """Who hindered the opening of a sum, in words."""
+        return f"opening hindered by {', '.join(f'node {node}' for node in self.hindered)}"
+
+    @property
     def line(self) -> str:
         """The round in a line that can be read without the others."""
         done = self.done
@@ -114,6 +122,8 @@ class Row:
         parts = [f"{done.replies} replies, {done.dropped} dropped{why}"]
         if done.spent is not None:
             parts.append(f"worst owner so far {done.spent}")
+        if self.hindered:
+            parts.append(self.about_faults)
         parts.append(f"{_megabytes(done.bytes_down)} MB down, {_megabytes(done.bytes_up)} MB up")
         parts.append(f"{done.seconds:.1f} s")
         if not done.is_released:
@@ -148,12 +158,19 @@ class View:
                 self._replied.add(event.node)
             case OwnerDropped():
                 self._dropped[event.node] = kind_of(event.reason)
+            case OwnerHindered():
+                self._hindered.append(event.node)
             case StepTaken():
                 self._take_step(event)
             case RoundDone():
                 reasons = Counter(self._dropped.values())
                 loss = fmean(self._losses) if self._losses else None
-                row = Row(done=event, reasons=dict(reasons.most_common()), loss=loss)
+                row = Row(
+                    done=event,
+                    reasons=dict(reasons.most_common()),
+                    loss=loss,
+                    hindered=tuple(self._hindered),
+                )
                 self.rows = (*self.rows, row)[-KEPT:]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -176,6 +193,7 @@ class View:
         """Begin a round, in which nobody has replied."""
         self._replied: set[int] = set()
         self._dropped: dict[int, str] = {}
+        self._hindered: list[int] = []
         self._trained: set[str] = set()
         self._losses: list[float] = []
         self._step: StepTaken | None = None
@@ -269,6 +287,8 @@ class View:
         """Return what the columns of the table mean nothing without."""
         spent = self.rows[-1].done.spent if self.rows else None
         notes = [] if spent is None else [f"epsilon: of the worst owner so far, {spent.qualified}."]
+        if last := [row for row in self.rows if row.hindered][-1:]:
+            notes.append(f"Round {last[0].done.server_round}: {last[0].about_faults}.")
         return " ".join([*notes, *_about_losses(self.rows)])
 
 

@@ -7,7 +7,8 @@
       operator.key  who may start runs         OWNER.pub    to be sent to the server's operator
       admitted/     OWNER.pub, one an owner    app.fab      the only program this node runs
       superlink.db flower/                     ledger.jsonl flower/
-    Of a node, for secure sums: signing.key; OWNER.signing.pem, for the other owners; roster.pem
+    For secure sums, of both: roster.pem, if they have it
+    Of a node: signing.key; OWNER.signing.pem, for the other owners
 
 Both folders have mode 0700, and are made whole or not at all. This file starts nothing.
 """
@@ -16,7 +17,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,9 +32,9 @@ from discreet.deployment.certificates import (
     read_certificate,
     read_public_key,
 )
-from discreet.deployment.settings import NodeSettings, ServerSettings, SiteValue, join_address
+from discreet.deployment.settings import NodeSettings, ServerSettings
 from discreet.errors import ArtifactError, DeploymentError, RunExists
-from discreet.keys import Roster, make_signing_key, read_roster, write_roster
+from discreet.keys import make_signing_key
 
 _NAME = re.compile("[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}")
 
@@ -51,7 +52,7 @@ class ServerFolder:
         Raises:
             RunExists: if something is there already.
         """
-        with _made_whole(path) as fresh:
+        with made_whole(path) as fresh:
             folder = cls(fresh)
             folder.admitted_dir.mkdir()
             make_authority(folder.authority)
@@ -102,6 +103,11 @@ class ServerFolder:
         return self.path / "admitted"
 
     @property
+    def roster(self) -> Path:
+        """Whom the server lets into secure sums, if it knows; public."""
+        return self.path / "roster.pem"
+
+    @property
     def database(self) -> Path:
         """Flower's database of runs and nodes."""
         return self.path / "superlink.db"
@@ -134,7 +140,7 @@ class ServerFolder:
     def admit(self, public_key: Path) -> Path:
         """Copy an owner's public key into `admitted/`, under the name it has; return the copy."""
         read_public_key(public_key)
-        _check_name(public_key.stem)
+        check_name(public_key.stem)
         copy = self.admitted_dir / f"{public_key.stem}.pub"
         if copy.exists() and read_public_key(copy) != read_public_key(public_key):
             raise DeploymentError(
@@ -177,10 +183,10 @@ class NodeFolder:
             DataError: if what the settings name is not there.
             RunExists: if something is there already.
         """
-        _check_name(name)
+        check_name(name)
         settings.require_paths()
         read_certificate(ca_certificate)
-        with _made_whole(path) as fresh:
+        with made_whole(path) as fresh:
             folder = cls(fresh)
             write_bytes(folder.ca_certificate, ca_certificate.read_bytes())
             site = {**cls(path.resolve()).own_keys, **settings.site}
@@ -273,42 +279,7 @@ class NodeFolder:
         return settings
 
 
-def create_trial(path: Path, owners: Sequence[str], *, port: int = 8000) -> ServerFolder:
-    """Return a federation on this machine alone: a server, and a node folder for each owner.
-
-    Owners are simulated, with the packaged people and the roster of all; they lie in `owners/`.
-    """
-    for owner in owners:
-        _check_name(owner)
-    if len(set(owners)) < len(owners):
-        raise ValueError("Expected different owners, got one twice. Give each a name of its own.")
-    address = join_address("localhost", port)
-    with _made_whole(path) as fresh:
-        settings = ServerSettings(host="localhost", port=port, listen="127.0.0.1")
-        folder = ServerFolder.create(fresh, settings)
-        nodes = []
-        for index, owner in enumerate(owners):
-            site: dict[str, SiteValue] = {
-                "partition-id": index,
-                "num-partitions": len(owners),
-                "ledger": str(path.resolve() / "owners" / owner / "ledger.jsonl"),
-                **NodeFolder(path.resolve() / "owners" / owner).own_keys,
-            }
-            node = NodeFolder.create(
-                fresh / "owners" / owner,
-                name=owner,
-                ca_certificate=folder.authority.certificate,
-                settings=NodeSettings(superlink=address, site=site),
-            )
-            folder.admit(node.public_key)
-            nodes.append(node)
-        roster = Roster.joined(read_roster(node.signing_public) for node in nodes)
-        for node in nodes:
-            write_roster(node.roster, roster)
-    return ServerFolder(path)
-
-
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
     """Refuse names that are no plain file name."""
     if not _NAME.fullmatch(name):
         raise ValueError(
@@ -328,7 +299,7 @@ def _require_made(settings: Path, whose: str, *, by: str) -> None:
 
 
 @contextmanager
-def _made_whole(path: Path) -> Iterator[Path]:
+def made_whole(path: Path) -> Iterator[Path]:
     """Yield a folder whose content is at `path` if the block ends well, and nowhere if not."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunExists(

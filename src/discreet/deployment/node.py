@@ -11,9 +11,10 @@ import os
 import socket
 import ssl
 import sys
+from glob import escape
 from pathlib import Path
 
-from discreet.artifacts import write_bytes, write_toml
+from discreet.artifacts import remove_file, write_bytes, write_toml
 from discreet.deployment import flower
 from discreet.deployment.bundle import App, build, kit_app
 from discreet.deployment.certificates import check_certificate, make_node_key
@@ -26,6 +27,8 @@ from discreet.keys import make_signing_key, read_credentials
 logger = logging.getLogger(__name__)
 
 _KNOCK_SECONDS = 5.0
+_SUMS = f".{'[0-9a-f]' * 16}.sum"
+"""How files beside a ledger end that hold an owner's secrets of a sum; `federated/site.py`."""
 
 
 def start_node(folder: NodeFolder, *, app: App | None = None, log: Path | None = None) -> Child:
@@ -48,6 +51,7 @@ def start_node(folder: NodeFolder, *, app: App | None = None, log: Path | None =
     way_out = "Ask the server's operator for the new ca.crt."
     check_certificate(folder.ca_certificate, folder.ca_certificate, way_out=way_out)
     check_trust(folder)
+    forget_sums(folder)
     write_bytes(folder.app, build(app or kit_app(), {}))
     write_toml(folder.node_config, settings.site)
     command = _command(folder, settings.superlink)
@@ -70,6 +74,17 @@ def check_roster(folder: NodeFolder) -> None:
         read_credentials(key, roster)
     else:
         logger.warning("There is no roster: plans with secure_aggregation will be refused.")
+
+
+def forget_sums(folder: NodeFolder) -> None:
+    """Remove what a node that ended remembers of a secure sum: nobody may have taken its masks off.
+
+    A round that is under way goes on without this owner. A ledger that several nodes share is not
+    foreseen: each would lose its round when another starts.
+    """
+    ledger = Path(str(folder.settings().site.get("ledger", "")))
+    for left in ledger.parent.glob(f"{escape(ledger.name)}{_SUMS}") if ledger.name else ():
+        remove_file(left)
 
 
 def check_trust(folder: NodeFolder) -> None:

@@ -26,6 +26,7 @@ from discreet.deployment.folders import NodeFolder, ServerFolder
 from discreet.deployment.node import start_node
 from discreet.deployment.server import start_server
 from discreet.errors import DeploymentError, ExtraMissing, FederationError
+from discreet.keys import read_roster
 from discreet.metrics import reason_of_end, rounds_done
 from discreet.quiet import quietly
 
@@ -76,6 +77,7 @@ def submit(
         on_round: Called after each round.
 
     Raises:
+        ArtifactCorrupt: if the server's roster is damaged.
         DeploymentError: if the server does not answer, or has a run under way.
         FederationError: if the run failed, with the server's words.
         ValueError: if the run folder belongs to another plan.
@@ -84,6 +86,9 @@ def submit(
 
     require_same_plan(config, run)
     settings = {**config.as_mapping(), "run_folder": str(run.path.resolve())}
+    if folder.roster.exists():
+        read_roster(folder.roster)  # refused here, and not where only a log would say so
+        settings["roster"] = str(folder.roster.resolve())
     said = len(run.read_metrics())
     with open_control(folder) as ask:
         run_id = ask.start_run(build(app or kit_app(), settings))

@@ -42,8 +42,9 @@ PREFERENCES: Mapping[str, Any] = {
     "expected_batch_size": 28,
 }
 """What differs from the default plan where owners learn from the shipped pairs, 1,128 over four."""
-SERVER_KEYS = ("run_folder",)
-"""Settings of a Flower run that say where the server writes; no part of the plan."""
+SERVER_KEYS = ("roster", "run_folder")
+"""Settings of a Flower run that say whom the server lets into sums and where it writes; no part of
+the plan."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

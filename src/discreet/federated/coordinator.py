@@ -5,7 +5,7 @@ in at the start.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,7 +23,14 @@ from discreet.federated import messages
 from discreet.federated.chance import chance_for
 from discreet.federated.checkpoint import Checkpoint
 from discreet.federated.choice import choose, connected
-from discreet.federated.events import Event, OnEvent, OwnerDropped, OwnerReplied, RoundStarted
+from discreet.federated.events import (
+    Event,
+    OnEvent,
+    OwnerDropped,
+    OwnerHindered,
+    OwnerReplied,
+    RoundStarted,
+)
 from discreet.federated.exchange import exchange
 from discreet.federated.messages import Parts
 from discreet.federated.plans import SERVER, is_secret_choice, plan_of
@@ -54,6 +61,7 @@ class Coordinator:
         *,
         frozen_hash: str,
         ledger: PrivacyLedger | None = None,
+        roster: Set[bytes] | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
         """Prepare for any round.
@@ -63,12 +71,14 @@ class Coordinator:
             grid: The way to the nodes.
             frozen_hash: `LocalTask.frozen_hash`, which every node must share.
             ledger: The server's own account; for plans in which the server adds the noise.
+            roster: Raw public keys of the owners who may be in secure sums; None: whoever answers.
             on_event: Told what happens.
         """
         self._terms = terms
         self._grid = grid
         self._frozen_hash = frozen_hash
         self._ledger = ledger
+        self._roster = roster
         self._on_event = on_event
 
     def play(self, last: Checkpoint) -> tuple[Checkpoint, RoundReport]:
@@ -132,14 +142,21 @@ class Coordinator:
     ) -> "_Collected":
         """Ask the nodes for masked updates; return the next state and what is known of each."""
         number = last.rounds_done + 1
-        total = SecureSum(self._terms, self._grid, number, nodes)
+        total = SecureSum(self._terms, self._grid, number, nodes, self._roster)
         receipts = Receipts(self._terms, number, total.accept)
-        parts = total.prepare(receipts)
-        for node, reason in receipts.dropped.items():
-            self._tell(OwnerDropped(server_round=number, node=node, reason=reason))
+        try:
+            parts = total.prepare(receipts)
+        finally:
+            for node, reason in receipts.dropped.items():
+                self._tell(OwnerDropped(server_round=number, node=node, reason=reason))
         self._train(arrays, last.run_token, parts, receipts)
         receipts.finish(nodes, needed)
-        adapter, opened = Terms.adapter_of(last.state), total.open(receipts)
+        adapter = Terms.adapter_of(last.state)
+        try:
+            opened = total.open(receipts)
+        finally:
+            for node, reason in receipts.faults.items():
+                self._tell(OwnerHindered(server_round=number, node=node, reason=reason))
         receipts.mean_loss = opened.loss
         proposed = self._terms.rule.start(adapter, number, opened).result()
         return _Collected(proposed, receipts)

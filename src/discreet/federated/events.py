@@ -51,6 +51,16 @@ class OwnerDropped:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OwnerHindered:
+    """A node whose numbers are in a secure sum was silent or wrong when the sum was opened."""
+
+    server_round: int
+    node: int
+    reason: str
+    """As that of `OwnerDropped`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RoundDone:
     """A round was averaged, and its checkpoint is safe."""
 
@@ -69,6 +79,8 @@ class RoundDone:
     is_released: bool = True
     """Whether replies, drops, bytes and seconds may be told; False where epsilon counts on nobody
     knowing how many owners were asked."""
+    faults: int = 0
+    """Nodes in a secure sum that hindered its opening."""
     loss: float | None = None
     """Mean over owners of the loss that they released with noise; None: the plan releases none."""
 
@@ -88,7 +100,7 @@ class StepTaken:
     """Mean over the examples drawn, without noise; None: nobody was drawn."""
 
 
-Event = RoundStarted | OwnerReplied | OwnerDropped | RoundDone | StepTaken
+Event = RoundStarted | OwnerReplied | OwnerDropped | OwnerHindered | RoundDone | StepTaken
 
 OnEvent = Callable[[Event], None]
 """Called with each event, in order, in the process that runs the server."""

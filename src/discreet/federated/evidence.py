@@ -39,6 +39,7 @@ def round_done(
         num_rounds=num_rounds,
         replies=int(last_number(lines, "replies") or 0),
         dropped=sum(line["name"] == "dropped" for line in lines),
+        faults=sum(line["name"] == "fault" for line in lines),
         bytes_down=int(last_number(lines, "bytes_down") or 0),
         bytes_up=int(last_number(lines, "bytes_up") or 0),
         seconds=last_number(lines, "seconds") or 0.0,

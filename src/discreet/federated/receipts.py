@@ -14,7 +14,7 @@ from statistics import fmean
 from flwr.app import ArrayRecord, Message
 
 from discreet.aggregation import Accumulator, State
-from discreet.errors import BudgetExhausted, FederationError
+from discreet.errors import BudgetExhausted, FederationError, RosterMismatch
 from discreet.federated import messages
 from discreet.federated.bad_message import BadMessage
 from discreet.federated.exchange import Incoming
@@ -28,7 +28,11 @@ logger = logging.getLogger(__name__)
 _ROUNDING = 1 + 1e-6
 NO_REPLY = "NoReply"
 """Why a node was dropped that did not answer in time."""
-
+_ROSTERS = (
+    f"{RosterMismatch.__name__}: these owners were to add up with somebody who is not on their "
+    "roster, or is there twice; it may be another node. All need one roster of all: give it to the "
+    "server too, as roster.pem in its folder, and the server leaves that node out and names it."
+)
 
 Accept = Callable[[int, ArrayRecord], None]
 """Takes in the arrays of a node; raises `BadMessage` if they cannot be used."""
@@ -173,8 +177,12 @@ class Receipts:
         """
         for node in self.missing(asked):
             self.drop(node, NO_REPLY)
-        if len(self.steps) < min_replies:
-            raise _too_few(self, min_replies)
+        self.require(len(self.steps), min_replies)
+
+    def require(self, count: int, min_replies: int) -> None:
+        """Refuse to go on with `count` nodes if that is too few; raises what `finish` does."""
+        if count < min_replies:
+            raise _too_few(self, count, min_replies)
 
     def report(self, *, bytes_down: int = 0, seconds: float = 0.0) -> RoundReport:
         """Return what the round told the server."""
@@ -215,9 +223,9 @@ def _check_length(update: State, limit: float) -> None:
         )
 
 
-def _too_few(receipts: Receipts, min_replies: int) -> BudgetExhausted | FederationError:
+def _too_few(receipts: Receipts, count: int, min_replies: int) -> BudgetExhausted | FederationError:
     """Return the error for a round without enough replies."""
-    number, count, dropped = receipts.server_round, len(receipts.steps), receipts.dropped
+    number, dropped = receipts.server_round, receipts.dropped
     spent = sum(reason == BudgetExhausted.__name__ for reason in dropped.values())
     if spent and count + len(dropped) - spent < min_replies:
         return BudgetExhausted(
@@ -225,7 +233,10 @@ def _too_few(receipts: Receipts, min_replies: int) -> BudgetExhausted | Federati
             "still train. The last adapter is kept."
         )
     reasons = "; ".join(f"node {node}: {reason}" for node, reason in dropped.items())
+    way_out = "Correct these nodes and resume the run, or lower min_replies."
+    if RosterMismatch.__name__ in dropped.values():
+        way_out = f"{_ROSTERS} {way_out}"
     return FederationError(
         f"Round {number}: expected {min_replies} or more usable replies, got {count} ({reasons}). "
-        "Correct these nodes and resume the run, or lower min_replies."
+        f"{way_out}"
     )

@@ -13,7 +13,7 @@ import hashlib
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import isfinite
@@ -46,6 +46,7 @@ from discreet.federated.local_task import LocalResult, LocalTask, Watch
 from discreet.federated.plans import is_secret_choice
 from discreet.federated.receipts import RoundReport
 from discreet.federated.terms import Terms
+from discreet.keys import read_roster
 from discreet.privacy import PrivacyLedger, StepRecord
 from discreet.types import OwnerId
 
@@ -142,6 +143,8 @@ def server_app(
         run: Where to write; default: the `run_folder` of the `run_config`, or a folder named by
             Flower's run id in the user's data directory.
         publisher: Makes the hook that writes the adapter after each round.
+
+    Where the `run_config` names a `roster`, nobody else is let into secure sums.
     """
     app = ServerApp()
 
@@ -151,7 +154,9 @@ def server_app(
         folder = run or _run_folder(context)
         task = make_task(plan, None, None)
         on_round = publisher(plan, folder, task) if publisher else None
-        drive(plan, folder, task, grid, on_round=on_round)
+        path = str(context.run_config.get("roster", ""))
+        roster = read_roster(Path(path)).keys if path else None
+        drive(plan, folder, task, grid, on_round=on_round, roster=roster)
 
     return app
 
@@ -164,8 +169,11 @@ def drive(
     *,
     on_round: OnRound | None = None,
     on_event: OnEvent | None = None,
+    roster: Set[bytes] | None = None,
 ) -> Outcome:
     """Run the rounds that are left over a grid; the same for all ways of running.
+
+    With a roster, raw public keys, nobody but these owners is let into secure sums.
 
     Raises:
         ArtifactError: if another process goes on with the run.
@@ -182,6 +190,7 @@ def drive(
             grid,
             frozen_hash=task.frozen_hash,
             ledger=ledger,
+            roster=roster,
             on_event=on_event,
         )
         if last.rounds_done:

@@ -8,7 +8,7 @@ question after it (shares that take the masks off the sum). The other end is `me
 import json
 import math
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -139,14 +139,14 @@ class SecureSum:
     grid: Grid
     server_round: int
     nodes: tuple[int, ...]
+    roster: Set[bytes] | None = None
+    """Raw public keys of the owners who may take part; None: the server does not know them."""
     _collector: Collector = field(init=False)
     _round_id: bytes = field(default_factory=lambda: secrets.token_bytes(16))
 
     def __post_init__(self) -> None:
         """Lay out the group."""
-        size = words_in(self.terms, self.server_round)
-        group = group_of(self.terms.config, self.nodes, size, self._round_id)
-        self._collector = Collector(group)
+        self._collector = Collector(self._group_of(self.nodes), roster=self.roster)
 
     @property
     def _update_size(self) -> int:
@@ -155,18 +155,20 @@ class SecureSum:
     def prepare(self, receipts: Receipts) -> dict[int, Parts]:
         """Exchange keys and sealed shares; return what each node needs to mask its numbers.
 
+        Nobody hears of a node whose keys cannot be used: the group is of those whose keys can.
+
         Raises:
-            FederationError: if too few are left of somebody's neighbourhood.
+            FederationError: if fewer than `min_replies` are left, or too few of a neighbourhood.
         """
-        collector, nodes = self._collector, self.nodes
-        question: dict[int, Parts] = {n: {"round-id": self._round_id} for n in nodes}
+        collector = self._collector
+        question: dict[int, Parts] = {n: {"round-id": self._round_id} for n in self.nodes}
         self._ask(KEYS, question, receipts.drop, lambda n, got: collector.add_keys(n, got["keys"]))
-        about = {"ids": _ids(nodes), "size": json.dumps(collector.group.size).encode()}
-        able = [node for node in nodes if node not in receipts.dropped]
+        able = self._left(receipts)
+        collector.narrow(self._group_of(able))
+        about = {"ids": _ids(able), "size": json.dumps(collector.group.size).encode()}
         asked = {node: about | by_id(collector.keys_for(node)) for node in able}
         self._ask(SHARES, asked, receipts.drop, lambda n, got: collector.add_shares(n, of_ids(got)))
-        able = [node for node in able if node not in receipts.dropped]
-        return {node: by_id(collector.shares_for(node)) for node in able}
+        return {node: by_id(collector.shares_for(node)) for node in self._left(receipts)}
 
     def accept(self, node: int, arrays: ArrayRecord) -> None:
         """Add a node's masked numbers to the sum.
@@ -201,6 +203,16 @@ class SecureSum:
             mean=form.decode(of_update, count),
             loss=float(losses.decode(of_loss, count)[LOSS]) if losses else None,
         )
+
+    def _group_of(self, nodes: tuple[int, ...]) -> Group:
+        size = words_in(self.terms, self.server_round)
+        return group_of(self.terms.config, nodes, size, self._round_id)
+
+    def _left(self, receipts: Receipts) -> tuple[int, ...]:
+        """Return who is in the sum so far; before anybody trains, too few are refused."""
+        able = tuple(node for node in self.nodes if node not in receipts.dropped)
+        receipts.require(len(able), self.terms.config.min_replies)
+        return able
 
     def _total(self, receipts: Receipts) -> Words:
         """Return the sum; whose shares were wrong is noted, whether there is one or not."""

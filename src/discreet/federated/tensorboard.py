@@ -69,6 +69,8 @@ def _scalars(event: Event) -> Iterator[Scalar]:
             seen = "released" if event.is_released else "local"
             yield f"{seen}/replies", event.server_round, event.replies
             yield f"{seen}/dropped", event.server_round, event.dropped
+            if event.faults:
+                yield f"{seen}/faults", event.server_round, event.faults
             yield f"{seen}/megabytes_down", event.server_round, event.bytes_down / 1e6
             yield f"{seen}/megabytes_up", event.server_round, event.bytes_up / 1e6
             yield f"{seen}/seconds", event.server_round, event.seconds

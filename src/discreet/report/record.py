@@ -54,6 +54,8 @@ class RoundRecord:
     replies: int | None
     dropped: dict[str, int]
     """Why nodes did not count -> how many."""
+    faults: dict[str, str]
+    """Nodes, as `node-<id>`, that hindered the opening of a secure sum -> what they did."""
     worst: PrivacyStatement | None
     """Of the node that had spent most by the end of the round."""
     mean_epsilon: float | None
@@ -215,6 +217,11 @@ def _rounds(lines: list[dict[str, Any]]) -> tuple[RoundRecord, ...]:
                 number=number,
                 replies=_count(own, "replies"),
                 dropped=dict(Counter(reasons)),
+                faults={
+                    f"node-{line['node']}": str(line["reason"])
+                    for line in own
+                    if line["name"] == "fault"
+                },
                 worst=_worst(known),
                 mean_epsilon=_mean(known),
                 bytes_down=_count(own, "bytes_down"),

@@ -73,6 +73,7 @@ def page_of(record: RunRecord) -> str:
         limits=list(_limits(record)),
         has_loss=any(one.loss is not None for one in record.rounds),
         has_released_loss=any(one.released_loss is not None for one in record.rounds),
+        has_faults=any(one.faults for one in record.rounds),
         has_norm=any(one.clip_norm is not None for one in record.rounds),
     )
 

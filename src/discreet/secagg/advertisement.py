@@ -21,7 +21,7 @@ from typing import Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from discreet.errors import AggregationRefused
+from discreet.errors import AggregationRefused, RosterMismatch
 from discreet.secagg.group import ID_BYTES
 from discreet.secagg.primitives import SECRET_BYTES, agree, derive, draw_secret, public_key
 
@@ -99,18 +99,19 @@ class Advertisement:
         """Check that an owner on the roster signed this for a member and a round.
 
         Raises:
-            AggregationRefused: if not.
+            RosterMismatch: if not.
         """
         if self.signer not in roster:
-            raise AggregationRefused(
-                "Expected keys of owners on the roster only, got others. The server put them "
-                "there, or the roster is not that of all owners: they need the same one."
+            whose = "of somebody else" if self.signer else "that nobody signed"
+            raise RosterMismatch(
+                f"Expected keys of owners on the roster only, got some {whose}. The roster is not "
+                "that of all owners, who need the same one, or the server put these keys there."
             )
         try:
             signer = Ed25519PublicKey.from_public_bytes(self.signer)
             signer.verify(self.signature, self._signed(member, round_id))
         except InvalidSignature as error:
-            raise AggregationRefused(
+            raise RosterMismatch(
                 "Expected keys signed by the owner whose they are said to be, got others. The "
                 "server, or somebody before it, put them there."
             ) from error

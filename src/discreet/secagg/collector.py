@@ -1,6 +1,6 @@
 """The server of a round of secure aggregation: passes on what it cannot read, and takes the sum.
 
-    add_keys ... keys_for -> add_shares ... shares_for -> add_masked ... unmask_request
+    add_keys ... narrow, keys_for -> add_shares ... shares_for -> add_masked ... unmask_request
     -> add_unmask ... total
 
 Who does not answer is left out of what comes after. The first question of a step closes the step
@@ -19,7 +19,7 @@ from itertools import combinations
 
 import numpy as np
 
-from discreet.errors import AggregationRefused, FederationError
+from discreet.errors import AggregationRefused, FederationError, RosterMismatch
 from discreet.secagg.advertisement import Advertisement, commit
 from discreet.secagg.group import Group
 from discreet.secagg.masks import own_mask, shared_mask
@@ -39,8 +39,16 @@ _STEPS = ("keys", "shares", "masked numbers", "shares of those who stayed and le
 class Collector:
     """What the server knows of one round."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, *, roster: Set[bytes] | None = None) -> None:
+        """Begin a round.
+
+        Args:
+            group: Who adds up with whom.
+            roster: Raw Ed25519 keys of the owners who may take part, where the server knows them
+                too: then one whom the others would refuse is refused before they hear of it.
+        """
         self.group = group
+        self._roster = roster
         self._step = 0
         self._keys: dict[int, Advertisement] = {}
         self._seen: set[bytes] = set()
@@ -74,13 +82,33 @@ class Collector:
         Raises:
             AggregationRefused: as each `add_...` does: this member's part cannot be used, nothing
                 was changed by it, and the member counts as one who left.
+            RosterMismatch: if, where there is a roster, no owner on it signed these keys, or one
+                who is another member already.
         """
         self._expect(0, member, set(self.group.ids), self._keys.keys())
         shown = Advertisement.read(advertised)
+        if self._roster is not None:
+            shown.verify(member, self.group.round_id, self._roster)
+            if shown.signer in {other.signer for other in self._keys.values()}:
+                raise RosterMismatch("Expected each owner once in a sum, got one twice.")
         if self._seen & (keys := {shown.cipher_key, shown.mask_key}):
             raise AggregationRefused("Expected keys of its own for each member, got some twice.")
         self._seen |= keys
         self._keys[member] = shown
+
+    def narrow(self, group: Group) -> None:
+        """Go on with a group of this round that has those alone whose keys came.
+
+        Members compare the number of a group's with their roster, and would refuse one in which
+        somebody counts who is not on it.
+
+        Raises:
+            ValueError: if it is another round's or size's, or has other members.
+        """
+        about = (self.group.round_id, self.group.size, set(self._keys))
+        if (group.round_id, group.size, set(group.ids)) != about or self._step:
+            raise ValueError("Expected a group of all whose keys came, before they are asked for.")
+        self.group = group
 
     def keys_for(self, member: int) -> dict[int, bytes]:
         """Return what the neighbours of a member advertised.

@@ -20,7 +20,7 @@ import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from discreet.errors import AggregationRefused, ArtifactCorrupt
+from discreet.errors import AggregationRefused, ArtifactCorrupt, RosterMismatch
 from discreet.secagg.advertisement import Advertisement, Secrets
 from discreet.secagg.group import Group
 from discreet.secagg.masks import channel_key, direction, own_mask, shared_mask
@@ -87,9 +87,10 @@ class Member:
 
         Raises:
             AggregationRefused: if the group is of another round or lacks the member; if keys are of
-                nobody in the neighbourhood, equal, damaged, fewer than the threshold, or, where
-                there is a roster, of somebody not on it or of one owner twice; if the group has
-                more members than the roster; or if shares were handed out before.
+                nobody in the neighbourhood, equal, damaged or fewer than the threshold; or if
+                shares were handed out before.
+            RosterMismatch: if, where there is a roster, keys are of somebody not on it or of one
+                owner twice, or the group has more members than the roster.
         """
         if self._group is not None:
             raise AggregationRefused("Expected one request for shares, got another.")
@@ -258,7 +259,7 @@ class Member:
     ) -> None:
         """Refuse members who are nobody's, and one owner who is several members."""
         if len(group.ids) > len(roster):
-            raise AggregationRefused(
+            raise RosterMismatch(
                 f"Expected at most the {len(roster)} owners of the roster, got a sum of "
                 f"{len(group.ids)}. They need a roster of all."
             )
@@ -266,7 +267,7 @@ class Member:
         for member, one in shown.items():
             one.verify(member, self.round_id, roster)
         if len({one.signer for one in shown.values()}) < len(shown):
-            raise AggregationRefused("Expected each owner once in a sum, got one twice.")
+            raise RosterMismatch("Expected each owner once in a sum, got one twice.")
 
     def _channel(self, group: Group, peer: int) -> bytes:
         own, other = (self.id, self._shown.cipher_key), (peer, self._peers[peer].cipher_key)
