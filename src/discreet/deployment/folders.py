@@ -18,7 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from discreet.artifacts import read_toml, write_bytes, write_toml
@@ -116,8 +116,9 @@ class ServerFolder:
         try:
             return ServerSettings(**read_toml(self.settings_path))
         except TypeError as error:
+            known = ", ".join(one.name for one in fields(ServerSettings))
             raise ValueError(
-                "Expected host, port and listen in server.toml, got others. Correct it."
+                f"Expected keys among {known} in server.toml, got others. Correct it."
             ) from error
 
     def renew(self) -> None:
