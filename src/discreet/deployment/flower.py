@@ -60,8 +60,6 @@ _WATCH_SECONDS = 0.2
 _PLAN = ("tool", "flwr", "app")
 _MANIFEST = ".info/CONTENT"
 _FLEET = Path(__file__).with_name("fleet.py")
-_OLD_DOORS = ("FLWR_INTERNAL_GRPC_CONTROL_API", "FLWR_INTERNAL_GRPC_FLEET_API")
-"""Variables that make Flower listen on more ports, with no gate before them."""
 
 
 class Gate:
@@ -152,8 +150,6 @@ def run_superlink(operator_key: str, most_request_bytes: int, most_reply_bytes: 
     program = import_module("flwr.superlink.cli.flower_superlink")
     gate = Middleware(Gate, operator_key=operator_key, most_bytes=most_request_bytes)
 
-    for name in _OLD_DOORS:
-        os.environ.pop(name, None)
     _replace(extensions, "get_middleware", lambda: (gate,))
     _replace(program, "get_popen_detach_kwargs", dict)
     _count_nodes_anew()
