@@ -117,9 +117,8 @@ class ServerFolder:
             return ServerSettings(**read_toml(self.settings_path))
         except TypeError as error:
             known = ", ".join(one.name for one in fields(ServerSettings))
-            raise ValueError(
-                f"Expected keys among {known} in server.toml, got others. Correct it."
-            ) from error
+            told = f"Expected keys among {known} in server.toml, got others. Correct it."
+            raise ValueError(told) from error
 
     def renew(self) -> None:
         """Write a new key and certificate for the server; nodes need nothing new."""
