@@ -1,5 +1,6 @@
 """Who gets through the server's gate, and which bundles are the same program."""
 
+import asyncio
 import io
 import zipfile
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
     """An app behind the gate."""
 
 
-GATE = Gate(nothing, KEY)
+GATE = Gate(nothing, KEY, most_bytes=1000)
 
 
 @pytest.mark.parametrize("client", ["10.0.0.9", "::ffff:10.0.0.9", "2001:db8::1", "nonsense"])
@@ -61,25 +62,54 @@ def test_this_machine_needs_the_key_to_start_runs(client: str) -> None:
     assert not GATE.is_allowed(twice)
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_short"),
+    [
+        ([], True),
+        ([(b"content-length", b"1000")], True),
+        ([(b"content-length", b"1001")], False),
+        ([(b"content-length", b"9" * 5000)], False),
+        ([(b"content-length", b"1"), (b"content-length", b"1001")], False),
+        ([(b"content-length", b"-1")], False),
+        ([(b"transfer-encoding", b"chunked")], False),
+        ([(b"content-length", b"1"), (b"transfer-encoding", b"chunked")], False),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/fleet/push-object", "/health"])
+def test_a_long_request_of_another_machine_is_refused_before_it_is_read(
+    headers: list[tuple[bytes, bytes]], is_short: bool, path: str
+) -> None:
+    asked = {**scope(path, "10.0.0.9"), "headers": headers}
+    assert answers(asked) == ([] if is_short else [413])
+
+
+def test_a_long_request_of_this_machines_own_processes_goes_on() -> None:
+    pushed = scope("/v1/runtime/push-object", "127.0.0.1")
+    pushed["headers"] = [(b"content-length", b"1001")]
+    assert answers(pushed) == []
+
+
 def test_a_caller_without_an_address_is_another_machine() -> None:
     assert not is_from_this_machine({"type": "http", "client": None, "server": None})
 
 
-@pytest.mark.parametrize("kind", ["http", "websocket"])
-def test_what_is_refused_does_not_reach_the_app(kind: str) -> None:
-    import asyncio
-
+def answers(asked: Scope) -> list[int]:
+    """What the gate says itself; nothing where it lets a request on to `nothing`."""
     seen: list[Message] = []
 
     async def send(message: Message) -> None:
         seen.append(message)
 
     async def receive() -> Message:
-        return {"type": "http.request"}
+        raise AssertionError("A request was read.")
 
-    refused = {**scope("/v1/control/start-run", "10.0.0.9"), "type": kind}
-    asyncio.run(GATE(refused, receive, send))
-    assert [message["status"] for message in seen if "status" in message] == [403]
+    asyncio.run(GATE(asked, receive, send))
+    return [message["status"] for message in seen if "status" in message]
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_what_is_refused_does_not_reach_the_app(kind: str) -> None:
+    assert answers({**scope("/v1/control/start-run", "10.0.0.9"), "type": kind}) == [403]
 
 
 def packed(files: list[tuple[str, bytes]]) -> bytes:

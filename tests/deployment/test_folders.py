@@ -59,6 +59,13 @@ def test_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
     assert folder.operator_key.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("name", ["max_request_mib", "max_reply_mib"])
+def test_a_limit_that_limits_nothing_is_refused(name: str) -> None:
+    for value in (0, -1, 1.5, True, "8"):
+        with pytest.raises(ValueError, match=name):
+            ServerSettings(host="fed.test", **{name: value})
+
+
 def test_settings_come_back_as_they_were_written(tmp_path: Path) -> None:
     folder = ServerFolder.create(tmp_path / "server", HOST)
     data = tmp_path / "people of 'ours'.parquet"

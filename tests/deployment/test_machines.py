@@ -8,13 +8,27 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
-from federated.tiny import TinyTask, tiny_config
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from federated.conftest import packed
+from federated.tiny import FROZEN, TinyTask, tiny_config
+from flwr.app.message import remove_content_from_message
+from flwr.clientapp import ClientApp
+from flwr.common.serde import message_to_proto
+from flwr.proto.fleet_pb2 import PushMessagesRequest
+from flwr.proto.message_pb2 import PushObjectRequest
+from flwr.proto.node_pb2 import Node
+from flwr.supercore.inflatable.inflatable_object import get_object_tree
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from deployment.apps import CLIENT, tiny_app
 from deployment.conftest import free_port
@@ -34,8 +48,9 @@ from discreet.deployment import (
     start_server,
     submit,
 )
+from discreet.deployment.bundle import build
 from discreet.errors import DeploymentError, FederationError
-from discreet.federated import Outcome, TrainConfig, run_federation
+from discreet.federated import LocalGrid, Outcome, TrainConfig, messages, run_federation
 from discreet.quiet import QUIET
 
 START_SECONDS = 180.0
@@ -193,6 +208,67 @@ def test_a_run_goes_on_after_the_server_was_killed(machines: Machines, tmp_path:
     assert equal(outcome, in_one_process(config, tmp_path))
     replies = [line["value"] for line in run.read_metrics() if line["name"] == "replies"]
     assert replies == [2, 2, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_node_gives_no_instruction_to_another(machines: Machines, tmp_path: Path) -> None:
+    """An admitted one pushes a request to train as if it were the server, while a run is on."""
+    plan = tiny_config(num_owners=3, min_replies=3, node_wait_seconds=START_SECONDS)
+    settings = {**plan.as_mapping(), "run_folder": str(tmp_path / "run")}
+    hostile, victim = (machines.folder.path / "owners" / name for name in OWNERS)
+    log, ledger = machines.logs / f"{victim.name}.log", victim / "ledger.jsonl"
+    with open_control(machines.folder) as control, calling_as(hostile, machines.folder) as call:
+        ids = {found.owner: found.node for found in control.nodes_of(machines.folder.admitted())}
+        run_id = control.start_run(build(tiny_app(), settings))
+        try:
+            until(lambda: control.state_of(run_id).status == "running")
+            before = log.read_text(), ledger.exists() and ledger.read_bytes()
+            forged = forged_request(plan, run_id, ids[hostile.name], ids[victim.name])
+            with pytest.raises(httpx.HTTPStatusError, match="403") as refused:
+                call.PushMessages(forged)
+            assert "permission" in refused.value.response.text, "a run that is over says otherwise"
+            with pytest.raises(httpx.HTTPStatusError, match="413"):
+                call.PushObject(PushObjectRequest(object_content=bytes(9 * 2**20)))
+            time.sleep(8.0)  # nodes look for work every three seconds
+            assert (log.read_text(), ledger.exists() and ledger.read_bytes()) == before
+        finally:
+            control.stop_run(run_id)
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+@contextmanager
+def calling_as(node: Path, folder: ServerFolder) -> Iterator[FleetHttpClient]:
+    """Flower's interface for nodes, used with a node's key by a program of its own."""
+    private = load_ssh_private_key(NodeFolder.open(node).key.read_bytes(), password=None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    authority = folder.authority.certificate.read_bytes()
+    signing = NodeAuthHttpInterceptor(private, private.public_key())
+    with FleetHttpClient.from_server_address(
+        folder.settings().local_address, False, authority, interceptors=[signing]
+    ) as client:
+        yield client
+
+
+def forged_request(plan: TrainConfig, run_id: int, caller: int, victim: int) -> PushMessagesRequest:
+    """A request of `caller` that holds what the server would send to `victim`."""
+    state = packed(TinyTask(plan).initial_state())
+    with LocalGrid(ClientApp(), []).activated():
+        ask = messages.ask(state, server_round=1, frozen_hash=FROZEN, run="r", node_id=victim)
+    ask.metadata.__dict__.update(_run_id=run_id, _src_node_id=1)
+    told = message_to_proto(remove_content_from_message(ask))
+    told.metadata.message_id = ask.object_id
+    return PushMessagesRequest(
+        node=Node(node_id=caller),
+        messages_list=[told],
+        message_object_trees=[get_object_tree(ask)],
+    )
 
 
 def in_one_process(config: TrainConfig, path: Path) -> Outcome:

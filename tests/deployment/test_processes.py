@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,13 @@ def test_words_go_to_the_log(tmp_path: Path) -> None:
         with Child.start(["echo", word], home=tmp_path, log=log) as child:
             child.wait(PATIENCE_SECONDS)
     assert log.read_text() == "one\ntwo\n"
+
+
+@pytest.mark.parametrize("name", ["CONTROL", "FLEET"])
+def test_no_variable_opens_a_port_beside_the_gate(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = f"FLWR_INTERNAL_GRPC_{name}_API"
+    assert door in vars(import_module("flwr.superlink.cli.flower_superlink")).values()
+    monkeypatch.setenv(door, "1")
+    assert door not in environment(tmp_path)

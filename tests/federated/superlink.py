@@ -48,11 +48,11 @@ _CALLS = {
 
 
 class SuperLink:
-    """A SuperLink with nodes and one run."""
+    """A SuperLink with nodes and one run, in memory or in a file."""
 
-    def __init__(self, nodes: int) -> None:
-        objects = ObjectStoreFactory()
-        state = LinkStateFactory(FLWR_IN_MEMORY_DB_NAME, NoOpFederationManager(), objects).state()
+    def __init__(self, nodes: int, database: str = FLWR_IN_MEMORY_DB_NAME) -> None:
+        objects = ObjectStoreFactory(database)
+        state = LinkStateFactory(database, NoOpFederationManager(), objects).state()
         self.state = state
         self.nodes = [state.create_node("", "", bytes([number]), 30) for number in range(nodes)]
         assert all(state.activate_node(node, 600) for node in self.nodes)

@@ -1,6 +1,7 @@
-"""Flower's server and node processes, with two doors shut that Flower 1.41 leaves open.
+"""Flower's server and node processes, with the doors shut that Flower 1.41 leaves open.
 
-    python -P flower.py superlink PARENT OPERATOR_KEY_FILE --host ... (options of flower-superlink)
+    python -P flower.py superlink PARENT OPERATOR_KEY_FILE MOST_REQUEST_BYTES MOST_REPLY_BYTES
+        --host ... (options of flower-superlink)
     python -P flower.py supernode PARENT APP_FILE --superlink ... (options of flower-supernode)
 
 PARENT is the id of the process that starts it: once that is gone, all of the group is ended.
@@ -12,6 +13,10 @@ program on all nodes, and admit nodes: only the nodes themselves are authenticat
 machines reach what nodes need (`/v1/fleet/`) and the health check; the rest is for this machine,
 and starting runs for whoever can read the operator's key.
 
+Flower knows which node calls, and believes the rest: a node could push an instruction to another as
+if it were the server. Here a node handles its own messages and no others (`fleet.py`), and one
+request of it is no longer than the settings allow.
+
 A server that starts counts nobody as connected: nodes that were killed with it would be asked for
 a minute. A node that was killed may come back at once, while Flower refuses a key that it counts as
 connected: whoever has the key is the same owner, whose ledger keeps two from training at once.
@@ -20,14 +25,16 @@ connected: whoever has the key is the same owner, whose ledger keeps two from tr
 its own bundle, made by the kit that its owner installed; only the plan may differ.
 
 This is a program and no module of the room: it imports nothing of *discreet*, so that Flower's
-processes hold no model library. It is the only place that changes Flower from outside; should
-Flower rename what is changed, the process ends with an `AttributeError` and nothing is left open.
+processes hold no model library. It and `fleet.py` are the only places that change Flower from
+outside; should Flower rename what is changed, the process ends with an `AttributeError` and nothing
+is left open.
 """
 
 import hmac
 import io
 import logging
 import os
+import runpy
 import signal
 import sys
 import threading
@@ -52,27 +59,42 @@ MOST_BYTES = 10_000_000
 _WATCH_SECONDS = 0.2
 _PLAN = ("tool", "flwr", "app")
 _MANIFEST = ".info/CONTENT"
+_FLEET = Path(__file__).with_name("fleet.py")
 
 
 class Gate:
     """Lets other machines reach what nodes need, and the operator what is left."""
 
-    def __init__(self, app: ASGIApp, operator_key: str) -> None:
-        """Guard `app`."""
+    def __init__(self, app: ASGIApp, operator_key: str, most_bytes: int) -> None:
+        """Guard `app`; a request of other machines holds `most_bytes` at most."""
         self.app = app
         self.operator_key = operator_key.encode()
+        self.most_bytes = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 403 to what is not allowed."""
-        if scope["type"] != "lifespan" and not self.is_allowed(scope):
+        """Answer 403 to what is not allowed, 413 to what is or may be too long."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif not self.is_allowed(scope):
             await PlainTextResponse("Forbidden", status_code=403)(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+        elif is_open(scope["path"]) and not self.is_short(scope):
+            await PlainTextResponse("Too large", status_code=413)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def is_short(self, scope: Scope) -> bool:
+        """Say whether a request tells how long it is, and is no longer than may be."""
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        lengths = [value for name, value in headers if name == b"content-length"]
+        return all(name != b"transfer-encoding" for name, _ in headers) and all(
+            value.isdigit() and len(value) < 20 and int(value) <= self.most_bytes
+            for value in lengths
+        )
 
     def is_allowed(self, scope: Scope) -> bool:
         """Say whether a request may go on."""
         path: str = scope["path"]
-        if path.startswith("/v1/fleet/") or path == "/health":
+        if is_open(path):
             return True
         if not is_from_this_machine(scope):
             return False
@@ -80,6 +102,11 @@ class Gate:
             return True
         given = [value for name, value in scope["headers"] if name == OPERATOR_HEADER.encode()]
         return len(given) == 1 and hmac.compare_digest(given[0], self.operator_key)
+
+
+def is_open(path: str) -> bool:
+    """Say whether other machines may reach a path."""
+    return path.startswith("/v1/fleet/") or path == "/health"
 
 
 def is_from_this_machine(scope: Scope) -> bool:
@@ -115,16 +142,18 @@ def code_of(bundle: bytes) -> list[tuple[str, object]]:
     ]
 
 
-def run_superlink(operator_key: str) -> None:
+def run_superlink(operator_key: str, most_request_bytes: int, most_reply_bytes: int) -> None:
     """Run Flower's server behind the gate, all its processes in one group."""
     from flwr.superlink import extensions
 
     # By name: the package has a function of the same name.
     program = import_module("flwr.superlink.cli.flower_superlink")
+    gate = Middleware(Gate, operator_key=operator_key, most_bytes=most_request_bytes)
 
-    _replace(extensions, "get_middleware", lambda: (Middleware(Gate, operator_key=operator_key),))
+    _replace(extensions, "get_middleware", lambda: (gate,))
     _replace(program, "get_popen_detach_kwargs", dict)
     _count_nodes_anew()
+    runpy.run_path(str(_FLEET))["guard"](most_reply_bytes)
     # Its lines hold the addresses of nodes, one every three seconds.
     logging.getLogger("uvicorn.access").addFilter(lambda _: False)
     program.flower_superlink()
@@ -190,10 +219,11 @@ def end_with(parent: int) -> None:
 def main() -> None:
     """Run the process that the first argument names."""
     program, parent, secret = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    limits = [int(word) for word in sys.argv[4:6]] if program == "superlink" else []
     end_with(parent)
-    sys.argv = [f"flower-{program}", *sys.argv[4:]]
+    sys.argv = [f"flower-{program}", *sys.argv[4 + len(limits) :]]
     if program == "superlink":
-        run_superlink(secret.read_text().strip())
+        run_superlink(secret.read_text().strip(), *limits)
     else:
         run_supernode(secret.read_bytes())
 

@@ -19,7 +19,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from discreet.artifacts import read_toml, write_bytes, write_toml
@@ -122,9 +122,9 @@ class ServerFolder:
         try:
             return ServerSettings(**read_toml(self.settings_path))
         except TypeError as error:
-            raise ValueError(
-                "Expected host, port and listen in server.toml, got others. Correct it."
-            ) from error
+            known = ", ".join(one.name for one in fields(ServerSettings))
+            told = f"Expected keys among {known} in server.toml, got others. Correct it."
+            raise ValueError(told) from error
 
     def renew(self) -> None:
         """Write a new key and certificate for the server; nodes need nothing new."""

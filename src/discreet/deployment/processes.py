@@ -22,6 +22,8 @@ from discreet.quiet import QUIET
 GRACE_SECONDS = 10.0
 """Time between the request to end and the end."""
 _POLL_SECONDS = 0.1
+_OLD_DOORS = ("FLWR_INTERNAL_GRPC_CONTROL_API", "FLWR_INTERNAL_GRPC_FLEET_API")
+"""Variables that make Flower's server listen on more ports, with no gate before them."""
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -31,7 +33,7 @@ def environment(home: Path) -> dict[str, str]:
     """
     paths = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in _OLD_DOORS},
         **QUIET,
         "FLWR_HOME": str(home.resolve()),
         "PATH": os.pathsep.join(paths),

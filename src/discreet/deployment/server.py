@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 90.0
 """Longest wait for a server to answer; it imports for seconds on a busy machine."""
 _POLL_SECONDS = 0.3
+_MIB = 2**20
 
 
 def start_server(folder: ServerFolder, *, log: Path | None = None) -> Child:
@@ -85,7 +86,8 @@ def _command(folder: ServerFolder) -> list[str]:
         "--ssl-ca-certfile": folder.authority.certificate.resolve(),
         "--database": folder.database.resolve(),
     }
-    program = (flower.__file__, "superlink", os.getpid(), folder.operator_key.resolve())
+    limits = (settings.max_request_mib * _MIB, settings.max_reply_mib * _MIB)
+    program = (flower.__file__, "superlink", os.getpid(), folder.operator_key.resolve(), *limits)
     return [
         *(sys.executable, "-P", *map(str, program)),
         *(str(word) for pair in options.items() for word in pair),

@@ -71,7 +71,7 @@ _VALUES: Mapping[str, tuple[str, _Is]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerSettings:
-    """Where a server is found."""
+    """Where a server is found, and how much it takes of one node."""
 
     host: str
     """Name or address by which the owners' machines reach the server; the certificate is for it."""
@@ -79,6 +79,10 @@ class ServerSettings:
     """TCP port, from 1 to 65535; Flower's own default."""
     listen: str = "0.0.0.0"
     """Address of the interface that is listened on; `0.0.0.0`: all of IPv4, `::`: all."""
+    max_request_mib: int = 8
+    """Most MiB in one request of a node; Flower cuts arrays into chunks of 5 MiB."""
+    max_reply_mib: int = 1024
+    """Most MiB in all objects of one reply, which the server's database holds for a while."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be an address."""
@@ -95,6 +99,13 @@ class ServerSettings:
             raise ValueError(
                 f"Expected an address to listen on, got '{self.listen}'. Use 0.0.0.0 for all."
             ) from error
+        for name in ("max_request_mib", "max_reply_mib"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(
+                    f"Expected a whole number of MiB above 0 as {name}, got another. Remove it "
+                    "from server.toml for the default."
+                )
 
     @property
     def local_host(self) -> str:
