@@ -83,7 +83,7 @@ def test_rays_simulation_ends_as_one_in_one_process(tmp_path: Path) -> None:
 
 def test_another_plan_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run")
-    tiny_config().save(run.config_path)
+    run_federation(tiny_config(), run, TinyTask(tiny_config()))
     folder = create_trial(tmp_path / "trial", ["a"], port=free_port())
     with pytest.raises(ValueError, match=r"resume with its config\.toml"):
         submit(tiny_config(num_rounds=3), run, folder)
@@ -123,7 +123,7 @@ def test_a_run_that_fails_before_its_first_round_is_told(
     server = FailingServer(run, line_of_end(1, "no budget"))
     monkeypatch.setattr(runs, "open_control", server.opened)
     with pytest.raises(
-        FederationError, match=r"Expected 2 rounds, got 0: the run failed \(no budget\)"
+        FederationError, match=r"Expected 2 rounds, got 0: the run failed: no budget. Give"
     ):
         submit(tiny_config(), run, folder)
 
@@ -144,7 +144,7 @@ def test_what_an_earlier_attempt_ended_for_is_not_said_of_a_later_one(
     outcome = submit(config, run, folder)
     assert (outcome.rounds_done, outcome.ended) == (1, "budget_exhausted")
     monkeypatch.setattr(runs, "open_control", FailingServer(run).opened)
-    with pytest.raises(FederationError, match=r"got 1: the run failed \(why\)"):
+    with pytest.raises(FederationError, match=r"got 1: the run failed: why. Give"):
         submit(config, run, folder)
 
 

@@ -29,6 +29,7 @@ from discreet.federated import (
     client_app,
     read_checkpoint,
     released_statements,
+    require_same_plan,
     round_done,
     run_federation,
     server_app,
@@ -293,6 +294,32 @@ def test_a_run_keeps_its_plan(run: RunFolder) -> None:
     train(run)
     with pytest.raises(ValueError, match="another num_rounds, seed"):
         train(run, tiny_config(num_rounds=3, seed=1))
+
+
+def test_a_run_in_which_nothing_was_done_takes_another_plan(run: RunFolder) -> None:
+    CONFIG.save(run.config_path)
+    PrivacyLedger.open(run.ledger_path)
+    other = tiny_config(num_rounds=1, min_replies=1)
+    outcome = train(run, other)
+    assert outcome.rounds_done == 1
+    assert TrainConfig.load(run.config_path) == other
+    assert all(len(steps) == 1 for steps in steps_charged(run).values())
+
+
+def test_a_round_that_failed_and_was_charged_keeps_its_plan(run: RunFolder) -> None:
+    with pytest.raises(FederationError, match="or lower min_replies.$"):
+        run_federation(CONFIG, run, Broken(CONFIG))
+    charge(run, OwnerId("owner-0"), 1)
+    assert not run.checkpoint_path.exists()
+    with pytest.raises(ValueError, match=r"another num_rounds\. .*or start a new run"):
+        train(run, tiny_config(num_rounds=1))
+    assert TrainConfig.load(run.config_path) == CONFIG
+
+
+def test_a_server_that_paid_and_lost_its_ledger_takes_no_other_plan(run: RunFolder) -> None:
+    tiny_config(**HIDDEN).save(run.config_path)
+    with pytest.raises(ValueError, match="A plan is fixed"):
+        require_same_plan(CONFIG, run)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"\xff" * 64])

@@ -254,5 +254,5 @@ def _outcome(config: "TrainConfig", run: RunFolder, state: RunState, said: int) 
     reason = exhausted or state.details or "the server's log says why"
     raise FederationError(
         f"Expected {config.num_rounds} rounds, got {last.rounds_done if last else 0}: the run "
-        f"{state.outcome} ({reason}). Correct that, and give the same run folder to go on."
+        f"{state.outcome}: {reason.rstrip('.')}. Give the same run folder to go on."
     )

@@ -1,7 +1,7 @@
 """Train one adapter with several data owners, none of whom hands over data."""
 
 from discreet.aggregation import State
-from discreet.federated.checkpoint import Checkpoint, read_checkpoint
+from discreet.federated.checkpoint import Checkpoint, read_checkpoint, require_same_plan
 from discreet.federated.client import client_app, local_update
 from discreet.federated.codec import CODECS, Codec, encode_with_feedback, make_codec
 from discreet.federated.config import PREFERENCES, TrainConfig
@@ -38,7 +38,6 @@ from discreet.federated.receipts import RoundReport
 from discreet.federated.rounds import (
     OnRound,
     Outcome,
-    require_same_plan,
     run_federation,
     server_app,
 )

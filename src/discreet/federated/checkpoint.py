@@ -17,7 +17,10 @@ from safetensors.torch import save
 from discreet.aggregation import State
 from discreet.artifacts import RunFolder, write_bytes
 from discreet.errors import ArtifactCorrupt, ArtifactError
+from discreet.federated.config import TrainConfig
+from discreet.federated.plans import is_secret_choice
 from discreet.federated.terms import Terms, of_prefix, with_prefix
+from discreet.privacy import PrivacyLedger
 
 _FORMAT = "2"
 _LOCK = ".lock"
@@ -118,3 +121,35 @@ def read_checkpoint(run: RunFolder) -> Checkpoint | None:
             f"Expected a checkpoint in '{path.name}', could not read it. Restore it from a copy, "
             "or start a new run."
         ) from error
+
+
+def require_same_plan(config: TrainConfig, run: RunFolder) -> None:
+    """Refuse a run folder that belongs to another plan, once that plan has begun.
+
+    It has once a round is done, or the run's own ledger holds an account. What owners of other
+    machines spent on a round that failed stands in their ledgers, which compare plans themselves.
+
+    Raises:
+        ArtifactCorrupt: if the folder's plan or ledger is damaged.
+        ValueError: with the fields that differ.
+    """
+    if not run.config_path.exists():
+        return
+    planned = TrainConfig.load(run.config_path)
+    old, new = planned.as_mapping(), config.as_mapping()
+    changed = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+    if changed and _has_begun(run, planned):
+        raise ValueError(
+            f"Expected the plan of run '{run.id}', got another {', '.join(changed)}. A plan is "
+            "fixed once a round is done or somebody was charged: resume with its config.toml, or "
+            "start a new run (another --out)."
+        )
+
+
+def _has_begun(run: RunFolder, planned: TrainConfig) -> bool:
+    """Return whether a round is done, or may have been charged in the run's own ledger."""
+    if run.checkpoint_path.exists() or run.card_path.exists():
+        return True
+    if not run.ledger_path.exists():
+        return is_secret_choice(planned)  # the server's own ledger, which is gone
+    return bool(PrivacyLedger(run.ledger_path).owners())

@@ -233,7 +233,8 @@ def _too_few(receipts: Receipts, count: int, min_replies: int) -> BudgetExhauste
             "still train. The last adapter is kept."
         )
     reasons = "; ".join(f"node {node}: {reason}" for node, reason in dropped.items())
-    way_out = "Correct these nodes and resume the run, or lower min_replies."
+    way_out = "Correct these nodes and resume the run, or lower min_replies"
+    way_out += "." if number == 1 else ": in a new run, since a plan is fixed after round 1."
     if RosterMismatch.__name__ in dropped.values():
         way_out = f"{_ROSTERS} {way_out}"
     return FederationError(

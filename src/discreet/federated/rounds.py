@@ -6,7 +6,7 @@
 A run goes on where it stopped: `checkpoint.safetensors` holds the last average together with the
 number of its round, the ledger holds what was spent. A round that was interrupted starts again
 and is paid for again, so that an owner's budget may end before the last round; that owner then sits
-out.
+out. Before its first round, while its own ledger has no account, a run takes another plan.
 """
 
 import hashlib
@@ -34,6 +34,7 @@ from discreet.federated.checkpoint import (
     Checkpoint,
     alone_in,
     read_checkpoint,
+    require_same_plan,
     write_checkpoint,
 )
 from discreet.federated.client import TaskFactory, client_app
@@ -181,7 +182,7 @@ def drive(
     with alone_in(run):
         ledger = _own_ledger(config, run)  # before the plan: a run with a plan has begun
         require_same_plan(config, run)
-        if not run.config_path.exists():
+        if not run.checkpoint_path.exists():
             config.save(run.config_path)
         terms = Terms.of(config, task.initial_state())
         last = _where_it_stands(config, run, task, terms)
@@ -295,22 +296,6 @@ def _plan_hash(config: TrainConfig, task: LocalTask) -> str:
     """Return a SHA-256 of the plan, the base and the frozen part of the adapter."""
     plan = json.dumps([config.as_mapping(), task.frozen_hash], sort_keys=True)
     return hashlib.sha256(plan.encode()).hexdigest()
-
-
-def require_same_plan(config: TrainConfig, run: RunFolder) -> None:
-    """Refuse a run folder that belongs to another plan.
-
-    Raises:
-        ValueError: with the fields that differ.
-    """
-    if not run.config_path.exists():
-        return
-    old, new = TrainConfig.load(run.config_path).as_mapping(), config.as_mapping()
-    if changed := sorted(k for k in {*old, *new} if old.get(k) != new.get(k)):
-        raise ValueError(
-            f"Expected the plan of run '{run.id}', got another {', '.join(changed)}. A plan is "
-            "fixed once training began: resume with its config.toml, or start a new run."
-        )
 
 
 def _catch_up(run: RunFolder, last: Checkpoint, on_round: OnRound | None) -> None:
