@@ -129,7 +129,7 @@ class TrainConfig:
     target_epsilon: float = 8.0
     """Budget of each owner over all rounds, above 0; 8 is the usual weak but meaningful choice."""
     delta: float = 1e-5
-    """Probability with which the guarantee may fail, between 0 and 1; below 1 / examples."""
+    """Probability with which the guarantee may fail, above 0 and below 0.01; below 1 / examples."""
     max_grad_norm: float = 0.05
     """L2 bound on one example's gradient, above 0; below most gradients of `small`, so that each
     example has one voice (`discreet bench norms`)."""

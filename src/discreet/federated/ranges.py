@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 MOST = 1_000_000
 """Largest count in a plan: a typing mistake is told, not waited for."""
 _LARGEST_RANK = 4096
+_LARGEST_DELTA = 0.01
+"""Below it for whoever has a hundred examples or more: above, one of them may lie open."""
 _COUNTS = (
     "num_owners",
     "num_rounds",
@@ -119,7 +121,9 @@ def _of_privacy(config: "TrainConfig") -> Iterator[Demand]:
         "0 < sample_rate <= 1",
         "Use expected_batch_size / examples per owner.",
     )
-    yield "delta", 0 < config.delta < 1, "0 < delta < 1", "Use 1e-5 or less."
+    is_rare = 0 < config.delta < _LARGEST_DELTA
+    way_out = "It has to be below 1 / examples of an owner: use 1e-5 or less."
+    yield "delta", is_rare, f"0 < delta < {_LARGEST_DELTA}", way_out
     norm = config.max_update_norm
     is_norm = norm is None or 0 < norm < float("inf")
     yield "max_update_norm", is_norm, "a finite max_update_norm > 0", ""
