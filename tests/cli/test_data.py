@@ -419,3 +419,17 @@ def test_what_is_not_shown_says_from_how_many_on_and_where_it_is(
     assert "not shown, values could tell of single people: label" in err
     assert "fewer than 10 records" in err
     assert "--names" in err
+
+
+def test_portraits_are_shared_out_for_nodes(discreet: Run, tmp_path: Path) -> None:
+    rows = [(f"{n}.jpg", "8", "happy", f"p{n}") for n in range(8)]
+    listed = table(("file_name", "age", "emotion", "person"), *rows)
+    files: dict[str, bytes | str] = {f"{n}.jpg": picture(n) for n in range(8)}
+    put(tmp_path / "set", files | {"metadata.csv": listed})
+    out = tmp_path / "nodes"
+    status, _, err = discreet("portraits", tmp_path / "set", out, "--owners", "2")
+    assert status == 0, err
+    assert f"8 portraits in '{out}'" in err
+    assert f"--data {out / 'owner-0.parquet'}" in err
+    found = [load_portraits("train", path=out / f"owner-{n}.parquet") for n in range(2)]
+    assert {p.identity_id for own in found for p in own} == {f"p{n}" for n in range(8)}

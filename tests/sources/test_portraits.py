@@ -11,8 +11,11 @@ from discreet.sources import (
     Origin,
     Problems,
     Record,
+    own_examples_in,
+    partition,
     portrait_of,
     read_source,
+    write_portrait_shards,
     write_portraits,
 )
 
@@ -96,6 +99,40 @@ def test_a_folder_becomes_a_file_that_training_reads(tmp_path: Path) -> None:
     assert dict(problems.counts) == {"picture": 1}
     with pytest.raises(RunExists):
         write_portraits([], out)
+
+
+def test_people_are_shared_out_as_files_that_nodes_take(tmp_path: Path) -> None:
+    rows = [(f"{n}.jpg", "8", "Happy", "f", f"p{n % 6}") for n in range(12)]
+    files: dict[str, bytes | str] = {f"{n}.jpg": picture(n) for n in range(12)}
+    put(tmp_path / "set", files | {"metadata.csv": table(HEADER, *rows)})
+    shared = partition(read_source(tmp_path / "set"), 3)
+    counts = write_portrait_shards(shared, tmp_path / "nodes")
+    own = {path.stem: path for path in (tmp_path / "nodes").iterdir()}
+    assert own.keys() == counts.keys()
+    assert len(own) > 1
+    assert all(own_examples_in(path) == "portraits" for path in own.values())
+    people = {name: load_portraits("train", path=path) for name, path in own.items()}
+    assert {name: len(found) for name, found in people.items()} == counts
+    whole = tmp_path / "people.parquet"
+    write_portraits(read_source(tmp_path / "set"), whole)
+    assert sorted(p.jpeg for found in people.values() for p in found) == sorted(
+        p.jpeg for p in load_portraits("train", path=whole)
+    )
+    named = [{p.identity_id for p in found} for found in people.values()]
+    assert sum(map(len, named)) == len(set().union(*named)), "a person lies with one owner"
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(RunExists):
+        write_portrait_shards([], tmp_path / "nodes")
+    with pytest.raises(DataError, match="never guessed"):
+        write_portrait_shards([], tmp_path / "none")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_more_pictures_than_a_batch_holds_are_all_written(tmp_path: Path) -> None:
+    count = write_portraits(
+        [record(tmp_path, age="8", expression="happy")] * 130, tmp_path / "people.parquet"
+    )
+    assert count == len(load_portraits("train", path=tmp_path / "people.parquet")) == 130
 
 
 def test_a_set_without_expressions_is_refused_and_leaves_no_file(tmp_path: Path) -> None:

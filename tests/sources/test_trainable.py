@@ -9,13 +9,20 @@ import pytest
 
 from discreet.errors import DataError
 from discreet.sources import (
+    Medium,
+    Origin,
+    Record,
+    Turn,
     holds_shares,
+    lack_of,
     own_examples_in,
     owners_in,
     partition,
     read_source,
     write_index,
+    write_shards,
 )
+from discreet.sources.records import Role
 from sources.small import lines, picture, put
 
 
@@ -25,6 +32,33 @@ def shared(tmp_path: Path) -> Path:
     listed = put(tmp_path / "set", {"chats.jsonl": lines(*rows), "a.jpg": picture()})
     write_index(partition(read_source(listed), 12, by="record"), tmp_path / "index")
     return tmp_path / "index"
+
+
+def says(*roles: Role, shows: str = "picture") -> Record:
+    medium = Medium(role=shows, path=Path("set/a.jpg"), root=Path("set"))
+    turns = tuple(Turn(role=role, text="So.") for role in roles)
+    return Record(
+        kind="conversation", media=(medium,), labels={}, turns=turns, origin=Origin(file="a")
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "lack"),
+    [
+        (says("user", "assistant"), None),
+        (says("user", "assistant", "rejected"), None),
+        (says(), "kind"),
+        (says("rejected"), "kind"),
+        (says("user", "assistant", shows="video"), "kind"),
+        (says("user"), "answer"),
+        (says("assistant", "user"), "answer"),
+        (says("user", "rejected"), "answer"),
+    ],
+)
+def test_only_a_record_with_an_answer_to_something_can_be_learnt_from(
+    record: Record, lack: str | None
+) -> None:
+    assert lack_of(record) == lack
 
 
 def with_columns(path: Path, *names: str) -> Path:
@@ -82,6 +116,10 @@ def test_an_owners_own_file_says_what_an_example_is(
     own = table.filter(pc.equal(table["owner"], table["owner"][0])).replace_schema_metadata()
     pq.write_table(own, tmp_path / "own")
     assert own_examples_in(tmp_path / "own") == "conversations"
+    put(tmp_path / "faces", {"1.jpg": picture()})
+    write_shards(partition(read_source(tmp_path / "faces"), 1), tmp_path / "shards")
+    with pytest.raises(DataError, match=r"'owner-0\.parquet', got none .*`discreet data portraits"):
+        own_examples_in(tmp_path / "shards" / "owner-0.parquet")
     people = pq.read_table(portraits_file).drop_columns(["identity_id"])
     pq.write_table(people, tmp_path / "less")
     with pytest.raises(DataError, match=r"missing: identity_id\. .*discreet data share"):

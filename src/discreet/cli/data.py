@@ -23,6 +23,7 @@ from discreet.sources import (
     read_source,
     sheet_of,
     write_index,
+    write_portrait_shards,
     write_portraits,
     write_shards,
 )
@@ -243,7 +244,7 @@ def share(
     elif held.portraits and not held.conversations:
         talk().print(
             f"To train on its pictures: discreet data portraits {path} people.parquet, and then: "
-            "discreet train --data people.parquet",
+            "discreet train --data people.parquet. A file for each owner's node: --owners.",
             markup=False,
         )
 
@@ -265,16 +266,27 @@ class _Held:
 @app.command("portraits")
 def portraits(
     path: Source,
-    out: Annotated[Path, typer.Argument(help="Parquet file to make.")],
+    out: Annotated[Path, typer.Argument(help="Parquet file, or with --owners a folder, to make.")],
+    owners: Annotated[
+        int | None, typer.Option(min=1, help="Share people out: a file for each owner's node.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Public; of who gets whom, with --owners.")] = 0,
     layout: Layout = None,
 ) -> None:
-    """Copy pictures that have an age band and an expression into a file to train on."""
+    """Copy pictures that have an age band and an expression into a file to train on.
+
+    With --owners, into a file for each owner, all of a person in one; a node takes it as its data.
+    """
     problems = Problems()
-    count = write_portraits(
-        read_source(path, layout=layout, problems=problems), out, problems=problems
-    )
+    records = read_source(path, layout=layout, problems=problems)
+    if owners is None:
+        count, files = write_portraits(records, out, problems=problems), "Train on them with"
+        way_on = f"discreet train --data {out}"
+    else:
+        rows = write_portrait_shards(partition(records, owners, seed=seed), out, problems=problems)
+        count, files = sum(rows.values()), f"{len(rows)} of {owners} owners have some. Join with"
+        way_on = f"discreet federation join ... --data {out / min(rows)}.parquet"
     talk().print(
-        f"{count:,} portraits in '{out}', {problems.total:,} problems. Train on them with: "
-        f"discreet train --data {out}",
+        f"{count:,} portraits in '{out}', {problems.total:,} problems. {files}: {way_on}",
         markup=False,
     )

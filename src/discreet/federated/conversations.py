@@ -40,7 +40,7 @@ from discreet.model import (
     encode_dialogue,
     pad_rows,
 )
-from discreet.sources import Medium, Record, num_owners_in, owners_in, read_shares
+from discreet.sources import Medium, Record, lack_of, num_owners_in, owners_in, read_shares
 from discreet.types import OwnerId
 
 logger = logging.getLogger(__name__)
@@ -187,15 +187,8 @@ class _Reading:
         self.rows += 1
         turns = [turn for turn in record.turns if turn.role != "rejected"]
         row = None
-        if not turns or any(medium.role != "picture" for medium in record.media):
-            reason = "kind"
-        elif not any(turn.role == "assistant" for turn in turns[1:]):
-            reason = "answer"
-        elif not _has_its_places(record):
-            reason = "places"
-        elif any(turn.role not in _ROLES for turn in turns):
-            reason = "template"
-        else:
+        reason = lack_of(record) or _misfit_of(record)
+        if not reason:
             said = [{"role": turn.role, "content": turn.text} for turn in turns]
             try:
                 row = encode_dialogue(self._vlm, said, max_tokens=self._most)
@@ -223,6 +216,14 @@ class _Reading:
         if place == len(self.pictures):
             self.pictures.append(_Picture(medium, self.rows))
         return place
+
+
+def _misfit_of(record: Record) -> str:
+    """Return why a conversation cannot be put in a row; empty if it may."""
+    if not _has_its_places(record):
+        return "places"
+    said = {turn.role for turn in record.turns} - {"rejected"}
+    return "" if said <= set(_ROLES) else "template"
 
 
 def _has_its_places(record: Record) -> bool:

@@ -30,13 +30,24 @@ from discreet.sources.manifest import (
 )
 from discreet.sources.owners import partition
 from discreet.sources.pictures import sheet_of
-from discreet.sources.portraits import may_be_portrait, portrait_of, write_portraits
+from discreet.sources.portraits import (
+    may_be_portrait,
+    portrait_of,
+    write_portrait_shards,
+    write_portraits,
+)
 from discreet.sources.problems import KINDS, OTHER, OnProblem, Origin, Problem, Problems
 from discreet.sources.readers import READERS
 from discreet.sources.records import Medium, Record, Turn
 from discreet.sources.shares import Shares, read_shares, write_index, write_shards
 from discreet.sources.source import find_reader, read_source
-from discreet.sources.trainable import holds_shares, num_owners_in, own_examples_in, owners_in
+from discreet.sources.trainable import (
+    holds_shares,
+    lack_of,
+    num_owners_in,
+    own_examples_in,
+    owners_in,
+)
 from discreet.sources.trial import Sharing, measure_sharing
 
 __all__ = [
@@ -71,6 +82,7 @@ __all__ = [
     "find_reader",
     "gaps_of",
     "holds_shares",
+    "lack_of",
     "manifest_of",
     "may_be_portrait",
     "measure_sharing",
@@ -86,6 +98,7 @@ __all__ = [
     "sheet_of",
     "write_index",
     "write_manifest",
+    "write_portrait_shards",
     "write_portraits",
     "write_shards",
 ]

@@ -4,7 +4,10 @@ A portrait needs an age band and an expression that the set itself says. Neither
 record without them is left out. Bands that lie in two of ours (10-19, 60-69) are left out too.
 """
 
+import tempfile
+from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +20,7 @@ from discreet.sources.files import refuse_existing
 from discreet.sources.pictures import look
 from discreet.sources.problems import Problems
 from discreet.sources.records import Record
-from discreet.types import AGE_BANDS, EXPRESSIONS, AgeBand, Expression, Split
+from discreet.types import AGE_BANDS, EXPRESSIONS, AgeBand, Expression, OwnerId, Split
 
 _BANDS: dict[str, AgeBand] = {
     "0-2": "child",
@@ -47,6 +50,16 @@ _WORDS: dict[str, Expression] = {
     **{word: word for word in EXPRESSIONS},
 }
 _BATCH = 64
+_ALL = OwnerId("all")
+_SCHEMA = pa.schema(
+    {
+        "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+        "identity_id": pa.string(),
+        "split": pa.string(),
+        "age_band": pa.string(),
+        "expression": pa.string(),
+    }
+)
 
 
 def portrait_of(record: Record) -> Portrait | None:
@@ -111,40 +124,76 @@ def write_portraits(
         DataError: if no record can be a portrait.
     """
     refuse_existing(out)
-    schema = pa.schema(
-        {
-            "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
-            "identity_id": pa.string(),
-            "split": pa.string(),
-            "age_band": pa.string(),
-            "expression": pa.string(),
-        }
-    )
+    with _unfinished(out) as folder:
+        rows = _write(((_ALL, record) for record in records), Path(folder), problems)
+        (Path(folder) / f"{_ALL}.parquet").rename(out)
+    return rows[_ALL]
+
+
+def write_portrait_shards(
+    shared: Iterable[tuple[OwnerId, Record]], out: Path, *, problems: Problems | None = None
+) -> dict[OwnerId, int]:
+    """Write a folder with a file of portraits for each owner who has any; return how many each has.
+
+    Each file is what a node takes as its data: `owner-0.parquet`, ....
+
+    Args:
+        shared: From `partition`; read once.
+        out: A folder that is not there yet.
+        problems: Gets pictures that cannot be used; they are left out.
+
+    Raises:
+        RunExists: if something is there.
+        DataError: if no record can be a portrait.
+    """
+    refuse_existing(out)
+    with _unfinished(out) as folder:
+        made = Path(folder) / "shards"
+        made.mkdir()
+        rows = _write(shared, made, problems)
+        made.rename(out)
+    return rows
+
+
+def _unfinished(out: Path) -> tempfile.TemporaryDirectory[str]:
+    """Return a folder beside `out` that goes again."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix=".portraits.", dir=out.parent)
+
+
+def _write(
+    shared: Iterable[tuple[OwnerId, Record]], folder: Path, problems: Problems | None
+) -> dict[OwnerId, int]:
+    """Write a file for each owner who has a portrait, some pictures in memory for each."""
     found = Problems() if problems is None else problems
-    count, rows = 0, []
-    fresh = out.with_name(f".{out.name}.tmp")
-    try:
-        with pq.ParquetWriter(fresh, schema) as writer:
-            for record in records:
-                portrait = _usable(record, found)
-                if portrait is None:
-                    continue
-                rows.append(_row(portrait, record))
-                count += 1
-                if len(rows) == _BATCH:
-                    writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-                    rows.clear()
-            if rows:
-                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-        if not count:
-            raise DataError(
-                "Expected records with an age band and an expression, found none. The labels are "
-                "never guessed: add them to a metadata.csv beside the pictures."
-            )
-        fresh.rename(out)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return count
+    rows: Counter[OwnerId] = Counter()
+    waiting: dict[OwnerId, list[dict[str, object]]] = {}
+    writers: dict[OwnerId, pq.ParquetWriter] = {}
+    with ExitStack() as stack:
+        for owner, record in shared:
+            portrait = _usable(record, found)
+            if portrait is None:
+                continue
+            if owner not in writers:
+                file = pq.ParquetWriter(folder / f"{owner}.parquet", _SCHEMA)
+                writers[owner], waiting[owner] = stack.enter_context(file), []
+            rows[owner] += 1
+            waiting[owner].append(_row(portrait, record))
+            if len(waiting[owner]) == _BATCH:
+                writers[owner].write_table(_table(waiting[owner]))
+                waiting[owner].clear()
+        for owner, left in waiting.items():
+            writers[owner].write_table(_table(left))
+    if not rows:
+        raise DataError(
+            "Expected records with an age band and an expression, found none. The labels are "
+            "never guessed: add them to a metadata.csv beside the pictures."
+        )
+    return dict(rows)
+
+
+def _table(rows: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
 
 def _usable(record: Record, problems: Problems) -> Portrait | None:

@@ -1,6 +1,7 @@
 """Tell shares from portraits, the two kinds of file that `discreet train --data` reads.
 
-Told by the names of columns alone; no row is read but the owners'.
+Told by the names of columns. Of an owner's own shares, rows are read too, until one is a
+conversation that something can be learnt from; no picture is opened.
 """
 
 import re
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 
 from discreet.data import REQUIRED_COLUMNS
 from discreet.errors import DataError
-from discreet.sources.shares import COLUMNS, NUM_OWNERS
+from discreet.sources.records import Record
+from discreet.sources.shares import COLUMNS, NUM_OWNERS, read_shares
 from discreet.types import OwnerId
 
 _OF_SHARES = frozenset({"owner", "media", "turns"})
@@ -45,13 +47,20 @@ def own_examples_in(path: Path) -> Literal["conversations", "portraits"]:
     """Return what an example is of one owner's file, as a plan names it; no picture is opened.
 
     Raises:
-        DataError: if it is neither portraits nor the shares of one owner.
+        DataError: if it is neither portraits nor the shares of one owner, or nothing in these is a
+            conversation.
     """
     if holds_shares(path):
         if (count := max(len(owners_in(path)), num_owners_in(path) or 0)) != 1:
             raise DataError(
                 f"Expected the shard of one owner in '{path.name}', got {count} owners. Write one "
                 "for each with `discreet data share --shards`."
+            )
+        if all(lack_of(record) for _, record in read_shares(path)):
+            raise DataError(
+                f"Expected conversations in the shard '{path.name}', got none with an answer to "
+                "learn. Pictures with an age band and an expression become a file of portraits for "
+                "each owner: `discreet data portraits SET FOLDER --owners N`."
             )
         return "conversations"
     if missing := [name for name in REQUIRED_COLUMNS if name not in _column_names(path)]:
@@ -61,6 +70,18 @@ def own_examples_in(path: Path) -> Literal["conversations", "portraits"]:
             "conversations are shared out first (`discreet data share --shards`)."
         )
     return "portraits"
+
+
+def lack_of(record: Record) -> Literal["kind", "answer"] | None:
+    """Return why a record is no conversation to learn from, whatever the base; None if it may be.
+
+    `kind`: nothing is said in it, or it shows something else than pictures. `answer`: no answer to
+    anything said before. The rejected answer of a pair does not count.
+    """
+    roles = [turn.role for turn in record.turns if turn.role != "rejected"]
+    if not roles or any(medium.role != "picture" for medium in record.media):
+        return "kind"
+    return None if "assistant" in roles[1:] else "answer"
 
 
 def num_owners_in(path: Path) -> int | None:
