@@ -581,7 +581,8 @@ def test_a_damaged_picture_is_found_before_anything_is_charged(
     status, _, err = discreet("train", *small_plan, "--data", path, "--out", tmp_path / "run")
     assert status == 1
     assert "portrait 4" in " ".join(err.split())
-    assert not (tmp_path / "run" / "ledger.jsonl").exists()
+    assert "epsilon" not in err, "nothing is promised before the data are read"
+    assert not (tmp_path / "run").exists(), "what did not begin leaves no folder"
 
 
 @pytest.mark.parametrize("name", ["run[red]x", "[/x]"])

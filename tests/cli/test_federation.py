@@ -68,7 +68,11 @@ def test_an_owner_joins_and_is_admitted(
         (["--max-delta", "nan"], "max_delta"),
         (["--unit", "person"], "unit"),
         (["--rank", "0"], "lora_rank"),
-        (["--data", "gone.parquet"], "data"),
+        (["--data", "gone.parquet"], "--data of `join`, data in [site] of node.toml), found none"),
+        (
+            ["--data", "."],
+            "found a folder. Make a file of what is in it: `discreet data portraits`",
+        ),
         (["--data", "server/server.toml"], "image, identity_id, age_band, expression"),
         (["--root", "gone"], "root"),
         (["--root", "."], "shard of conversations"),

@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -133,6 +133,8 @@ def train(
     CONFIG holds what no option says: sampler, bands, clipping, optimizer, engine, adapter.
     `discreet fields` tells all that may stand in it; a run folder's config.toml is an example.
     """
+    if driver != "local":
+        _refuse_with_driver(driver, {"--data": data, "--root": root, "--cache": cache})
     if resume is not None:
         _refuse_with_resume(given_by_hand(ctx, but=_BESIDE_RESUME))
         run = RunFolder.open(resume)
@@ -159,13 +161,25 @@ def train(
         plan = for_data(plan, data, is_counted=config is not None or owners is not None)
         plan_of(plan)  # what does not go together is refused before a folder is made
         run = RunFolder.create(out or _new_folder(runs))
-    with _watched(plan, events) as on_event:
-        if driver == "local":
-            outcome = train_run(plan, run, on_event, data=data, root=root, cache=cache)
-        else:
-            _refuse_with_driver(driver, {"--data": data, "--root": root, "--cache": cache})
-            outcome = _train_elsewhere(plan, run, driver, on_event)
+    with _kept_if_used(run):
+        task = build_task(plan, data=data, root=root, cache=cache) if driver == "local" else None
+        with _watched(plan, events) as on_event:
+            if task is not None:
+                outcome = train_run(run, task, on_event)
+            else:
+                outcome = _train_elsewhere(plan, run, driver, on_event)
     _show(run, outcome, as_json)
+
+
+@contextmanager
+def _kept_if_used(run: RunFolder) -> Iterator[None]:
+    """Take a run's folder away again if the block fails before anything came into it."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # something is in it: training began, or will go on
+            run.path.rmdir()
+        raise
 
 
 @contextmanager
@@ -229,8 +243,10 @@ def _refuse_with_resume(given: list[str]) -> None:
 def quickstart(runs: Runs = RUNS, cache: Cache = None) -> None:
     """Train over four owners with privacy, then answer a child and an older adult."""
     run = RunFolder.create(_new_folder(runs))
-    with _watched(QUICKSTART) as on_event:
-        outcome = train_run(QUICKSTART, run, on_event, cache=cache)
+    with _kept_if_used(run):
+        task = build_task(QUICKSTART, cache=cache)
+        with _watched(QUICKSTART) as on_event:
+            outcome = train_run(run, task, on_event)
     assistant = build_assistant(str(run.path), "small", "healthcare", runs=runs, cache=cache)
     bands: tuple[AgeBand, ...] = ("child", "older_adult")
     people = [portrait for portrait in load_portraits("test") if portrait.expression == "neutral"]
@@ -256,25 +272,29 @@ def _first_seen_as(band: AgeBand, own: list[Image], assistant: Assistant) -> tup
     return own[0], 1
 
 
-def train_run(
+def build_task(
     plan: TrainConfig,
-    run: RunFolder,
-    on_event: OnEvent,
     *,
     data: Path | None = None,
     root: Path | None = None,
     cache: Path | None = None,
-) -> Outcome:
-    """Run the rounds that are left in this process; publish the adapter after each."""
+) -> AssistantTask:
+    """Return what is trained in this process, and say what of the data is left out."""
+    quiet_logs()
     with talk().status("loading the base model, and giving owners their examples"):
         task = AssistantTask.build(plan, shared_data=data, root=root, cache_dir=cache)
     for reason, count in task.shared.left_out.items():
         talk().print(f"left out: {count} {REASONS[reason]}", markup=False)
+    return task
+
+
+def train_run(run: RunFolder, task: AssistantTask, on_event: OnEvent) -> Outcome:
+    """Run the rounds that are left in this process; publish the adapter after each."""
 
     def publish_round(done: int, state: State, report: RoundReport) -> None:
         publish(run, task, state, rounds_done=done)
 
-    return run_federation(plan, run, task, on_round=publish_round, on_event=on_event)
+    return run_federation(task.config, run, task, on_round=publish_round, on_event=on_event)
 
 
 def _new_folder(runs: Path) -> Path:

@@ -40,6 +40,14 @@ UNITS = ("example", "user", "owner")
 SiteValue = str | int | float | bool
 _PRIVACY = ("max_delta", "max_epsilon")
 _CORRECT = "Correct the option of `join`, or [site] of node.toml."
+_RELATIVE = (
+    "Correct it; a relative path counts from the folder in which the command was given, so name it "
+    "from the root (/srv/...)."
+)
+_MAKE_A_FILE = (
+    "Make a file of what is in it: `discreet data portraits` for pictures with an age band and an "
+    "expression, `discreet data share --shards` for conversations."
+)
 _Is = Callable[[object], bool]
 
 
@@ -164,8 +172,11 @@ class NodeSettings:
         for key, (kind, is_there) in kinds.items():
             path = Path(str(self.site.get(key, ".")))
             if key in self.site and not (is_there(path) and os.access(path, os.R_OK)):
+                is_folder = key == "data" and path.is_dir()
                 raise DataError(
-                    f"Expected {kind} that can be read as {key}, found none. {_CORRECT}"
+                    f"Expected {kind} that can be read as {key} (--{key} of `join`, {key} in "
+                    f"[site] of node.toml), found {'a folder' if is_folder else 'none'}. "
+                    + (_MAKE_A_FILE if is_folder else _RELATIVE)
                 )
         if "ledger" in self.site and not _is_writable(Path(str(self.site["ledger"])).absolute()):
             raise DataError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from discreet.errors import DiscreetError, IncompatibleBase
+from discreet.errors import DataError, DiscreetError, IncompatibleBase
 from discreet.federated import membership, messages, secure
 from discreet.federated.config import TrainConfig
 from discreet.federated.local_task import LocalTask, Watch
@@ -114,7 +114,7 @@ def client_app(
     def train(message: Message, context: Context) -> Message:
         try:
             site, plan = site_and_plan(context)
-            task = make_task(plan, site.data, site.root)
+            task = _task_of(make_task, plan, site)
         except Exception as error:  # See `local_update`.
             return _refuse(message, OwnerId(f"node {context.node_id}"), watch or Watch(), error)
         return local_update(message, task=task, config=plan, site=site, watch=watch)
@@ -135,6 +135,19 @@ def client_app(
     app.query(secure.SHARES)(member(lambda ask, site, plan, _: of.share_secrets(ask, site, plan)))
     app.query(secure.UNMASK)(member(lambda ask, site, *_: of.unmask(ask, site)))
     return app
+
+
+def _task_of(make_task: TaskFactory, plan: TrainConfig, site: OwnerSite) -> LocalTask:
+    """Return the task; an error about an owner's own data says which setting names them."""
+    try:
+        return make_task(plan, site.data, site.root)
+    except DataError as error:
+        if site.data is None:
+            raise
+        raise DataError(
+            f"{error} The file is what `data` in [site] of node.toml names; a relative path counts "
+            "from the folder in which the node was started."
+        ) from error
 
 
 def _promised(statement: PrivacyStatement | None, config: TrainConfig) -> PrivacyStatement | None:
