@@ -71,7 +71,7 @@ def test_an_owner_joins_and_is_admitted(
         (["--data", "gone.parquet"], "--data of `join`, data in [site] of node.toml), found none"),
         (
             ["--data", "."],
-            "found a folder. Make a file of what is in it: `discreet data portraits`",
+            "found a folder. Make a file of what is in it: `discreet data",
         ),
         (["--data", "server/server.toml"], "image, identity_id, age_band, expression"),
         (["--root", "gone"], "root"),

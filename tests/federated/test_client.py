@@ -11,6 +11,7 @@ import torch
 from flwr.app import Message
 from flwr.clientapp import ClientApp
 
+from discreet.errors import DataError
 from discreet.federated import (
     LocalGrid,
     LocalResult,
@@ -107,6 +108,28 @@ def test_an_owners_log_says_the_way_out_and_the_server_hears_the_class_alone(
     assert "did not train: PolicyError: Expected target_epsilon <= 0.5" in line
     assert "max_epsilon" in line.partition("got")[2]
     assert reply.error.reason == "PolicyError"
+
+
+def test_an_owners_log_says_which_setting_names_data_that_cannot_be_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unread(*_: object) -> TinyTask:
+        raise DataError("Expected a Parquet file of portraits at 'd.parquet'.")
+
+    node = {**OWN_DATA, "ledger": str(tmp_path / "ledger.jsonl")}
+    config = tiny_config(reproducible=False)
+    for own, is_said in ((node, True), ({"partition-id": 0}, False)):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="discreet"):
+            reply = ask_once(
+                client_app(unread),
+                lambda app, own=own: LocalGrid(app, [own], run_config=config.as_mapping()),
+                config,
+            )
+        (line,) = caplog.messages
+        assert "DataError: Expected a Parquet file of portraits at 'd.parquet'." in line
+        assert ("`data` in [site] of node.toml" in line) is is_said
+        assert reply.error.reason == "DataError"
 
 
 def test_a_failing_task_says_where_on_the_device_only(
