@@ -200,8 +200,8 @@ def _of_secure_sums(config: "TrainConfig") -> Iterator[Demand]:
     yield (
         config.asked_per_round >= 3
         and 2 * config.min_replies > config.asked_per_round + config.hostile_owners,
-        "3 or more owners a round and min_replies above half of them and of hostile_owners together "
-        f"with secure_aggregation, got {config.asked_per_round}, {config.min_replies} and "
+        "3 or more owners a round and min_replies above half of them and of hostile_owners "
+        f"together with secure_aggregation, got {config.asked_per_round}, {config.min_replies} and "
         f"{config.hostile_owners}",
         "With fewer a server could ask two halves for both shares of somebody: raise min_replies, "
         "ask fewer owners, or lower hostile_owners.",
