@@ -19,7 +19,7 @@ FITS: dict[str, dict[str, object]] = {
     "hidden owners in a secure sum": {**OWNER, **SECURE},
     "a norm that follows": {**OWNER, **ADAPTIVE},
     "a secure sum of clipped examples": {**SECURE, **ADAPTIVE},
-    "hostile members of a secure sum": {**SECURE, "hostile_owners": 1},
+    "hostile members of a secure sum": {**SECURE, "min_replies": 4, "hostile_owners": 1},
     "mixed ranks": {"aggregation": "flora", "lora_ranks": "4,8"},
     "one rank, said twice": {"aggregation": "ffa", "lora_ranks": "8"},
     "a median": {"combine": "median", "hostile_owners": 1, "min_replies": 3},
@@ -123,10 +123,10 @@ DOES_NOT: dict[str, tuple[dict[str, object], str]] = {
         {**SECURE, "owners_per_round": 2, "min_replies": 2},
         "3 or more owners a round",
     ),
-    "a secure sum of half": ({**SECURE, "num_owners": 6}, "min_replies above half of them"),
-    "a secure sum of one honest": (
-        {**SECURE, "hostile_owners": 2},
-        "min_replies at least 2 above hostile_owners",
+    "a secure sum of half": ({**SECURE, "num_owners": 6}, "min_replies above half"),
+    "a secure sum that one who colludes could double": (
+        {**SECURE, "hostile_owners": 1},
+        "min_replies above half of them and of hostile_owners together",
     ),
 }
 

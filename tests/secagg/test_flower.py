@@ -89,7 +89,7 @@ def numbers_of(place: int) -> np.ndarray:
 
 def mean_by_us() -> np.ndarray:
     """Return the mean of all owners' numbers, on the grid of Flower's workflow."""
-    group = group_of(OWNERS, neighbours=OWNERS - 1, threshold=2, size=SIZE)
+    group = group_of(OWNERS, neighbours=OWNERS - 1, threshold=3, size=SIZE)
     step = 2 * CLIPPING / LEVELS
     whole = [np.rint(numbers_of(k) / step).astype(np.int64) for k in range(OWNERS)]
     values = {i: whole[k].astype(np.uint32) for k, i in enumerate(group.ids)}

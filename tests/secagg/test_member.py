@@ -142,8 +142,8 @@ def test_sealed_shares_fit_one_sender_and_one_recipient_only() -> None:
 
 def test_members_who_were_told_of_different_groups_do_not_add_up() -> None:
     members = members_of(GROUP)
-    looser = group_of(4, neighbours=3, threshold=2)
-    sent = {i: members[i].share(looser, keys_of(members, i)) for i in (B, C, D)}
+    stricter = group_of(4, neighbours=3, threshold=4)
+    sent = {i: members[i].share(stricter, keys_of(members, i)) for i in (B, C, D)}
     members[A].share(GROUP, keys_of(members, A))
     with pytest.raises(AggregationRefused, match="as a peer sealed"):
         members[A].receive({i: sent[i][A] for i in sent})
@@ -161,8 +161,23 @@ def test_a_group_below_the_threshold_is_refused_at_each_step() -> None:
         members[A].unmask({A, B}, {C, D})
 
 
+@pytest.mark.parametrize(("neighbours", "least"), [(2, 3), (4, 4), (6, 5), (7, 5), (9, 5)])
+def test_a_threshold_with_which_several_sums_could_be_opened_is_refused(
+    neighbours: int, least: int
+) -> None:
+    for threshold in (least - 1, least):
+        group = group_of(8, neighbours=neighbours, threshold=threshold)
+        members, first = members_of(group), group.ids[0]
+        near = {i: members[i].advertise() for i in group.neighbours_of(first)}
+        if threshold == least:
+            assert set(members[first].share(group, near)) == set(near)
+        else:
+            with pytest.raises(AggregationRefused, match=f"threshold >= {least}, got"):
+                members[first].share(group, near)
+
+
 def test_ids_outside_the_group_or_neighbourhood_are_refused() -> None:
-    ring = group_of(6, neighbours=2, threshold=2)
+    ring = group_of(6, neighbours=2, threshold=3)
     members = members_of(ring)
     first = ring.ids[0]
     with pytest.raises(AggregationRefused, match="neighbours only"):
@@ -294,7 +309,7 @@ def test_whoever_has_a_roster_is_on_it() -> None:
 
 def test_a_sum_of_more_than_the_roster_is_refused() -> None:
     """On a ring nobody sees all members; that there are too many, everybody sees."""
-    ring = group_of(6, neighbours=2, threshold=2)
+    ring = group_of(6, neighbours=2, threshold=3)
     keys = signers(ring)
     members, first = signed(keys, ring), ring.ids[0]
     near = {i: members[i].advertise() for i in ring.neighbours_of(first)}

@@ -198,14 +198,11 @@ def _of_secure_sums(config: "TrainConfig") -> Iterator[Demand]:
         "No server could count who is within the norm: leave it out.",
     )
     yield (
-        config.asked_per_round >= 3 and 2 * config.min_replies > config.asked_per_round,
-        f"3 or more owners a round and min_replies above half of them with secure_aggregation, got "
-        f"{config.asked_per_round} and {config.min_replies}",
-        "With fewer a server could ask two halves for both shares of somebody: raise min_replies.",
-    )
-    yield (
-        config.min_replies - config.hostile_owners >= 2,
-        f"min_replies at least 2 above hostile_owners with secure_aggregation, got "
-        f"{config.min_replies} and {config.hostile_owners}",
-        "A sum of one honest update is that update: raise min_replies, or lower hostile_owners.",
+        config.asked_per_round >= 3
+        and 2 * config.min_replies > config.asked_per_round + config.hostile_owners,
+        "3 or more owners a round and min_replies above half of them and of hostile_owners "
+        f"together with secure_aggregation, got {config.asked_per_round}, {config.min_replies} and "
+        f"{config.hostile_owners}",
+        "With fewer a server could ask two halves for both shares of somebody: raise min_replies, "
+        "ask fewer owners, or lower hostile_owners.",
     )

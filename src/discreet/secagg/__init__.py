@@ -19,7 +19,10 @@ What it does not protect:
   sees its neighbours' signatures: on a ring, an owner who colludes can be a neighbour of several.
 - Against a server that tells members different things about who stayed, or that chooses the round's
   id, and so who is whose neighbour, to suit members who collude. One member never gives both shares
-  of anybody; with 2 * threshold > neighbours + 1 + colluders no two groups of them do either.
+  of anybody; with 2 * threshold > neighbours + 1 + colluders no two groups of them do either, and
+  by one story, true or not, one sum is opened (`choose_degree`, `Group.least_threshold`). Many
+  stories may open parts of it, down to one member's numbers: for that, members would have to
+  compare what they were told (Bonawitz et al. 2017, section 6, round 3).
 - Against members who send wrong numbers, or nothing. Shares that do not fit are found and named
   (`Collector.faults`); where enough that do are left the sum is right, else there is none.
 

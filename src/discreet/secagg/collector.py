@@ -70,9 +70,11 @@ class Collector:
         """Members whose shares were found wrong by `total`, each with those whose secrets they are.
 
         Either the one gave what it was not given, or the others gave it what was wrong: one member
-        beside many names is the first, many members beside one name are the second. Nobody is
-        named by shares that were not needed, or where so many are wrong that those who gave them
-        could have put it on others: of m shares, more than (m - threshold + 1) / 2.
+        beside many names is the first, many members beside one name are the second. A member beside
+        itself gave a wrong share of its own secret, or dealt shares that fit each other and not
+        what it committed to. Nobody is named by shares that were not needed, or where so many are
+        wrong that those who gave them could have put it on others: of m shares, more than
+        (m - threshold + 1) / 2.
         """
         return {member: tuple(sorted(of)) for member, of in sorted(self._faults.items())}
 
@@ -200,10 +202,25 @@ class Collector:
             if self._is_right(member, secret):
                 self._note_faults(member, secret, used, among=shares if tried else suspects)
                 return secret
+        is_dealt_so = self._is_dealt_so(shares)
+        if is_dealt_so:
+            self._faults.setdefault(member, set()).add(member)
+        cause = "this member dealt them so" if is_dealt_so else "dealt so, or changed by holders"
         raise FederationError(
-            f"Expected {threshold} shares of what was committed to, got too many wrong ones among "
-            f"{len(shares)}: whose they are cannot be told. Ask again, or other members."
+            f"Expected {threshold} shares of what member {member} committed to, got too many wrong "
+            f"ones among {len(shares)}: {cause}. Ask again, or other members."
         )
+
+    def _is_dealt_so(self, shares: Mapping[int, bytes]) -> bool:
+        """Tell whether shares of no right secret fit each other: more of them than make one.
+
+        The dealer gave them, or more holders than shares can be spared changed theirs together:
+        two polynomials of degree threshold - 1 agree on threshold - 1 shares at most.
+        """
+        numbers, threshold = sorted(shares), self.group.threshold
+        known = {number: shares[number] for number in numbers[1:threshold]}
+        made = {join({**known, n: shares[n]}) for n in (numbers[0], *numbers[threshold:])}
+        return len(numbers) > threshold and len(made) == 1
 
     def _is_right(self, member: int, secret: bytes) -> bool:
         """Compare what shares make with what a member showed of its secrets."""

@@ -4,7 +4,7 @@ Neighbours stand near each other on a ring whose order follows from the round's 
 Bell et al. 2020, eprint 2020/704, section 3). Members share masks and secrets with neighbours
 only, so that a round costs n * neighbours and not n * n. The group holds no secret.
 
-    >>> group = Group(ids=(1, 2, 3, 4, 5), neighbours=2, threshold=2, size=8, round_id=b"a round")
+    >>> group = Group(ids=(1, 2, 3, 4, 5), neighbours=2, threshold=3, size=8, round_id=b"a round")
     >>> [len(group.neighbours_of(i)) for i in group.ids]
     [2, 2, 2, 2, 2]
 """
@@ -44,6 +44,18 @@ class Group:
         object.__setattr__(self, "_ring", tuple(ring))
         object.__setattr__(self, "_places", {member: place for place, member in enumerate(ring)})
         object.__setattr__(self, "digest", self._digest())
+
+    @property
+    def least_threshold(self) -> int:
+        """Return what the threshold has to be for one sum only; more where members collude.
+
+        On a ring, more than half a neighbourhood and the one in its middle: with fewer, an arc
+        whose neighbours on both sides are said to have left can be opened alone. Else more than
+        half of all: with fewer, two halves give both secrets of somebody. `choose_degree` adds
+        what colluders need.
+        """
+        count = len(self.ids)
+        return count // 2 + 1 if self.neighbours >= count - 1 else self.neighbours // 2 + 2
 
     def neighbours_of(self, member: int) -> tuple[int, ...]:
         """Return the other members that one shares masks and secrets with, in ascending order."""

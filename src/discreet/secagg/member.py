@@ -86,9 +86,10 @@ class Member:
                 and a server can neither invent members nor stand between them.
 
         Raises:
-            AggregationRefused: if the group is of another round or lacks the member; if keys are of
-                nobody in the neighbourhood, equal, damaged or fewer than the threshold; or if
-                shares were handed out before.
+            AggregationRefused: if the group is of another round, lacks the member or has a
+                threshold with which more sums than one could be opened; if keys are of nobody in
+                the neighbourhood, equal, damaged or fewer than the threshold; or if shares were
+                handed out before.
             RosterMismatch: if, where there is a roster, keys are of somebody not on it or of one
                 owner twice, or the group has more members than the roster.
         """
@@ -96,6 +97,11 @@ class Member:
             raise AggregationRefused("Expected one request for shares, got another.")
         if group.round_id != self.round_id or self.id not in group.ids:
             raise AggregationRefused("Expected a group of this round with the member in it.")
+        if group.threshold < group.least_threshold:
+            raise AggregationRefused(
+                f"Expected threshold >= {group.least_threshold}, got {group.threshold}: a server "
+                "could open several sums. Use choose_degree."
+            )
         self._peers = self._read_keys(group, keys, roster)
         self._group = group
         count = group.neighbours_of(self.id)
