@@ -104,6 +104,19 @@ class SuperLink:
         self.sent_bytes += len(body) * (name == "pull-object")
         yield body
 
+    def announce(
+        self, node: int, reply: Message, tree: ObjectTree
+    ) -> fleet_pb2.PushMessagesResponse:
+        """Say as a node what a reply is made of, under what `reply` says of whom it is for."""
+        told = message_to_proto(remove_content_from_message(reply))
+        told.metadata.message_id = tree.object_id
+        return fleet_handlers.push_messages(
+            fleet_pb2.PushMessagesRequest(
+                node=Node(node_id=node), messages_list=[told], message_object_trees=[tree]
+            ),
+            self.state,
+        )
+
     def push(
         self, node: int, reply: Message, objects: Objects, *, missing: Sequence[str] = ()
     ) -> Callable[[], None]:
@@ -112,17 +125,7 @@ class SuperLink:
         Returns:
             What pushes those that were held back.
         """
-        root = list(objects)[-1]
-        told = message_to_proto(remove_content_from_message(reply))
-        told.metadata.message_id = root
-        began = fleet_handlers.push_messages(
-            fleet_pb2.PushMessagesRequest(
-                node=Node(node_id=node),
-                messages_list=[told],
-                message_object_trees=[tree_of(root, objects)],
-            ),
-            self.state,
-        )
+        began = self.announce(node, reply, tree_of(list(objects)[-1], objects))
 
         def send(names: Iterable[str]) -> None:
             for name in names:

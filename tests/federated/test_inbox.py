@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.proto.message_pb2 import ObjectTree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -166,7 +167,7 @@ def test_a_node_cannot_answer_for_another(order: int) -> None:
 
     found = play(victim, thief)
     assert used(found) == [0]
-    assert found[0].open().content == reply_to(stolen[0]).content
+    assert found[0].open().content.array_records == reply_to(stolen[0]).content.array_records
     assert "another's" in refusals(found)[1]
 
 
@@ -393,6 +394,44 @@ def test_a_superlink_that_fails_once_is_asked_again() -> None:
     link = Stumbling(4)
     assert used(play(honest, honest, honest, honest, link=link)) == [0, 1, 2, 3]
     assert link.calls.count("failed") == 3
+
+
+def announces(like: Callable[[Message], Message]) -> Node:
+    """A node that says beforehand that records of others' messages are made of something else."""
+
+    def node(link: SuperLink, asked: Message) -> None:
+        objects: Objects = {}
+        junk = ObjectTree(object_id=made(objects, "ArrayChunk", [], b"junk"))
+        records = like(asked).content.values()
+        told = [r.object_id for r in records if not isinstance(r, ArrayRecord)]
+        reply = Message(RecordDict(), reply_to=asked)
+        root = made(objects, "Message", [], envelope(reply))
+        link.announce(
+            asked.metadata.dst_node_id,
+            reply,
+            ObjectTree(
+                object_id=root,
+                children=[ObjectTree(object_id=name, children=[junk]) for name in told],
+            ),
+        )
+
+    return node
+
+
+def test_replies_of_others_cannot_be_announced_as_something_else() -> None:
+    assert used(play(announces(reply_to), honest, honest, seconds=1.0)) == [1, 2]
+
+
+def test_requests_cannot_be_announced_as_something_else() -> None:
+    def request_again(asked: Message) -> Message:
+        return messages.ask(
+            packed(filled(0.0)), server_round=1, frozen_hash=FROZEN, run="r", node_id=7
+        )
+
+    link = SuperLink(3)
+    announcer = announces(request_again)
+    assert used(play(announcer, honest, honest, link=link, seconds=1.0)) == [1, 2]
+    assert used(play(honest, honest, honest, link=link)) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("call", ["pull-messages", "pull-object", "confirm-message-received"])
