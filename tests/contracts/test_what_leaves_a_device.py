@@ -1,4 +1,4 @@
-"""The promise of `federated.messages`: updates and four public numbers leave, nothing else.
+"""The promise of `federated.messages`: updates, four public numbers, a nonce; nothing else.
 
 Where the plan pays for it, a loss with noise is a fifth.
 """
@@ -119,6 +119,13 @@ def wire_bytes(part: object) -> bytes:
     return part.deflate() + b"".join(wire_bytes(child) for child in below.values())
 
 
+def numbers_of(reply: Message) -> dict[str, object]:
+    """Return what a reply says in numbers, without the nonce that it has to have."""
+    metrics = dict(reply.content.metric_records["metrics"])
+    assert isinstance(metrics.pop("nonce"), int)
+    return metrics
+
+
 def traces_of(value: float) -> list[bytes]:
     """Return the ways a number could be written into a message."""
     return [struct.pack(form, value) for form in ("<f", "<d", ">f", ">d")] + [repr(value).encode()]
@@ -143,7 +150,7 @@ def test_replies_hold_the_update_and_the_allow_list(tmp_path: Path, wire: Wire) 
         arrays = reply.content.array_records["arrays"]
         assert {name: array.numpy().shape for name, array in arrays.items()} == shapes
         assert {array.numpy().dtype.str for array in arrays.values()} == {"<f4"}
-        assert set(reply.content.metric_records["metrics"]) == RELEASED
+        assert set(numbers_of(reply)) == RELEASED
         assert not reply.content.config_records
 
 
@@ -152,7 +159,7 @@ def test_the_four_numbers_follow_from_the_public_plan(tmp_path: Path, wire: Wire
     plan = plan_of(CONFIG)
     for index, reply in enumerate(wire.replies):
         done = replace(plan, steps=CONFIG.local_steps * (1 + index // CONFIG.num_owners))
-        assert dict(reply.content.metric_records["metrics"]) == {
+        assert numbers_of(reply) == {
             "delta": CONFIG.delta,
             "epsilon": epsilon_of([done], plan.delta, plan.accountant),
             "round": 1 + index // CONFIG.num_owners,
@@ -181,7 +188,7 @@ def test_a_plan_that_pays_for_a_loss_has_one_number_more(tmp_path: Path, wire: W
     run_federation(config, RunFolder.create(tmp_path / "run"), task)
     shapes = {name: tuple(value.shape) for name, value in task.initial_state().items()}
     for reply, result in zip(wire.replies, task.results, strict=True):
-        metrics = reply.content.metric_records["metrics"]
+        metrics = numbers_of(reply)
         assert set(metrics) == RELEASED | {"loss"}
         assert metrics["loss"] == result.released_loss
         arrays = reply.content.array_records["arrays"]
@@ -203,7 +210,19 @@ class Talkative(SecretTask):
 
 def test_a_loss_that_the_plan_does_not_release_stays(tmp_path: Path, wire: Wire) -> None:
     run_federation(CONFIG, RunFolder.create(tmp_path / "run"), Talkative(CONFIG))
-    assert all(set(r.content.metric_records["metrics"]) == RELEASED for r in wire.replies)
+    assert all(set(numbers_of(r)) == RELEASED for r in wire.replies)
+
+
+def test_nonces_follow_from_nothing(tmp_path: Path, wire: Wire) -> None:
+    """A run that is repeated with the same seed and data, and so the same updates, has others."""
+    for name in ("one", "other"):
+        run_federation(CONFIG, RunFolder.create(tmp_path / name), SecretTask(CONFIG))
+    half = len(wire.replies) // 2
+    for one, other in zip(wire.replies[:half], wire.replies[half:], strict=True):
+        assert one.content.array_records == other.content.array_records
+    nonces = {reply.content.metric_records["metrics"]["nonce"] for reply in wire.replies}
+    nonces |= {asked.content.config_records["config"]["nonce"] for asked in wire.requests}
+    assert len(nonces) == len(wire.replies) + len(wire.requests)
 
 
 def test_size_and_numbers_do_not_depend_on_how_much_data_an_owner_has(
@@ -219,7 +238,7 @@ def test_size_and_numbers_do_not_depend_on_how_much_data_an_owner_has(
         assert {n: len(a.data) for n, a in arrays[0].items()} == {
             n: len(a.data) for n, a in arrays[1].items()
         }
-        assert one.content.metric_records == other.content.metric_records
+        assert numbers_of(one) == numbers_of(other)
 
 
 def test_nodes_keep_nothing_in_flowers_own_state(tmp_path: Path, wire: Wire) -> None:
@@ -235,6 +254,7 @@ def test_requests_hold_the_adapter_and_the_round(tmp_path: Path, wire: Wire) -> 
             "server-round",
             "frozen-sha256",
             "run",
+            "nonce",
         }
         assert not request.content.metric_records
 
@@ -284,7 +304,7 @@ def test_where_the_server_adds_the_noise_it_sees_each_update_in_the_clear(
     assert all(data in sent for data in update_bytes(task))
     for reply in wire.replies:
         assert set(reply.content) == {"arrays", "metrics"}
-        assert set(reply.content.metric_records["metrics"]) == {"round", "steps"}
+        assert set(numbers_of(reply)) == {"round", "steps"}
     hidden = [trace for loss in task.losses for trace in traces_of(loss)]
     assert not [trace for trace in [*hidden, *traces_of(SECRET)] if trace in sent]
     site = OwnerSite(owner=OwnerId("clinic"), ledger=tmp_path / "l", data=tmp_path / "d")
@@ -301,7 +321,7 @@ def test_of_a_masked_update_no_trace_leaves(
     replies = [reply for reply in wire.replies if reply.metadata.message_type == "train"]
     arrays = [reply.content.array_records["arrays"] for reply in replies]
     assert [list(record) for record in arrays] == [["masked"]] * config.num_owners
-    assert all(set(r.content.metric_records["metrics"]) == RELEASED for r in replies)
+    assert all(set(numbers_of(r)) == RELEASED for r in replies)
     sent = b"".join(map(wire_bytes, wire.replies))
     assert not [data for data in update_bytes(task) if data in sent]
     form = sum_form(Terms.of(config, task.initial_state()), 1)
@@ -328,7 +348,7 @@ def test_of_the_largest_numbers_alone_values_and_places_leave(tmp_path: Path, wi
     for reply in wire.replies:
         arrays = reply.content.array_records["arrays"]
         assert {name: array.numpy().shape for name, array in arrays.items()} == wanted
-        assert set(reply.content.metric_records["metrics"]) == RELEASED
+        assert set(numbers_of(reply)) == RELEASED
     sent = sum(messages.size_bytes_of(r.content.array_records["arrays"]) for r in wire.replies)
     assert sent > 0
     left = list((tmp_path / "run").glob("ledger.jsonl.*.safetensors"))
@@ -354,7 +374,7 @@ def test_in_fewer_bits_leave_the_same_things(tmp_path: Path, wire: Wire, wire_fo
         arrays = reply.content.array_records["arrays"]
         found = {n: (a.numpy().dtype.str, a.numpy().shape) for n, a in arrays.items()}
         assert found == specs
-        assert set(reply.content.metric_records["metrics"]) == RELEASED
+        assert set(numbers_of(reply)) == RELEASED
 
 
 def calls_that_build(tree: ast.AST) -> Iterator[str]:

@@ -4,7 +4,9 @@ The grid, its client, the handlers and the store are Flower's; only the sockets 
 there. A node pushes any objects as the reply to any message, whether or not they make one.
 """
 
+import itertools
 import json
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -50,10 +52,17 @@ _CALLS = {
 class SuperLink:
     """A SuperLink with nodes and one run, in memory or in a file."""
 
-    def __init__(self, nodes: int, database: str = FLWR_IN_MEMORY_DB_NAME) -> None:
+    databases: Iterator[str] = itertools.repeat(FLWR_IN_MEMORY_DB_NAME)
+    """Where each one keeps its state; a file makes Flower's SQL state of it."""
+
+    def __init__(self, nodes: int, database: str | None = None) -> None:
+        database = database or next(self.databases)
         objects = ObjectStoreFactory(database)
         state = LinkStateFactory(database, NoOpFederationManager(), objects).state()
         self.state = state
+        if database != FLWR_IN_MEMORY_DB_NAME:
+            for part in (state, state.object_store):
+                weakref.finalize(self, part._engine.dispose)
         self.nodes = [state.create_node("", "", bytes([number]), 30) for number in range(nodes)]
         assert all(state.activate_node(node, 600) for node in self.nodes)
         kind = TaskType.SERVER_APP
@@ -82,7 +91,10 @@ class SuperLink:
         name = request.url.path.rpartition("/")[2]
         self.calls.append(name)
         call = _CALLS[name].FromString(request.content)
-        found = getattr(runtime_handlers, name.replace("-", "_"))(call, self.state, self.task)
+        try:
+            found = getattr(runtime_handlers, name.replace("-", "_"))(call, self.state, self.task)
+        except Exception:  # as Starlette does, behind which Flower's server is
+            return httpx.Response(500)
         body = found.SerializeToString()
         length = {"content-length": str(len(body))}
         return httpx.Response(200, headers=length, content=self._body(body, name))
@@ -92,6 +104,19 @@ class SuperLink:
         self.sent_bytes += len(body) * (name == "pull-object")
         yield body
 
+    def announce(
+        self, node: int, reply: Message, tree: ObjectTree
+    ) -> fleet_pb2.PushMessagesResponse:
+        """Say as a node what a reply is made of, under what `reply` says of whom it is for."""
+        told = message_to_proto(remove_content_from_message(reply))
+        told.metadata.message_id = tree.object_id
+        return fleet_handlers.push_messages(
+            fleet_pb2.PushMessagesRequest(
+                node=Node(node_id=node), messages_list=[told], message_object_trees=[tree]
+            ),
+            self.state,
+        )
+
     def push(
         self, node: int, reply: Message, objects: Objects, *, missing: Sequence[str] = ()
     ) -> Callable[[], None]:
@@ -100,17 +125,7 @@ class SuperLink:
         Returns:
             What pushes those that were held back.
         """
-        root = list(objects)[-1]
-        told = message_to_proto(remove_content_from_message(reply))
-        told.metadata.message_id = root
-        began = fleet_handlers.push_messages(
-            fleet_pb2.PushMessagesRequest(
-                node=Node(node_id=node),
-                messages_list=[told],
-                message_object_trees=[tree_of(root, objects)],
-            ),
-            self.state,
-        )
+        began = self.announce(node, reply, tree_of(list(objects)[-1], objects))
 
         def send(names: Iterable[str]) -> None:
             for name in names:

@@ -253,7 +253,7 @@ def test_a_task_without_the_loss_of_the_plan_sends_nothing(
 def test_where_the_server_adds_the_noise_a_node_states_and_pays_nothing(tmp_path: Path) -> None:
     config, ledger = tiny_config(**HIDDEN), tmp_path / "ledger.jsonl"
     reply = ask_once(client_app(TinyTask, config=config, ledger=ledger), one_node, config)
-    assert dict(reply.content.metric_records["metrics"]) == {"round": 1, "steps": 3}
+    assert set(reply.content.metric_records["metrics"]) == {"round", "steps", "nonce"}
     assert PrivacyLedger.open(ledger).owners() == ()
 
 

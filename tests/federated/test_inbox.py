@@ -1,17 +1,20 @@
 """Against Flower's own SuperLink: a reply that was made to hurt costs its node the round."""
 
 import contextlib
+import itertools
 import json
+import math
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import httpx
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.proto.message_pb2 import ObjectTree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,9 +36,24 @@ from federated.superlink import (
 )
 from federated.tiny import FROZEN
 
+pytestmark = pytest.mark.filterwarnings("ignore:No path_separator found:DeprecationWarning")
+"""Alembic says it of Flower's own settings (1.41)."""
 ROOM = Room(numbers=1000, about=2000)
 Node = Callable[[SuperLink, Message], object]
 """Answers a request, or does not."""
+
+
+@pytest.fixture(params=["memory", "sql"], autouse=True, scope="module")
+def is_sql(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[bool]:
+    """Both states that Flower's server has; ours has the second."""
+    folder = tmp_path_factory.mktemp("superlink")
+    files = (str(folder / f"{place}.db") for place in itertools.count())
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "sql":
+            patch.setattr(SuperLink, "databases", files)
+        yield request.param == "sql"
 
 
 def honest(link: SuperLink, asked: Message) -> None:
@@ -109,7 +127,8 @@ def test_a_reply_arrives_as_it_was_sent_and_leaves_superlink() -> None:
     }
     assert content.metric_records["metrics"]["lost"] == [0.5, 2.0]
     assert link.calls.count("pull-messages") == 1
-    assert not set(deflated(incoming.open())) & set(link.state.object_store.store)
+    store = link.state.object_store
+    assert not any(store.get(name) for name in deflated(incoming.open()))
 
 
 def test_arrays_that_fill_their_room_are_read_in_as_many_chunks_as_flower_makes() -> None:
@@ -148,7 +167,7 @@ def test_a_node_cannot_answer_for_another(order: int) -> None:
 
     found = play(victim, thief)
     assert used(found) == [0]
-    assert found[0].open().content == reply_to(stolen[0]).content
+    assert found[0].open().content.array_records == reply_to(stolen[0]).content.array_records
     assert "another's" in refusals(found)[1]
 
 
@@ -276,10 +295,14 @@ def test_a_long_object_is_refused_before_it_is_read() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 3])
-def test_more_objects_than_an_update_has_are_not_asked_for(size: int) -> None:
+def test_more_objects_than_an_update_has_are_not_asked_for(size: int, is_sql: bool) -> None:
     chunks = [number.to_bytes(4)[4 - size :] + b"x" for number in range(200)]
-    link = SuperLink(1)
-    found = play(pushes(lambda r: with_array(r, {"arraychunk_ids": [0]}, chunks)), link=link)
+    link, attack = SuperLink(1), pushes(lambda r: with_array(r, {"arraychunk_ids": [0]}, chunks))
+    if is_sql and not size:
+        with pytest.raises(ValueError, match="duplicate children"):  # the SQL state's own refusal
+            play(attack, link=link)
+        return
+    found = play(attack, link=link)
     assert list(refusals(found)) == [0]
     assert link.calls.count("pull-object") < 130
 
@@ -294,9 +317,10 @@ def test_objects_that_never_come_hold_nobody_up() -> None:
 
 def test_objects_that_come_late_are_read_once_all_are_there() -> None:
     late: list[Callable[[], None]] = []
+    link = SuperLink(1)
     timer = threading.Timer(0.4, lambda: late[0]())
     timer.start()
-    (incoming,) = play(incomplete(late), seconds=20.0)
+    (incoming,) = play(incomplete(late), link=link, seconds=20.0)
     timer.join()
     assert isinstance(incoming.reply, Message)
     assert incoming.seconds > 0.4
@@ -321,10 +345,93 @@ def test_a_reply_whose_parts_are_gone_is_refused() -> None:
         def _answer(self, request: httpx.Request) -> httpx.Response:
             answer = super()._answer(request)
             if request.url.path.endswith("pull-messages"):
-                self.state.object_store.store.clear()
+                self.state.object_store.clear()
             return answer
 
     assert "all parts" in refusals(play(honest, link=Forgetful(1)))[0]
+
+
+def endless(link: SuperLink, asked: Message) -> None:
+    """A node whose reply lasts NaN seconds, which SQLite keeps as nothing."""
+    reply = Message(RecordDict(), reply_to=asked)
+    reply.metadata.ttl = math.nan
+    link.answer(reply)
+
+
+@pytest.mark.parametrize("places", [{0}, {1}, {4}, {1, 2}, {0, 1, 2, 3, 4}])
+def test_a_reply_that_superlink_fails_at_costs_its_node_the_round(
+    places: set[int], is_sql: bool
+) -> None:
+    found = play(*(endless if place in places else honest for place in range(5)), seconds=2.0)
+    refused = places if is_sql else set()
+    assert set(used(found)) == set(range(5)) - refused
+    assert set(refusals(found)) == refused
+    assert all("hand out" in reason for reason in refusals(found).values())
+
+
+def test_a_superlink_that_fails_at_everything_ends_the_round() -> None:
+    class Failing(SuperLink):
+        def _answer(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("pull-messages"):
+                return httpx.Response(500)
+            return super()._answer(request)
+
+    with pytest.raises(httpx.HTTPStatusError):
+        play(honest, honest, honest, link=Failing(3))
+
+
+def test_a_superlink_that_fails_once_is_asked_again() -> None:
+    class Stumbling(SuperLink):
+        failures = 3
+
+        def _answer(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("pull-messages") and self.failures:
+                self.failures -= 1
+                self.calls.append("failed")
+                return httpx.Response(500)
+            return super()._answer(request)
+
+    link = Stumbling(4)
+    assert used(play(honest, honest, honest, honest, link=link)) == [0, 1, 2, 3]
+    assert link.calls.count("failed") == 3
+
+
+def announces(like: Callable[[Message], Message]) -> Node:
+    """A node that says beforehand that records of others' messages are made of something else."""
+
+    def node(link: SuperLink, asked: Message) -> None:
+        objects: Objects = {}
+        junk = ObjectTree(object_id=made(objects, "ArrayChunk", [], b"junk"))
+        records = like(asked).content.values()
+        told = [r.object_id for r in records if not isinstance(r, ArrayRecord)]
+        reply = Message(RecordDict(), reply_to=asked)
+        root = made(objects, "Message", [], envelope(reply))
+        link.announce(
+            asked.metadata.dst_node_id,
+            reply,
+            ObjectTree(
+                object_id=root,
+                children=[ObjectTree(object_id=name, children=[junk]) for name in told],
+            ),
+        )
+
+    return node
+
+
+def test_replies_of_others_cannot_be_announced_as_something_else() -> None:
+    assert used(play(announces(reply_to), honest, honest, seconds=1.0)) == [1, 2]
+
+
+def test_requests_cannot_be_announced_as_something_else() -> None:
+    def request_again(asked: Message) -> Message:
+        return messages.ask(
+            packed(filled(0.0)), server_round=1, frozen_hash=FROZEN, run="r", node_id=7
+        )
+
+    link = SuperLink(3)
+    announcer = announces(request_again)
+    assert used(play(announcer, honest, honest, link=link, seconds=1.0)) == [1, 2]
+    assert used(play(honest, honest, honest, link=link)) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("call", ["pull-messages", "pull-object", "confirm-message-received"])

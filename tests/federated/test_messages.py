@@ -149,7 +149,7 @@ def test_more_than_was_promised_is_refused(request_: Message, name: str, value: 
 
 def test_where_the_server_adds_the_noise_nothing_is_stated(request_: Message) -> None:
     reply = messages.answer(request_, packed(filled(1.5)), server_round=3, steps=4, statement=None)
-    assert set(reply.content.metric_records["metrics"]) == {"round", "steps"}
+    assert set(reply.content.metric_records["metrics"]) == {"round", "steps", "nonce"}
     assert read(reply, None)[0].statement is None
     assert read(good_answer(request_), None)[0].statement is None, "and nothing is read"
 
@@ -200,6 +200,34 @@ def test_each_message_has_a_nonce_that_its_reply_repeats(request_: Message) -> N
         assert len(bytes.fromhex(message.metadata.group_id)) == 16
         reply = messages.answer_parts(message, {})
         assert reply.metadata.group_id == message.metadata.group_id
+
+
+def test_no_record_of_text_or_numbers_can_be_told_beforehand(request_: Message) -> None:
+    """What is the same in content is another object to Flower, whose id is a hash over it."""
+
+    def every_kind() -> list[Message]:
+        asked = messages.ask_parts("keys", {"a": b"1"}, server_round=3, node_id=7)
+        train = messages.ask(
+            packed(filled(0.0)), server_round=3, frozen_hash="", run="", node_id=7, parts={}
+        )
+        return [asked, train, messages.answer_parts(asked, {}), good_answer(request_)]
+
+    records = [
+        record.object_id
+        for message in every_kind() + every_kind()
+        for record in message.content.values()
+        if not isinstance(record, ArrayRecord)
+    ]
+    assert len(records) == len(set(records)) == 12
+
+
+def test_a_nonce_is_not_read_and_need_not_be_there(request_: Message) -> None:
+    asked = messages.ask_parts("keys", {"a": b"1"}, server_round=3, node_id=7)
+    reply = good_answer(request_)
+    del asked.content.config_records["parts"]["nonce"]
+    del reply.content.metric_records["metrics"]["nonce"]
+    assert messages.read_parts(asked) == {"a": b"1"}
+    assert read(reply)[0].steps == 4
 
 
 def test_a_request_has_a_round() -> None:

@@ -113,18 +113,51 @@ class _Wire:
     room: Room
     _trees: dict[str, ObjectTree] = field(default_factory=dict)
     """Of replies that SuperLink has announced, which it does once, by what they reply to."""
+    _stuck: set[str] = field(default_factory=set)
+    """What has a reply that SuperLink fails at."""
 
     def look(self, names: Iterable[str]) -> list[str]:
         """Ask for what is new; SuperLink has checked whom each belongs to, unlike what is in it."""
         waiting = list(names)
         if new := [name for name in waiting if name not in self._trees]:
-            request = PullAppMessagesRequest(message_ids=new)
-            found = self.grid._runtime_client.PullMessages(request)
-            for told, tree in zip(found.messages_list, found.message_object_trees, strict=True):
-                self._trees[told.metadata.reply_to_message_id] = tree
-        return [name for name in waiting if name in self._trees]
+            self._learn(new)
+        return [name for name in waiting if name in self._trees or name in self._stuck]
+
+    def _learn(self, names: list[str]) -> None:
+        """Note what is announced; one reply that SuperLink fails at takes no other with it.
+
+        It is found by halves. SuperLink fails at it twice, and not at a question about none: else
+        it is SuperLink that is gone, which is nobody's fault.
+        """
+        if self._is_answered(names):
+            return
+        if middle := len(names) // 2:
+            self._learn(names[:middle])
+            self._learn(names[middle:])
+            return
+        self._ask([])
+        if not self._is_answered(names):
+            self._stuck.update(names)
+
+    def _is_answered(self, names: list[str]) -> bool:
+        """Ask for replies to some messages; return whether SuperLink did not fail."""
+        try:
+            self._ask(names)
+        except httpx.HTTPStatusError as error:
+            if not error.response.is_server_error:
+                raise
+            return False
+        return True
+
+    def _ask(self, names: list[str]) -> None:
+        request = PullAppMessagesRequest(message_ids=names)
+        found = self.grid._runtime_client.PullMessages(request)
+        for told, tree in zip(found.messages_list, found.message_object_trees, strict=True):
+            self._trees[told.metadata.reply_to_message_id] = tree
 
     def read(self, name: str) -> Message | None:
+        if name in self._stuck:
+            raise BadMessage("Expected a reply that Flower's server can hand out, got another.")
         tree = self._trees[name]
         try:
             contents = self._fetch(tree)

@@ -3,16 +3,18 @@
 Guarantee: a message of a client holds the update it was asked for, by name, in the plan's form, and
 the numbers of `RELEASED_METRICS`: a loss only if the plan pays for one, and then one that had its
 noise before it came here. No count of examples, nothing else of an owner's data, and of an error
-the name of its class only: Flower itself would send the text of the exception.
+the name of its class only, not its text. Beside them each record of text or numbers has a nonce of
+the system's own chance that nobody reads: a record that can be told to the byte beforehand could be
+announced to Flower's server as another, which then refuses it.
 
 What it does not hide: that a node took part, and how long it took.
 """
 
 import math
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from secrets import randbits, token_bytes, token_hex
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +45,7 @@ _ARRAYS, _CONFIG, _METRICS, _PARTS = "arrays", "config", "metrics", "parts"
 _MASKED = "masked"
 _LONGEST_NAME = 64
 _FLOWERS = {code: name for name, code in vars(ErrorCode).items() if isinstance(code, int)}
-_ROUND, _FROZEN, _RUN = "server-round", "frozen-sha256", "run"
+_ROUND, _FROZEN, _RUN, _NONCE = "server-round", "frozen-sha256", "run", "nonce"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,8 +102,7 @@ def unpack(record: ArrayRecord, shapes: Shapes, codec: Codec) -> State:
             f"Expected {len(wanted)} arrays, got {len(got)}: {len(wanted - got)} are missing, "
             f"{len(got - wanted)} are not known. All owners need the same adapter settings."
         )
-    arrays = {name: read_array(name, record[name], *specs[name]) for name in specs}
-    return codec.decode(arrays, shapes)
+    return codec.decode({n: read_array(n, record[n], *specs[n]) for n in specs}, shapes)
 
 
 def size_bytes_of(record: ArrayRecord) -> int:
@@ -135,10 +136,10 @@ def ask(
     parts: Parts | None = None,
 ) -> Message:
     """Return the server's request to train for one round; after `ttl` seconds it is void."""
-    config = ConfigRecord({_ROUND: server_round, _FROZEN: frozen_hash, _RUN: run})
+    config = _fresh({_ROUND: server_round, _FROZEN: frozen_hash, _RUN: run})
     content = RecordDict({_ARRAYS: arrays, _CONFIG: config})
     if parts is not None:
-        content[_PARTS] = _bytes(parts)
+        content[_PARTS] = _fresh(parts)
     return instruction(content, message_type=MessageType.TRAIN, node_id=node_id, ttl=ttl)
 
 
@@ -167,8 +168,7 @@ def read_round(message: Message) -> int:
     Raises:
         BadMessage: if it has none.
     """
-    config = message.content.config_records.get(_CONFIG)
-    server_round = config.get(_ROUND) if config else None
+    server_round = (message.content.config_records.get(_CONFIG) or ConfigRecord()).get(_ROUND)
     if not isinstance(server_round, int):
         raise BadMessage("Expected a whole number as server-round. Update the server.")
     return server_round
@@ -187,12 +187,12 @@ def answer(
 
     What a statement is about goes without saying: the unit and the neighbours of the plan.
     """
-    metrics: dict[str, float] = {"round": server_round, "steps": steps}
+    metrics: dict[str, float] = {"round": server_round, "steps": steps, _NONCE: randbits(63)}
     if statement is not None:
         metrics |= {"delta": statement.delta, "epsilon": statement.epsilon}
     if loss is not None:
         metrics["loss"] = loss
-    released = MetricRecord({name: metrics[name] for name in RELEASED_METRICS if name in metrics})
+    released = MetricRecord({n: metrics[n] for n in (*RELEASED_METRICS, _NONCE) if n in metrics})
     return Message(RecordDict({_ARRAYS: arrays, _METRICS: released}), reply_to=message)
 
 
@@ -200,14 +200,14 @@ def ask_parts(
     action: str, parts: Parts, *, server_round: int, node_id: int, ttl: float | None = None
 ) -> Message:
     """Return one of the server's requests around a secure sum: bytes by name."""
-    content = RecordDict({_CONFIG: ConfigRecord({_ROUND: server_round}), _PARTS: _bytes(parts)})
+    content = RecordDict({_CONFIG: _fresh({_ROUND: server_round}), _PARTS: _fresh(parts)})
     kind = f"{MessageType.QUERY}.{action}"
     return instruction(content, message_type=kind, node_id=node_id, ttl=ttl)
 
 
 def answer_parts(message: Message, parts: Parts) -> Message:
     """Return a client's reply to such a request."""
-    return Message(RecordDict({_PARTS: _bytes(parts)}), reply_to=message)
+    return Message(RecordDict({_PARTS: _fresh(parts)}), reply_to=message)
 
 
 def read_parts(message: Message) -> dict[str, bytes]:
@@ -219,7 +219,7 @@ def read_parts(message: Message) -> dict[str, bytes]:
     record = message.content.config_records.get(_PARTS)
     if record is None or not all(isinstance(part, bytes) for part in record.values()):
         raise BadMessage(f"Expected a record '{_PARTS}' of bytes.")
-    return {name: part for name, part in record.items() if isinstance(part, bytes)}
+    return {n: part for n, part in record.items() if isinstance(part, bytes) and n != _NONCE}
 
 
 def refuse(message: Message, error: Exception) -> Message:
@@ -345,7 +345,7 @@ def instruction(
             the message too, so that nobody who was not sent it can reply to it.
         ttl: Seconds after which it is void.
     """
-    group_id = secrets.token_hex(16) if group_id is None else group_id
+    group_id = token_hex(16) if group_id is None else group_id
     return Message(content, node_id, message_type, ttl=ttl, group_id=group_id)
 
 
@@ -354,8 +354,8 @@ def no_records() -> RecordDict:
     return RecordDict()
 
 
-def _bytes(parts: Parts) -> ConfigRecord:
-    return ConfigRecord(dict(parts))
+def _fresh(values: Mapping[str, int | str | bytes]) -> ConfigRecord:
+    return ConfigRecord({**values, _NONCE: token_bytes(16)})
 
 
 def _sizes(content: RecordDict) -> Iterator[int]:

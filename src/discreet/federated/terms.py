@@ -22,7 +22,7 @@ _HEADER = 128
 _ABOUT_ARRAY = 128
 """Bytes that a message says of an array."""
 ABOUT_REPLY = 4096
-"""Bytes beside the arrays of a reply: metrics, and what a later version may say."""
+"""Bytes beside the arrays of a reply: metrics, a nonce, and what a later version may say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ class Room:
     numbers: int
     """Of the arrays, their headers included."""
     about: int
-    """Of everything else: names, labels, metrics, parts of a secure sum."""
+    """Of everything else: names, labels, metrics, nonces, parts of a secure sum."""
 
     @property
     def total(self) -> int:
