@@ -9,7 +9,7 @@
     │   └── UnsafeFile       a file format that can run code (pickle) was refused
     ├── IncompatibleBase     an adapter was made for another base model
     ├── BudgetExhausted      a privacy budget would be overrun; nothing was spent
-    ├── LedgerInUse          another process trains on the same budget; nothing was spent
+    ├── LedgerInUse          another process trains or adds up for this owner; nothing was spent
     ├── FederationError      too few usable replies to make an average
     │   └── AggregationRefused  a part of a secure sum would reveal somebody, or is damaged
     │       └── RosterMismatch  who is in a sum is not on the roster, or is there twice
@@ -58,7 +58,7 @@ class BudgetExhausted(DiscreetError):
 
 
 class LedgerInUse(DiscreetError):
-    """Another process trains on the budget of the same owner; nothing was spent."""
+    """Another process trains on the owner's budget, or is in a sum for it; nothing was spent."""
 
 
 class FederationError(DiscreetError):

@@ -24,8 +24,9 @@ PLANS: dict[str, dict[str, object]] = {
     "max_rank": {"lora_r": 65},
     "max_bands": {"bands": 65, "sampler": "cyclic", "local_steps": 130},
     "max_activations_mib": {"activations_mib": 4097},
+    "min_epsilon": {"target_epsilon": 0.009},
 }
-"""A plan just above each limit, and above no other."""
+"""A plan just beyond each limit, and beyond no other."""
 
 
 def site(**limits: object) -> OwnerSite:
@@ -35,17 +36,21 @@ def site(**limits: object) -> OwnerSite:
     )
 
 
-def test_every_limit_has_a_plan_above_it() -> None:
+def test_every_limit_has_a_plan_beyond_it() -> None:
     assert set(PLANS) == {f.name for f in fields(CostLimits)}
 
 
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_that_costs_more_is_refused_by_the_name_of_its_limit(name: str) -> None:
     plan = TrainConfig.from_mapping(PLANS[name])
-    with pytest.raises(PolicyError, match=rf"{name} = .* raise {name} in \[site\] of node\.toml"):
+    with pytest.raises(PolicyError, match=rf"{name} = .* change {name} in \[site\] of node\.toml"):
         site().check(plan)
-    site(**{name: 20_000}).check(plan)
+    site(**{name: 0 if name == "min_epsilon" else 20_000}).check(plan)
     replace(site(), data=None).check(plan)
+
+
+def test_the_limit_itself_is_within() -> None:
+    CostLimits().check(TrainConfig(target_epsilon=0.01, max_physical_batch=64))
 
 
 def test_a_user_is_held_whole_and_counts_as_a_batch() -> None:

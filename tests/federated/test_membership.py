@@ -1,5 +1,6 @@
 """Whom an owner adds up with, and whom a server that knows the roster lets into a sum."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from flwr.app import Message
 
 from discreet.artifacts import RunFolder
 from discreet.errors import FederationError
-from discreet.federated import LocalGrid, client_app, messages
+from discreet.federated import LocalGrid, client_app, membership, messages, secure
 from discreet.keys import read_roster
 from discreet.privacy import PrivacyLedger
 from federated.members import (
@@ -65,6 +66,25 @@ def test_an_invented_member_is_refused_before_anybody_trains(
     replies = grid.line.of(STAGES["shares"])
     assert {messages.refusal_of(reply) for reply in replies} == {"RosterMismatch"}
     assert not [node for node in nodes if Path(node["ledger"]).exists()]
+
+
+def test_more_members_than_owners_are_refused_before_they_are_laid_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neighbours of so many take long to find, and the number is the server's."""
+    many = 20_000
+    config = of_owners(reproducible=False, num_owners=many, min_replies=many // 2 + 1)
+    (node,) = with_data(tmp_path, owners_with_keys(tmp_path / "keys", 1))
+    grid = Meddling(client_app(TinyTask), [node], run_config=config.as_mapping())
+    laid_out: list[object] = []
+    monkeypatch.setattr(membership, "group_of", lambda *given: laid_out.append(given))
+    about = {"ids": json.dumps(list(range(1000, 1000 + many))).encode(), "size": b"21"}
+    with grid.activated():
+        for action, parts in ((secure.KEYS, {"round-id": b"r"}), (secure.SHARES, about)):
+            asked = messages.ask_parts(action, parts, server_round=1, node_id=1000)
+            reply = grid.call_node(asked)
+    assert messages.refusal_of(reply) == "RosterMismatch"
+    assert laid_out == []
 
 
 def test_a_key_of_an_earlier_round_is_refused(run: RunFolder, tmp_path: Path) -> None:

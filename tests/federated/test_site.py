@@ -76,6 +76,38 @@ def test_an_owner_may_insist_that_persons_are_hidden() -> None:
         OwnerSite.of_node(context(**OWN_DATA, unit="magic"))
 
 
+@pytest.mark.parametrize(
+    ("limits", "plan", "said"),
+    [
+        ({}, {"num_owners": 3, "min_replies": 2}, "min_replies >= 3"),
+        ({"min_members": 4}, SECURE, "min_replies >= 4"),
+        ({"min_hostile_owners": 1}, SECURE, "hostile_owners >= 1"),
+        ({"min_hostile_owners": 2}, {**SECURE, "hostile_owners": 1}, "hostile_owners >= 2"),
+    ],
+)
+def test_what_a_sum_rests_on_is_not_for_the_server_to_say(
+    limits: dict[str, int], plan: dict[str, object], said: str
+) -> None:
+    """The noise of each owner is divided by both numbers of the plan."""
+    asked = TrainConfig.from_mapping({**plan, "secure_aggregation": True})
+    with pytest.raises(PolicyError, match=rf"{said} .*lower min_\w+ in \[site\] of node\.toml"):
+        OwnerSite.of_node(context(**OWN_DATA, **limits)).check(asked)
+    OwnerSite.of_node(context(**OWN_DATA, min_members=0)).check(asked)
+    OwnerSite.of_node(context(**limits)).check(asked)
+
+
+def test_what_sums_rest_on_says_nothing_of_plans_without_one() -> None:
+    site = OwnerSite.of_node(context(**OWN_DATA, min_members=9, min_hostile_owners=9))
+    site.check(TrainConfig())
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True, "3"])
+@pytest.mark.parametrize("name", ["min_members", "min_hostile_owners"])
+def test_a_number_of_owners_is_whole(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"whole {name}"):
+        OwnerSite.of_node(context(**OWN_DATA, **{name: value}))
+
+
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), 0.0, -1.0])
 @pytest.mark.parametrize("name", ["max_epsilon", "max_delta"])
 def test_a_limit_that_limits_nothing_is_refused(name: str, limit: float, tmp_path: Path) -> None:

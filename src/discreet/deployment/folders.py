@@ -6,7 +6,7 @@
       server.crt server.key                    node.key     this owner's; never leaves
       operator.key  who may start runs         OWNER.pub    to be sent to the server's operator
       admitted/     OWNER.pub, one an owner    app.fab      the only program this node runs
-      superlink.db flower/                     ledger.jsonl flower/
+      superlink.db flower/                     ledger.jsonl node.lock flower/
     For secure sums, of both: roster.pem, if they have it
     Of a node: signing.key; OWNER.signing.pem, for the other owners
 

@@ -4,13 +4,20 @@
         node.wait()
 
 A node waits for its server as long as it takes, also after the server was away.
+
+Guarantee: of one folder one node runs at a time. The process itself holds the lock, so that the
+kernel lets go of it when it ends, however it ends.
 """
 
+import fcntl
 import logging
 import os
 import socket
 import ssl
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 
@@ -27,6 +34,10 @@ from discreet.keys import make_signing_key, read_credentials
 logger = logging.getLogger(__name__)
 
 _KNOCK_SECONDS = 5.0
+_LOCK = "node.lock"
+_PATIENCE_SECONDS = 5.0
+"""A node whose command was killed sees it and ends by then."""
+_POLL_SECONDS = 0.1
 _SUMS = f".{'[0-9a-f]' * 16}.sum"
 """How files beside a ledger end that hold an owner's secrets of a sum; `federated/site.py`."""
 
@@ -43,19 +54,45 @@ def start_node(folder: NodeFolder, *, app: App | None = None, log: Path | None =
         ArtifactCorrupt: if a key, a certificate or the roster is missing or damaged.
         DataError: if the owner's data are not where the settings say.
         DeploymentError: if a certificate is out of date, the server shows one that the authority
-            did not sign, a key can be read by others, or the roster lacks the node's own.
+            did not sign, a key can be read by others, the roster lacks the node's own, or a node of
+            this folder runs already.
     """
     settings = folder.settings()
-    make_node_key(folder.key, folder.public_key)
-    check_roster(folder)
-    way_out = "Ask the server's operator for the new ca.crt."
-    check_certificate(folder.ca_certificate, folder.ca_certificate, way_out=way_out)
-    check_trust(folder)
-    forget_sums(folder)
-    write_bytes(folder.app, build(app or kit_app(), {}))
-    write_toml(folder.node_config, settings.site)
-    command = _command(folder, settings.superlink)
-    return Child.start(command, home=folder.flower_home, log=log)
+    with _alone_in(folder) as lock:
+        make_node_key(folder.key, folder.public_key)
+        check_roster(folder)
+        way_out = "Ask the server's operator for the new ca.crt."
+        check_certificate(folder.ca_certificate, folder.ca_certificate, way_out=way_out)
+        check_trust(folder)
+        forget_sums(folder)
+        write_bytes(folder.app, build(app or kit_app(), {}))
+        write_toml(folder.node_config, settings.site)
+        command = _command(folder, settings.superlink)
+        return Child.start(command, home=folder.flower_home, log=log, holds=[lock])
+
+
+@contextmanager
+def _alone_in(folder: NodeFolder) -> Iterator[int]:
+    """Lock a folder; whoever inherits the open file that is yielded holds the lock too.
+
+    Raises:
+        DeploymentError: if a node of the folder runs.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    with (folder.path / _LOCK).open("ab") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise DeploymentError(
+                        f"Expected no running node of '{folder.path.name}', but another process is "
+                        "one: two of one owner would be in each other's way. End it first; it may "
+                        "be a service."
+                    ) from error
+            time.sleep(_POLL_SECONDS)
+        yield lock.fileno()
 
 
 def check_roster(folder: NodeFolder) -> None:

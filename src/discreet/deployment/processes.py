@@ -50,13 +50,21 @@ class Child:
     grace_seconds: float = GRACE_SECONDS
 
     @classmethod
-    def start(cls, command: Sequence[str], *, home: Path, log: Path | None = None) -> "Child":
+    def start(
+        cls,
+        command: Sequence[str],
+        *,
+        home: Path,
+        log: Path | None = None,
+        holds: Sequence[int] = (),
+    ) -> "Child":
         """Start a command.
 
         Args:
             command: The program and its arguments; other users of the machine can read them.
             home: Flower's folder.
             log: File that what it says is added to; by default it goes where ours goes.
+            holds: Open files that it keeps open, with their locks, until it ends.
         """
         home.mkdir(parents=True, exist_ok=True)
         stream = None if log is None else log.open("ab")
@@ -68,6 +76,7 @@ class Child:
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,
+                pass_fds=holds,
             )
         finally:
             if stream is not None:

@@ -24,6 +24,9 @@ SITE_KEYS = (
     "max_rounds",
     "max_steps",
     "max_tokens",
+    "min_epsilon",
+    "min_hostile_owners",
+    "min_members",
     "num-partitions",
     "owner",
     "partition-id",
@@ -39,6 +42,7 @@ UNITS = ("example", "user", "owner")
 """What `unit` of `[site]` may be, as in the plan."""
 SiteValue = str | int | float | bool
 _PRIVACY = ("max_delta", "max_epsilon")
+_SUMS = ("min_hostile_owners", "min_members")
 _CORRECT = "Correct the option of `join`, or [site] of node.toml."
 _RELATIVE = (
     "Correct it; a relative path counts from the folder in which the command was given, so name it "
@@ -63,13 +67,17 @@ def _is_most(value: object) -> bool:
     return type(value) in (int, float) and 0 <= float(str(value)) < math.inf
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 _TEXT: tuple[str, _Is] = ("a text", _is_text)
-_COSTS = [key for key in SITE_KEYS if key.startswith("max_") and key not in _PRIVACY]
+_COSTS = [key for key in SITE_KEYS if key[:4] in ("max_", "min_") and key not in _PRIVACY + _SUMS]
 _VALUES: Mapping[str, tuple[str, _Is]] = {
     "lora_rank": ("a whole number of 1 or more", lambda v: type(v) is int and v >= 1),
     **dict.fromkeys(_PRIVACY, ("a finite number above 0", _is_limit)),
     "num-partitions": ("a whole number of 1 or more", lambda v: type(v) is int and v >= 1),
-    "partition-id": ("a whole number of 0 or more", lambda v: type(v) is int and v >= 0),
+    **dict.fromkeys(("partition-id", *_SUMS), ("a whole number of 0 or more", _is_count)),
     "trusts_server": ("true or false", lambda v: isinstance(v, bool)),
     "unit": (f"one of {', '.join(UNITS)}", lambda v: v in UNITS),
     **dict.fromkeys(_COSTS, ("a finite number of 0 or more", _is_most)),

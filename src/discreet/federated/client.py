@@ -52,38 +52,54 @@ def local_update(
     """
     watch = watch or Watch()
     try:
-        terms = Terms.of(config, task.initial_state())
-        request = messages.read_request(message, terms.shapes, terms.down)
-        _require_same_frozen(request, task)
-        member = membership.receive(message, site, terms) if config.secure_aggregation else None
-        memory = OwnerMemory(site.memory_path, request.run) if terms.has_memory else None
-        before = memory.recall(request.server_round) if memory else {}
-        ledger = PrivacyLedger.open(
-            site.ledger,
-            run=str(message.metadata.run_id) if site.data else site.ledger.parent.name,
-            keeps_plans=site.data is not None,
-        )
-        visit = Visit(terms=terms, request=request, site=site, ledger=ledger, before=before)
-        result = visit.train(task, watch)
-        if member:
-            words, result = visit.words_of(result)
-            loss = None  # it is among the words
-            arrays = membership.mask(site, request.server_round, member, words)
-        else:
-            loss = visit.loss_of(result)
-            arrays, after = visit.arrays_of(result)
-            if memory:
-                memory.keep(request.server_round, before=before, after=after)
-        return messages.answer(
-            message,
-            arrays,
-            server_round=request.server_round,
-            steps=result.steps,
-            statement=_promised(result.statement, config),
-            loss=loss,
-        )
+        if not config.secure_aggregation:
+            return _update(message, task=task, config=config, site=site, watch=watch)
+        with membership.SumMemory(site.sum_path).held() as sums:
+            return _update(message, task=task, config=config, site=site, watch=watch, sums=sums)
     except Exception as error:  # The boundary of the device: Flower would send the error's text.
         return _refuse(message, site.owner, watch, error)
+
+
+def _update(
+    message: Message,
+    *,
+    task: LocalTask,
+    config: TrainConfig,
+    site: OwnerSite,
+    watch: Watch,
+    sums: membership.SumMemory | None = None,
+) -> Message:
+    """Return the update that was asked for; `sums` is held where the plan adds up securely."""
+    terms = Terms.of(config, task.initial_state())
+    request = messages.read_request(message, terms.shapes, terms.down)
+    _require_same_frozen(request, task)
+    member = membership.receive(message, sums, terms) if sums else None
+    memory = OwnerMemory(site.memory_path, request.run) if terms.has_memory else None
+    before = memory.recall(request.server_round) if memory else {}
+    ledger = PrivacyLedger.open(
+        site.ledger,
+        run=str(message.metadata.run_id) if site.data else site.ledger.parent.name,
+        keeps_plans=site.data is not None,
+    )
+    visit = Visit(terms=terms, request=request, site=site, ledger=ledger, before=before)
+    result = visit.train(task, watch)
+    if sums and member:
+        words, result = visit.words_of(result)
+        loss = None  # it is among the words
+        arrays = membership.mask(sums, request.server_round, member, words)
+    else:
+        loss = visit.loss_of(result)
+        arrays, after = visit.arrays_of(result)
+        if memory:
+            memory.keep(request.server_round, before=before, after=after)
+    return messages.answer(
+        message,
+        arrays,
+        server_round=request.server_round,
+        steps=result.steps,
+        statement=_promised(result.statement, config),
+        loss=loss,
+    )
 
 
 def client_app(

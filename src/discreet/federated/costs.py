@@ -16,7 +16,7 @@ from discreet.federated.config import TrainConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CostLimits:
-    """The most that a plan from a server may ask of an owner's machine."""
+    """What a plan from a server may ask of an owner's machine: at most, but for `min_epsilon`."""
 
     max_rounds: int = 1_000
     """Rounds of this owner over the whole plan; each starts a process and loads the base."""
@@ -34,6 +34,9 @@ class CostLimits:
     """Steps over which noise is correlated, `bands`; each keeps a copy of the adapter."""
     max_activations_mib: int = 4_096
     """Memory for what frozen layers say, `activations_mib`."""
+    min_epsilon: float = 0.01
+    """Smallest `target_epsilon`: accounting costs more the smaller it is, and below a hundredth
+    noise leaves nothing to learn from."""
 
     def __post_init__(self) -> None:
         """Refuse limits that limit nothing."""
@@ -58,10 +61,10 @@ class CostLimits:
         """
         for name, asked in _ASKED.items():
             limit, cost = getattr(self, name), asked(config)
-            if cost > limit:
+            if cost < limit if name.startswith("min_") else cost > limit:
                 raise PolicyError(
                     f"Expected a plan within {name} = {limit:g}, got {cost:g}: it would cost this "
-                    f"machine more than its owner gives. Ask for another plan, or raise {name} in "
+                    f"machine more than its owner gives. Ask for another plan, or change {name} in "
                     "[site] of node.toml."
                 )
 
@@ -81,4 +84,5 @@ _ASKED: Mapping[str, Callable[[TrainConfig], float]] = {
     "max_rank": lambda config: config.lora_r,
     "max_bands": lambda config: config.bands,
     "max_activations_mib": lambda config: config.activations_mib,
+    "min_epsilon": lambda config: config.target_epsilon,
 }

@@ -18,6 +18,8 @@ from discreet.types import OwnerId
 
 _STRENGTH = {"example": 0, "user": 1, "owner": 2}
 """Who hides more, hides the others too."""
+_OF_SUMS = {"min_members": "min_replies", "min_hostile_owners": "hostile_owners"}
+"""Limits of secure sums, and the field of a plan that may not be below each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +55,12 @@ class OwnerSite:
     roster: Path | None = None
     """Public keys of the owners with whom this one takes part in secure sums; `None`: whoever the
     server says."""
+    min_members: int = 3
+    """Least members that have to be in a secure sum before it is opened, `min_replies` of the plan.
+    In a sum of two, each knows the update of the other."""
+    min_hostile_owners: int = 0
+    """How many other members may at least be in league with the server, `hostile_owners` of the
+    plan: where owners share the noise, the others add as much more."""
     turn: int = 0
     """Place among simulated owners; they take the plan's ranks in turn."""
 
@@ -68,6 +76,12 @@ class OwnerSite:
                 "Expected signing_key and roster together, got one. Set both in [site] of "
                 "node.toml."
             )
+        for name in _OF_SUMS:
+            if type(getattr(self, name)) is not int or getattr(self, name) < 0:
+                raise ValueError(
+                    f"Expected a whole {name} of 0 or more, got another. Correct it in [site] of "
+                    "node.toml."
+                )
         for name in ("max_epsilon", "max_delta"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(
@@ -81,9 +95,9 @@ class OwnerSite:
 
         Args:
             context: With the keys `owner`, `ledger`, `data`, `root`, `max_epsilon`,
-                `max_delta`, `unit`, `base`, `lora_rank`, `trusts_server`, `signing_key`, `roster`
-                and those of `CostLimits`, or with Flower's own `partition-id` for a simulated
-                owner, who may have `signing_key` and `roster`.
+                `max_delta`, `unit`, `base`, `lora_rank`, `trusts_server`, `signing_key`, `roster`,
+                `min_members`, `min_hostile_owners` and those of `CostLimits`, or with Flower's own
+                `partition-id` for a simulated owner, who may have `signing_key` and `roster`.
             ledger: Where simulated owners keep their accounts; default: one file for each run.
 
         Raises:
@@ -120,6 +134,7 @@ class OwnerSite:
             costs=CostLimits.of_node(node),
             signing_key=_path(node, "signing_key"),
             roster=_path(node, "roster"),
+            **{name: node[name] for name in _OF_SUMS if name in node},  # type: ignore[arg-type]
         )
 
     def check(self, config: TrainConfig) -> None:
@@ -128,8 +143,8 @@ class OwnerSite:
         Raises:
             ArtifactCorrupt: if the roster for a secure sum, or the owner's key, cannot be read.
             DeploymentError: if that key can be read by others, or is not on the roster.
-            PolicyError: if the budget is above the owner's limits, the noise is reproducible, or
-                the plan costs the machine too much.
+            PolicyError: if the budget is above the owner's limits, the noise is reproducible, a
+                secure sum rests on too many who are honest, or the plan costs the machine too much.
         """
         if self.data is None:
             return
@@ -150,6 +165,8 @@ class OwnerSite:
                 f"{config.unit}: whoever has several examples would be hidden less. Ask for a plan "
                 f"with unit = '{self.unit}'."
             )
+        if config.secure_aggregation:
+            self._check_sum(config)
         knows_members = config.secure_aggregation and self.credentials is not None
         if config.unit == "owner" and not (knows_members or self.trusts_server):
             raise PolicyError(
@@ -164,6 +181,16 @@ class OwnerSite:
                 f"got {config.target_epsilon:g} and {config.delta:g}. Ask for another plan, or "
                 "raise max_epsilon or max_delta in [site] of node.toml."
             )
+
+    def _check_sum(self, config: TrainConfig) -> None:
+        """Refuse a sum of too few, or one in which more would have to be honest than are."""
+        for name, of_plan in _OF_SUMS.items():
+            asked, least = getattr(config, of_plan), getattr(self, name)
+            if asked < least:
+                raise PolicyError(
+                    f"Expected {of_plan} >= {least} with secure_aggregation, got {asked}. Ask for "
+                    f"another plan, or lower {name} in [site] of node.toml."
+                )
 
     def rank_in(self, config: TrainConfig) -> int:
         """Return the rank of this owner's adapter under a plan.
