@@ -84,6 +84,7 @@ def run(
     from discreet.cli.live import watching
     from discreet.cli.train_plan import read_plan
     from discreet.federated import plan_of, released_statements, require_same_plan
+    from discreet.report import NAMES
 
     config = read_plan(plan)
     plan_of(config)  # what does not go together is refused before a server is asked
@@ -96,6 +97,7 @@ def run(
     if outcome is None:
         names = require_ready(opened, num_owners=config.num_owners, needed=config.min_replies)
         target = RunFolder.open(out) if out.is_dir() else RunFolder.create(out)
+        target.write_json(NAMES, names)
         try:
             with watching(promise(config), talk()) as on_event:
                 tell = follow(config, target, on_event)
