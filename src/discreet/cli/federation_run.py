@@ -41,9 +41,11 @@ def status(folder: ServerPath, as_json: Json = False) -> None:
     opened = ServerFolder.open(folder)
     is_up = is_healthy(opened)
     owners = owners_of(opened, is_up=is_up)
-    missing = [name for name in map(_lack, owners) if name]
+    missing = [name for name in map(_lack, owners) if is_up and name]
+    if not opened.admitted():
+        missing.append("No owner is admitted: give `discreet federation admit` the owners' keys.")
     if not is_up:
-        missing = ["The server does not answer: start it with `discreet federation server`."]
+        missing.append("The server does not answer: start it with `discreet federation server`.")
     days = days_left(opened.certificate)
     if as_json:
         found: dict[str, object] = {
@@ -60,7 +62,8 @@ def status(folder: ServerPath, as_json: Json = False) -> None:
         answers = "answers" if is_up else "does not answer"
         typer.echo(f"server: {answers} at {settings.host}:{settings.port}")
         typer.echo(f"certificate: {_lasts(days)}")
-        typer.echo("\n".join(_rows(owners, is_up=is_up)))
+        if owners:
+            typer.echo("\n".join(_rows(owners, is_up=is_up)))
         for line in missing:
             talk().print(f"missing: {line}", markup=False, soft_wrap=True)
     if not is_up:
@@ -110,7 +113,8 @@ def run(
         show_json({**found, "privacy": spent, "owners": names})
         return
     for name, statement in sorted(spent.items()):
-        talk().print(f"{names.get(name, name)} says it spent {statement}", markup=False)
+        text = f"{names.get(name, name)} says it spent {statement}"
+        talk().print(text, markup=False, soft_wrap=True)
     if outcome.ended == "budget_exhausted":
         talk().print("The budget is spent; the last complete round was kept.", style="yellow")
     talk().print(f"rounds done: {outcome.rounds_done}; run folder:", markup=False)

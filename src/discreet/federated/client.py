@@ -7,6 +7,7 @@ else, and turns its result, or its failure, into a reply that `messages` allows.
 import logging
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flwr.app import Context, Message
@@ -116,7 +117,7 @@ def client_app(
             site, plan = site_and_plan(context)
             task = make_task(plan, site.data, site.root)
         except Exception as error:  # See `local_update`.
-            return _refuse(message, OwnerId(f"node {context.node_id}"), watch or Watch(), error)
+            return _refuse(message, _owner_of(context), watch or Watch(), error)
         return local_update(message, task=task, config=plan, site=site, watch=watch)
 
     def member(
@@ -126,7 +127,7 @@ def client_app(
             try:
                 return answer(message, *site_and_plan(context), context.node_id)
             except Exception as error:  # See `local_update`.
-                return _refuse(message, OwnerId(f"node {context.node_id}"), watch or Watch(), error)
+                return _refuse(message, _owner_of(context), watch or Watch(), error)
 
         return guarded
 
@@ -135,6 +136,11 @@ def client_app(
     app.query(secure.SHARES)(member(lambda ask, site, plan, _: of.share_secrets(ask, site, plan)))
     app.query(secure.UNMASK)(member(lambda ask, site, *_: of.unmask(ask, site)))
     return app
+
+
+def _owner_of(context: Context) -> OwnerId:
+    """Return the owner's pseudonym as the node's settings have it, and may lack it."""
+    return OwnerId(str(context.node_config.get("owner", f"node {context.node_id}")))
 
 
 def _promised(statement: PrivacyStatement | None, config: TrainConfig) -> PrivacyStatement | None:
@@ -173,7 +179,8 @@ def _refuse(message: Message, owner: OwnerId, watch: Watch, error: Exception) ->
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"in {place.name}, line {place.lineno} of {Path(place.filename).name}"
     said = " ".join(str(error).split()) if isinstance(error, DiscreetError) else where
-    logger.warning("%s did not train: %s: %s", owner, type(error).__name__, said)
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"  # no handler of ours adds it
+    logger.warning("%s %s did not train: %s: %s", now, owner, type(error).__name__, said)
     if watch.on_failure:
         watch.on_failure(owner, error)
     return messages.refuse(message, error)
