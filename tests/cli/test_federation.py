@@ -17,10 +17,11 @@ import typer
 from discreet.artifacts import read_toml
 from discreet.cli import app, federation_run
 from discreet.deployment import NodeFolder, OwnerNode, ServerFolder, fingerprint
-from discreet.errors import DeploymentError, PolicyError
+from discreet.errors import DeploymentError, FederationError, PolicyError
 from discreet.federated import TrainConfig, plan_of
 from discreet.federated.site import OwnerSite
 from discreet.keys import read_roster
+from discreet.report import NAMES
 from discreet.types import OwnerId
 from tests.cli.conftest import Run
 
@@ -207,6 +208,23 @@ def test_a_run_begins_nothing_without_a_server(discreet: Run, tmp_path: Path) ->
     assert status == 1
     assert "`discreet federation server`" in " ".join(err.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_names_of_owners_are_in_the_run_folder_before_a_round(
+    discreet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise FederationError("Expected 2 replies, got 1: node 7 did not train.")
+
+    monkeypatch.setattr(federation_run, "require_ready", lambda *_, **__: {"node-7": "clinic-a"})
+    monkeypatch.setattr(federation_run, "submit", refuse)
+    discreet("federation", "init", tmp_path / "s", "--owners", "clinic-a")
+    (tmp_path / "plan.toml").write_text('base = "tiny"\nnum_owners = 1\nmin_replies = 1\n')
+    words = (tmp_path / "s", tmp_path / "plan.toml", "--out", tmp_path / "run")
+    status, _, err = discreet("federation", "run", *words)
+    assert status == 1
+    assert "clinic-a (node-7) did not train" in err
+    assert json.loads((tmp_path / "run" / NAMES).read_text()) == {"node-7": "clinic-a"}
 
 
 def seen(owner: str | None, node: int | None, **changes: object) -> OwnerNode:
