@@ -7,7 +7,11 @@ plan from the run's `run_config`. See README.md beside this file.
 from functools import lru_cache
 from pathlib import Path
 
-from discreet.federated import AssistantTask, TrainConfig, client_app
+from discreet.quiet import quiet_warnings
+
+quiet_warnings()  # an owner's log is for what the owner can act on
+
+from discreet.federated import AssistantTask, TrainConfig, client_app  # noqa: E402 - as it says
 
 
 @lru_cache(maxsize=1)

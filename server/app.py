@@ -5,8 +5,12 @@ The public plan comes from the run's `run_config`. See README.md beside this fil
 
 from pathlib import Path
 
-from discreet.artifacts import RunFolder
-from discreet.federated import (
+from discreet.quiet import quiet_warnings
+
+quiet_warnings()  # before what follows is imported
+
+from discreet.artifacts import RunFolder  # noqa: E402
+from discreet.federated import (  # noqa: E402
     AssistantTask,
     OnRound,
     RoundReport,

@@ -209,6 +209,7 @@ def test_an_export_leaves_what_is_local_behind(tmp_path: Path) -> None:
     run.config_path.write_text('base = "small"\n')
     run.ledger_path.write_text('{"owners": {}}')
     run.checkpoint_path.write_bytes(b"average")
+    run.write_json("owners.json", {"node-1": "ward-7"})
     run.append_metric({"name": "train_loss", "owner": "ward-7", "visibility": "local"})
     run.append_metric({"name": "replies", "value": 4, "visibility": "released"})
     copy = export(resolve("first", tmp_path / "runs"), tmp_path / "out" / "gift")

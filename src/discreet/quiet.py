@@ -1,6 +1,6 @@
-"""Switches of other libraries by which they report, install and look up nothing.
+"""Switches of other libraries by which they report, install and look up nothing, and say less.
 
-Names and values only, and a block that sets them; nothing is set on import.
+Names and values, and functions that set them; nothing is set on import.
 
     >>> import os
     >>> with quietly():
@@ -8,7 +8,9 @@ Names and values only, and a block that sets them; nothing is set on import.
     '0'
 """
 
+import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,6 +29,22 @@ QUIET = {
 }
 """What no caller's environment may turn on again in a process that this kit starts: reports to
 makers, installs, look-ups; and the only address from which a header may say who is calling."""
+
+_NOISE = (
+    "The PEFT config's `base_model_name_or_path` was renamed",
+    "`is_gradient_checkpointing` is deprecated",
+)
+"""Warnings of libraries about their own insides; pyproject.toml says why each is harmless."""
+
+
+def quiet_warnings() -> None:
+    """Keep libraries of this process from warning of what nobody can change; for programs only.
+
+    PEFT imports bitsandbytes, which warns of kernels that nobody needs: call it before that.
+    """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    for message in _NOISE:
+        warnings.filterwarnings("ignore", message=message)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import click
@@ -16,8 +17,12 @@ import typer
 from discreet.artifacts import read_toml
 from discreet.cli import app, federation_run
 from discreet.deployment import NodeFolder, OwnerNode, ServerFolder, fingerprint
-from discreet.errors import DeploymentError
+from discreet.errors import DeploymentError, FederationError, PolicyError
+from discreet.federated import TrainConfig, plan_of
+from discreet.federated.site import OwnerSite
 from discreet.keys import read_roster
+from discreet.report import NAMES
+from discreet.types import OwnerId
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
@@ -162,6 +167,43 @@ def test_a_server_that_is_down_is_told_by_the_exit_status(discreet: Run, tmp_pat
     assert "`discreet federation server" in err
 
 
+def test_before_anybody_is_admitted_the_first_step_is_told_first(
+    discreet: Run, tmp_path: Path
+) -> None:
+    discreet("federation", "init", tmp_path / "s", "--port", "18999")
+    status, out, err = discreet("federation", "status", tmp_path / "s")
+    assert status == 1
+    assert "owner" not in out
+    first, second = err.splitlines()
+    assert "`discreet federation admit`" in first
+    assert "`discreet federation server`" in second
+
+
+def test_a_unit_that_is_none_is_shown(discreet: Run, tmp_path: Path) -> None:
+    words = ["--server", "fed.test:8000", "--ca", "ca.crt", "--owner", "a", "--data", "a.parquet"]
+    _, _, err = discreet("federation", "join", tmp_path / "n", *words, "--unit", "people")
+    assert "Expected one of example, user, owner as unit, got people." in " ".join(err.split())
+
+
+def test_the_owner_of_the_deployment_page_accepts_its_plan() -> None:
+    page = PAGES[0].read_text()
+    (text,) = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    plan = TrainConfig(**tomllib.loads(text))
+    (join,) = (words for words in commands_in(PAGES[0]) if words[1] == "join")
+    given = dict(zip(join, join[1:], strict=False))
+    site = OwnerSite(
+        owner=OwnerId(given["--owner"]),
+        ledger=Path("ledger.jsonl"),
+        data=Path(given["--data"]),
+        max_epsilon=float(given["--max-epsilon"]),
+        unit=given["--unit"],
+    )
+    site.check(plan)
+    plan_of(plan)
+    with pytest.raises(PolicyError, match="hides a whole user"):
+        site.check(TrainConfig(num_owners=3))
+
+
 def test_a_run_begins_nothing_without_a_server(discreet: Run, tmp_path: Path) -> None:
     discreet("federation", "init", tmp_path / "s", "--owners", "a", "--port", "18999")
     (tmp_path / "plan.toml").write_text('base = "tiny"\nnum_owners = 1\nmin_replies = 1\n')
@@ -170,6 +212,23 @@ def test_a_run_begins_nothing_without_a_server(discreet: Run, tmp_path: Path) ->
     assert status == 1
     assert "`discreet federation server`" in " ".join(err.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_names_of_owners_are_in_the_run_folder_before_a_round(
+    discreet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise FederationError("Expected 2 replies, got 1: node 7 did not train.")
+
+    monkeypatch.setattr(federation_run, "require_ready", lambda *_, **__: {"node-7": "clinic-a"})
+    monkeypatch.setattr(federation_run, "submit", refuse)
+    discreet("federation", "init", tmp_path / "s", "--owners", "clinic-a")
+    (tmp_path / "plan.toml").write_text('base = "tiny"\nnum_owners = 1\nmin_replies = 1\n')
+    words = (tmp_path / "s", tmp_path / "plan.toml", "--out", tmp_path / "run")
+    status, _, err = discreet("federation", "run", *words)
+    assert status == 1
+    assert "clinic-a (node-7) did not train" in err
+    assert json.loads((tmp_path / "run" / NAMES).read_text()) == {"node-7": "clinic-a"}
 
 
 def seen(owner: str | None, node: int | None, **changes: object) -> OwnerNode:

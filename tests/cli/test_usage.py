@@ -30,7 +30,9 @@ def told(found: tuple[int, str, str]) -> str:
 def test_a_text_without_quotation_marks_is_told_of_them_and_not_repeated(
     discreet: Run, words: tuple[str, ...]
 ) -> None:
-    assert "needs quotation marks" in told(discreet(*words))
+    said = told(discreet(*words))
+    assert "needs quotation marks" in said
+    assert ("discreet chat --once" in said) == (words[0] == "chat")
 
 
 @pytest.mark.parametrize("words", [(SECRET,), (f"I have {SECRET}",), ("data", SECRET)])
@@ -40,6 +42,23 @@ def test_a_word_in_the_place_of_a_command_is_not_repeated(
     said = told(discreet(*words))
     assert "Expected a command: " in said
     assert ("check" if len(words) == 2 else ", ".join(COMMANDS)) in said
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("spent",), "privacy spent"),
+        (("privacy", "spend"), "privacy spent"),
+        (("tain",), "train"),
+    ],
+)
+def test_a_command_that_is_nearly_one_is_told(
+    discreet: Run, words: tuple[str, ...], meant: str
+) -> None:
+    said = told(discreet(*words))
+    assert "Did you mean `" in said
+    assert f"discreet {meant}`? Expected" in said
+    assert "Did you mean" not in told(discreet(SECRET))
 
 
 def test_every_command_keeps_an_extra_word_to_itself(discreet: Run) -> None:

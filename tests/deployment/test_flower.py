@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory, SqlLinkState
 from flwr.supercore.constant import NodeStatus
+from flwr.supercore.logger import console_handler
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.superlink.federation import NoOpFederationManager
 from starlette.types import Message, Receive, Scope, Send
@@ -21,6 +23,7 @@ from discreet.deployment.flower import (
     _count_nodes_anew,
     code_of,
     is_from_this_machine,
+    say_less,
 )
 
 KEY = "5ecret"
@@ -198,3 +201,17 @@ def test_a_server_that_starts_counts_no_killed_node_and_lets_it_back(
     assert connected(later) == (0 if is_mended else 1), "both were killed"
     assert later.acknowledge_node_heartbeat(node, 30), "the node lived on"
     assert connected(later) == 1
+
+
+def test_a_log_in_a_file_has_no_colours_and_no_news_of_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(console_handler, "colored", True)
+    monkeypatch.setenv("FLWR_LOG_LEVEL", "")
+    monkeypatch.delenv("FLWR_LOG_LEVEL")
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    say_less("superlink")
+    assert not console_handler.colored
+    assert "FLWR_LOG_LEVEL" not in os.environ
+    say_less("supernode")
+    assert os.environ["FLWR_LOG_LEVEL"] == "WARNING"

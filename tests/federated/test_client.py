@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -105,7 +106,9 @@ def test_an_owners_log_says_the_way_out_and_the_server_hears_the_class_alone(
             config,
         )
     (line,) = caplog.messages
-    assert "did not train: PolicyError: Expected target_epsilon <= 0.5" in line
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC ", line)
+    assert f" UTC {OWN_DATA['owner']} did not train: PolicyError: Expected target_eps" in line
+    assert "target_epsilon <= 0.5" in line
     assert "max_epsilon" in line.partition("got")[2]
     assert reply.error.reason == "PolicyError"
 

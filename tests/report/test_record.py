@@ -1,6 +1,7 @@
 """What is read of a run folder, against what the run itself, its ledger and its metrics say."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -9,8 +10,8 @@ import pytest
 from discreet.artifacts import RunFolder
 from discreet.errors import ArtifactCorrupt
 from discreet.privacy import PrivacyLedger
-from discreet.registry import REFERENCE_DIR, read_card
-from discreet.report import read_run
+from discreet.registry import REFERENCE_DIR, read_card, write_card
+from discreet.report import NAMES, read_run
 from discreet.types import OwnerId
 from report.conftest import Edit, released, sent
 
@@ -75,6 +76,28 @@ def test_a_node_that_is_silent_in_a_round_keeps_what_it_had_spent(old_run: Copy)
     assert second.mean_epsilon is not None
     assert second.worst is not None
     assert second.mean_epsilon == pytest.approx((first.mean_epsilon + second.worst.epsilon) / 2)
+
+
+def test_a_card_tells_spending_and_metrics_the_steps(
+    old_run: Copy,
+) -> None:
+    run = old_run()
+    run.ledger_path.unlink()
+    before = read_run(run)
+    card = read_card(RunFolder(REFERENCE_DIR))
+    spent = {owner.name: owner.spent for owner in before.owners if owner.spent}
+    write_card(run, replace(card, per_owner=spent))
+    record = read_run(run)
+    assert record.owners_from == "card.json"
+    assert record.owners == before.owners
+    assert record.is_said
+
+
+def test_names_of_another_form_are_refused(old_run: Copy) -> None:
+    run = old_run()
+    run.write_json(NAMES, ["clinic-a"])
+    with pytest.raises(ArtifactCorrupt, match="Expected names by node"):
+        read_run(run)
 
 
 def test_a_server_without_ledger_says_what_its_nodes_said(old_run: Copy) -> None:

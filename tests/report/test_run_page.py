@@ -11,7 +11,7 @@ import pytest
 
 from discreet.artifacts import RunFolder
 from discreet.registry import REFERENCE_DIR
-from discreet.report import page_of, read_run, run_page
+from discreet.report import NAMES, page_of, read_run, run_page
 from discreet.types import PrivacyStatement, rounded_up
 from report.conftest import released, sent
 
@@ -78,7 +78,7 @@ def test_every_curve_of_epsilon_says_delta_unit_and_relation(shipped: Page) -> N
 def test_what_an_old_run_does_not_have_is_shown_as_missing(shipped: Page) -> None:
     assert "Megabytes not recorded" in shipped.words
     assert "Seconds not recorded" in shipped.words
-    assert "Training loss (local) not recorded" in shipped.words
+    assert "Training loss (local)" not in shipped.words
     assert "Sent: not recorded." in shipped.words
 
 
@@ -107,7 +107,7 @@ def test_who_hindered_the_opening_of_a_sum_is_a_row(old_run: Copy, shipped: Page
     faults = [released(2, "fault", 1, node=7, reason="wrong <ones> of 8"), released(2, "fault", 1)]
     faults[1] |= {"node": 9, "reason": "NoReply"}
     words = read(old_run(lambda lines: [*lines, *faults])).words
-    assert "round node what it did 2 node-7 wrong <ones> of 8 2 node-9 NoReply" in words
+    assert "round owner what it did 2 node-7 wrong <ones> of 8 2 node-9 NoReply" in words
     assert "hindered" not in shipped.words
 
 
@@ -118,6 +118,39 @@ def test_drops_that_differ_in_a_number_are_counted_together(old_run: Copy) -> No
     ]
     words = read(old_run(lambda lines: [*lines, *drops])).words
     assert "Dropped in all: 3 × Expected 4 or less, got another number. Lower it." in words
+
+
+def test_what_nodes_say_is_told_as_their_word(old_run: Copy) -> None:
+    run = old_run()
+    assert "epsilon of the worst owner" in read(run).words
+    run.ledger_path.unlink()
+    words = read(run).words
+    assert "epsilon that the worst owner says it spent, at delta" in words
+    assert "The worst owner says it spent: epsilon" in words
+    assert "Spent by the worst owner" not in words
+    assert "not settled" not in words
+
+
+def test_the_page_names_owners_and_the_files_it_was_made_of(old_run: Copy, tmp_path: Path) -> None:
+    fault = released(1, "fault", 1, node=1001, reason="Silent")
+    run = old_run(lambda lines: [*lines, fault])
+    run.ledger_path.unlink()
+    run.write_json(NAMES, {"node-1001": "clinic-b"})
+    words = read(run).words
+    assert "clinic-b Silent" in words.split("what it did 1 ")[1]
+    assert "node-1000" in words
+    assert "node-1001" not in words
+    files = "config.toml, metrics.jsonl, card.json, owners.json"
+    had_card = run.card_path.exists()
+    assert f"run folder: {files if had_card else files.replace('card.json, ', '')}." in words
+    assert "To hand a page on" in words
+
+
+def test_what_is_counted_has_whole_numbers_beside_it(finished: RunFolder) -> None:
+    charts = {chart.title: chart.plot for chart in run_page._charts(read_run(finished))}
+    owners = charts["Owners"]
+    assert owners is not None
+    assert [tick.label for tick in owners.y_ticks] == ["0", "1", "2"]
 
 
 def test_many_owners_are_folded_and_in_the_order_of_their_numbers(finished: RunFolder) -> None:
@@ -166,7 +199,7 @@ def test_more_than_the_plan_allows_is_told(old_run: Copy) -> None:
 
     run = old_run(much)
     run.ledger_path.unlink()
-    assert "An owner spent more than the plan of this run allows." in read(run).words
+    assert "An owner says it spent more than the plan of this run allows." in read(run).words
 
 
 @pytest.mark.parametrize(

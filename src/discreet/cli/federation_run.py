@@ -41,9 +41,11 @@ def status(folder: ServerPath, as_json: Json = False) -> None:
     opened = ServerFolder.open(folder)
     is_up = is_healthy(opened)
     owners = owners_of(opened, is_up=is_up)
-    missing = [name for name in map(_lack, owners) if name]
+    missing = [name for name in map(_lack, owners) if is_up and name]
+    if not opened.admitted():
+        missing.append("No owner is admitted: give `discreet federation admit` the owners' keys.")
     if not is_up:
-        missing = ["The server does not answer: start it with `discreet federation server`."]
+        missing.append("The server does not answer: start it with `discreet federation server`.")
     days = days_left(opened.certificate)
     if as_json:
         found: dict[str, object] = {
@@ -60,7 +62,8 @@ def status(folder: ServerPath, as_json: Json = False) -> None:
         answers = "answers" if is_up else "does not answer"
         typer.echo(f"server: {answers} at {settings.host}:{settings.port}")
         typer.echo(f"certificate: {_lasts(days)}")
-        typer.echo("\n".join(_rows(owners, is_up=is_up)))
+        if owners:
+            typer.echo("\n".join(_rows(owners, is_up=is_up)))
         for line in missing:
             talk().print(f"missing: {line}", markup=False, soft_wrap=True)
     if not is_up:
@@ -84,6 +87,7 @@ def run(
     from discreet.cli.live import watching
     from discreet.cli.train_plan import read_plan
     from discreet.federated import plan_of, released_statements, require_same_plan
+    from discreet.report import NAMES
 
     config = read_plan(plan)
     plan_of(config)  # what does not go together is refused before a server is asked
@@ -96,6 +100,7 @@ def run(
     if outcome is None:
         names = require_ready(opened, num_owners=config.num_owners, needed=config.min_replies)
         target = RunFolder.open(out) if out.is_dir() else RunFolder.create(out)
+        target.write_json(NAMES, names)
         try:
             with watching(promise(config), talk()) as on_event:
                 tell = follow(config, target, on_event)
@@ -108,7 +113,8 @@ def run(
         show_json({**found, "privacy": spent, "owners": names})
         return
     for name, statement in sorted(spent.items()):
-        talk().print(f"{names.get(name, name)} says it spent {statement}", markup=False)
+        text = f"{names.get(name, name)} says it spent {statement}"
+        talk().print(text, markup=False, soft_wrap=True)
     if outcome.ended == "budget_exhausted":
         talk().print("The budget is spent; the last complete round was kept.", style="yellow")
     talk().print(f"rounds done: {outcome.rounds_done}; run folder:", markup=False)

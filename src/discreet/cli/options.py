@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import re
-import warnings
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segment
 
 from discreet.artifacts import write_json
-from discreet.quiet import QUIET
+from discreet.quiet import QUIET, quiet_warnings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Runs = Annotated[
@@ -43,11 +42,6 @@ Guidance = Annotated[
     typer.Option(help="How far answers lean towards the person, 1 or more; 1 turns it off."),
 ]
 RUNS = Path("runs")
-_NOISE = (
-    "The PEFT config's `base_model_name_or_path` was renamed",
-    "`is_gradient_checkpointing` is deprecated",
-)
-"""Warnings of libraries about their own insides; pyproject.toml says why each is harmless."""
 
 
 class _Printable(Console):
@@ -68,8 +62,10 @@ _ACTED_ON = re.compile(
 
 
 def talk() -> Console:
-    """Return the console for people, on stderr."""
-    return _Printable(stderr=True, highlight=False)
+    """Return the console for people, on stderr; no line is broken where that is no terminal."""
+    console = _Printable(stderr=True, highlight=False)
+    console.soft_wrap = not console.is_terminal
+    return console
 
 
 def printable(text: str) -> str:
@@ -132,9 +128,7 @@ def quiet_libraries() -> None:
     """Turn off the progress bars, telemetry and hub look-ups of libraries; for the CLI only."""
     for name, value in {**QUIET, "TOKENIZERS_PARALLELISM": "false"}.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # warns of kernels nobody needs
-    for message in _NOISE:
-        warnings.filterwarnings("ignore", message=message)
+    quiet_warnings()
 
 
 def quiet_logs() -> None:

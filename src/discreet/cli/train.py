@@ -317,7 +317,7 @@ def _show(run: RunFolder, outcome: Outcome, as_json: bool) -> None:
         return
     talk().print()
     for line in lines_of_owners(spent):
-        talk().print(line, markup=False)
+        talk().print(line, markup=False, soft_wrap=True)
     if outcome.ended == "budget_exhausted":
         talk().print("The budget is spent; the last complete round was kept.", style="yellow")
     talk().print(f"rounds done: {outcome.rounds_done}; run folder:")

@@ -10,15 +10,15 @@ changed: they name no value of a person.
 """
 
 import re
+from difflib import get_close_matches
 from typing import Any
 
 import click
 
 _OPTION = re.compile(r"--?[A-Za-z][A-Za-z0-9_-]*")
-_QUOTE = (
-    "Expected no more words, got some. A text with spaces needs quotation marks, as in: "
-    'discreet chat --once "Why do I sleep badly?"'
-)
+_QUOTE = "Expected no more words, got some. A text with spaces needs quotation marks"
+_QUESTION = 'chat --once "Why do I sleep badly?"'
+_UNKNOWN = re.compile(r"No such command '([a-z-]+)'")
 
 
 def without_values(error: click.UsageError) -> click.UsageError:
@@ -35,14 +35,33 @@ def without_values(error: click.UsageError) -> click.UsageError:
             return error
         text = f"Expected {_wanted(error.param.type)}, got something else."
         return click.BadParameter(text, ctx=error.ctx, param=error.param)
-    return click.UsageError(_words(error.ctx), ctx=error.ctx)
+    return click.UsageError(_words(error), ctx=error.ctx)
 
 
-def _words(ctx: click.Context | None) -> str:
+def _words(error: click.UsageError) -> str:
     """Return what is wrong with words that are neither options nor their values."""
-    if ctx is None or not isinstance(ctx.command, click.Group):
-        return _QUOTE
-    return f"Expected a command: {', '.join(ctx.command.list_commands(ctx))}."
+    ctx = error.ctx
+    if ctx is None:
+        return f"{_QUOTE}."
+    if not isinstance(ctx.command, click.Group):
+        is_chat = ctx.info_name == "chat"
+        return f"{_QUOTE}, as in: discreet {_QUESTION}" if is_chat else f'{_QUOTE}: "Clinic H".'
+    found = _UNKNOWN.search(error.message)
+    near = _near(ctx, ctx.command, found[1]) if found else []
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    return f"{meant}Expected a command: {', '.join(ctx.command.list_commands(ctx))}."
+
+
+def _near(ctx: click.Context, group: click.Group, word: str) -> list[str]:
+    """Return the commands, also of groups in the group, whose names are nearest to a word."""
+    names: dict[str, str] = {}
+    for name in group.list_commands(ctx):
+        names[name] = name
+        command = group.get_command(ctx, name)
+        if isinstance(command, click.Group):
+            names |= {f"{name} {below}": below for below in command.list_commands(ctx)}
+    nearest = get_close_matches(word, set(names.values()), n=1, cutoff=0.75)
+    return [f"`{ctx.command_path} {path}`" for path, name in names.items() if name in nearest]
 
 
 def _wanted(kind: click.ParamType[Any]) -> str:

@@ -180,6 +180,16 @@ def _count_nodes_anew() -> None:
     _replace(SqlLinkState, "activate_node", let_in)
 
 
+def say_less(program: str) -> None:
+    """Write no colours into a file; of a node's workers, that they were started is no news."""
+    from flwr.supercore.logger import update_console_handler
+
+    if os.environ.get("NO_COLOR") or not sys.stderr.isatty():
+        update_console_handler(colored=False)
+    if program == "supernode":
+        os.environ.setdefault("FLWR_LOG_LEVEL", "WARNING")  # read by workers when they start
+
+
 def run_supernode(bundle: bytes) -> None:
     """Run Flower's node, which answers an error to runs of any other program."""
     from flwr.supernode import start_client_internal as node
@@ -221,6 +231,7 @@ def main() -> None:
     program, parent, secret = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     limits = [int(word) for word in sys.argv[4:6]] if program == "superlink" else []
     end_with(parent)
+    say_less(program)
     sys.argv = [f"flower-{program}", *sys.argv[4 + len(limits) :]]
     if program == "superlink":
         run_superlink(secret.read_text().strip(), *limits)

@@ -157,7 +157,8 @@ class NodeSettings:
         for key, value in self.site.items():
             wanted, is_right = _VALUES.get(key, _TEXT)
             if not is_right(value):
-                got = value if isinstance(value, int | float) else "another value"
+                is_harmless = key == "unit" or isinstance(value, int | float)
+                got = value if is_harmless else "another value"
                 raise ValueError(f"Expected {wanted} as {key}, got {got}. {_CORRECT}")
         if "data" in self.site and not {"owner", "ledger"} <= set(self.site):
             raise ValueError(

@@ -7,6 +7,7 @@ else, and turns its result, or its failure, into a reply that `messages` allows.
 import logging
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flwr.app import Context, Message
@@ -132,7 +133,7 @@ def client_app(
             site, plan = site_and_plan(context)
             task = _task_of(make_task, plan, site)
         except Exception as error:  # See `local_update`.
-            return _refuse(message, OwnerId(f"node {context.node_id}"), watch or Watch(), error)
+            return _refuse(message, _owner_of(context), watch or Watch(), error)
         return local_update(message, task=task, config=plan, site=site, watch=watch)
 
     def member(
@@ -142,7 +143,7 @@ def client_app(
             try:
                 return answer(message, *site_and_plan(context), context.node_id)
             except Exception as error:  # See `local_update`.
-                return _refuse(message, OwnerId(f"node {context.node_id}"), watch or Watch(), error)
+                return _refuse(message, _owner_of(context), watch or Watch(), error)
 
         return guarded
 
@@ -164,6 +165,11 @@ def _task_of(make_task: TaskFactory, plan: TrainConfig, site: OwnerSite) -> Loca
             f"{error} The file is what `data` in [site] of node.toml names; a relative path counts "
             "from the folder in which the node was started."
         ) from error
+
+
+def _owner_of(context: Context) -> OwnerId:
+    """Return the owner's pseudonym as the node's settings have it, and may lack it."""
+    return OwnerId(str(context.node_config.get("owner", f"node {context.node_id}")))
 
 
 def _promised(statement: PrivacyStatement | None, config: TrainConfig) -> PrivacyStatement | None:
@@ -202,7 +208,8 @@ def _refuse(message: Message, owner: OwnerId, watch: Watch, error: Exception) ->
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"in {place.name}, line {place.lineno} of {Path(place.filename).name}"
     said = " ".join(str(error).split()) if isinstance(error, DiscreetError) else where
-    logger.warning("%s did not train: %s: %s", owner, type(error).__name__, said)
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"  # no handler of ours adds it
+    logger.warning("%s %s did not train: %s: %s", now, owner, type(error).__name__, said)
     if watch.on_failure:
         watch.on_failure(owner, error)
     return messages.refuse(message, error)

@@ -126,13 +126,17 @@ def bar_plot(
     series: Mapping[str, Values],
     *,
     tell: Tell = "{:g}".format,
+    least_step: float = 0.0,
 ) -> Plot | None:
-    """Return stacked bars over rounds; None if there is no value at all."""
+    """Return stacked bars over rounds; None if there is no value at all.
+
+    `least_step` is the least distance of labels on the upright axis: 1 for what is counted.
+    """
     columns = list(zip(*series.values(), strict=True))
     tops = [sum(value or 0.0 for value in column) for column in columns]
     if all(value is None for column in columns for value in column):
         return None
-    ticks = nice_ticks(0.0, max(tops))
+    ticks = nice_ticks(0.0, max(tops), least_step=least_step)
     up = _scale(0.0, ticks[-1], BOTTOM, TOP)
     across = _scale(rounds[0] - 0.5, rounds[-1] + 0.5, LEFT, RIGHT)
     share = 0.7 if len(rounds) <= MOST_MARKS else 1.0
@@ -162,17 +166,20 @@ def bar_plot(
     )
 
 
-def nice_ticks(low: float, high: float) -> list[float]:
+def nice_ticks(low: float, high: float, *, least_step: float = 0.0) -> list[float]:
     """Return 3 to 6 multiples of 1, 2 or 5 times a power of ten that enclose both numbers.
 
     >>> nice_ticks(0.0, 7.9)
     [0.0, 2.0, 4.0, 6.0, 8.0]
     >>> nice_ticks(5.43, 5.56)
     [5.4, 5.45, 5.5, 5.55, 5.6]
+    >>> nice_ticks(0.0, 2.0, least_step=1.0)
+    [0.0, 1.0, 2.0]
     """
     span = high - low or abs(high) or 1.0
     power = 10.0 ** floor(log10(span / 4))
     step = next(power * times for times in (1, 2, 5, 10) if power * times >= span / 4)
+    step = max(step, least_step)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
     last = max(last, first + 2)
     return [float(f"{index * step:.12g}") for index in range(first, last + 1)]

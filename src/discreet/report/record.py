@@ -1,7 +1,8 @@
 """What a run folder says of itself, as plain values: plan, owners, rounds.
 
-Reads `config.toml`, `metrics.jsonl`, `card.json` and `ledger.jsonl`; writes and draws nothing. What
-a folder does not have, as one of an older version or of a server without ledger, is None.
+Reads `config.toml`, `metrics.jsonl`, `card.json`, `ledger.jsonl` and `owners.json`; writes and
+draws nothing. What a folder does not have, as one of an older version or of a server without
+ledger, is None.
 
     record = read_run(RunFolder.open(Path("runs/first")))
     record.rounds[-1].worst          # what the worst owner had spent by then
@@ -9,8 +10,9 @@ a folder does not have, as one of an older version or of a server without ledger
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -29,13 +31,18 @@ from discreet.privacy import Account, OutOfRange, PrivacyLedger
 from discreet.registry import AdapterCard, read_card
 from discreet.types import PrivacyStatement
 
+NAMES = "owners.json"
+"""File of a run folder with the owners' pseudonyms by node; `discreet federation run` writes it.
+
+It stays on the server: an export has none."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnerRecord:
     """What is known of one owner's spending."""
 
     name: str
-    """Pseudonym, or `node-<id>` where only a server's metrics are known."""
+    """Pseudonym, or `node-<id>` where nothing says whose node it is."""
     spent: PrivacyStatement | None
     """None: beyond what can be computed."""
     steps: int | None
@@ -55,7 +62,7 @@ class RoundRecord:
     dropped: dict[str, int]
     """Why nodes did not count -> how many."""
     faults: dict[str, str]
-    """Nodes, as `node-<id>`, that hindered the opening of a secure sum -> what they did."""
+    """Owners that hindered the opening of a secure sum -> what they did."""
     worst: PrivacyStatement | None
     """Of the node that had spent most by the end of the round."""
     mean_epsilon: float | None
@@ -81,11 +88,18 @@ class RunRecord:
     owners: tuple[OwnerRecord, ...]
     owners_from: str
     """File that says what owners spent; empty: none does."""
+    files: tuple[str, ...]
+    """Names of the files that were read."""
     rounds: tuple[RoundRecord, ...]
     rounds_done: int
     """Rounds that made a new average."""
     ended: str | None
     """Why training ended before its last round; None: it did not, or goes on."""
+
+    @property
+    def is_said(self) -> bool:
+        """Say whether what was spent is the nodes' own word: no ledger of this folder shows it."""
+        return bool(self.owners) and self.owners_from != "ledger.jsonl"
 
     @property
     def worst(self) -> PrivacyStatement | None:
@@ -127,8 +141,9 @@ def read_run(run: RunFolder) -> RunRecord:
     """
     lines = run.read_metrics()
     card = read_card(run) if run.card_path.exists() else None
+    names = _names(run)
     try:
-        rounds = _rounds(lines)
+        rounds = _rounds(lines, names)
         done = rounds_done(lines)
         owners, source = _owners(run, card, lines)
         ended = reason_of_end(lines)
@@ -141,12 +156,36 @@ def read_run(run: RunFolder) -> RunRecord:
         run=run.id,
         config=read_toml(run.config_path),
         card=card,
-        owners=owners,
+        owners=tuple(replace(owner, name=names.get(owner.name, owner.name)) for owner in owners),
         owners_from=source,
+        files=tuple(path.name for path in _files(run) if path.exists()),
         rounds=rounds,
         rounds_done=done,
         ended=ended,
     )
+
+
+def _files(run: RunFolder) -> list[Path]:
+    """Return the files that are read where they are."""
+    known = [run.config_path, run.metrics_path, run.card_path, run.ledger_path]
+    return [*known, run.path / NAMES]
+
+
+def _names(run: RunFolder) -> dict[str, str]:
+    """Return the owners' pseudonyms by `node-<id>`, where the folder says them.
+
+    Raises:
+        ArtifactCorrupt: if the file holds something else.
+    """
+    if not (run.path / NAMES).exists():
+        return {}
+    names = run.read_json(NAMES)
+    if not (isinstance(names, dict) and all(isinstance(name, str) for name in names.values())):
+        raise ArtifactCorrupt(
+            f"Expected names by node in '{NAMES}' of run '{run.id}', got another form. Remove the "
+            "file: the page then shows the numbers of nodes."
+        )
+    return names
 
 
 def _owners(
@@ -160,24 +199,24 @@ def _owners(
                 _of_account(name, accounts[name]) for name in sorted(accounts, key=_with_numbers)
             )
             return tuple(owners), run.ledger_path.name
-    if card is not None and card.per_owner:
-        names = sorted(card.per_owner, key=_with_numbers)
-        own = (OwnerRecord(name=name, spent=card.per_owner[name], steps=None) for name in names)
-        return tuple(own), run.card_path.name
-    said = {line.get("node"): line for line in released(lines) if line["name"] == "epsilon"}
-    steps: Counter[object] = Counter()
+    steps: Counter[str] = Counter()
     for line in released(lines):
         if line["name"] == "steps":
-            steps[line.get("node")] += line["value"]
-    owners = (
-        OwnerRecord(
-            name="all owners" if node is None else f"node-{node}",
-            spent=statement_of(line),
-            steps=steps.get(node),
-        )
-        for node, line in said.items()
-    )
-    return tuple(owners), run.metrics_path.name if said else ""
+            steps[_node_in(line)] += line["value"]
+    if card is not None and card.per_owner:
+        names = sorted(card.per_owner, key=_with_numbers)
+        spent, source = {name: card.per_owner[name] for name in names}, run.card_path.name
+    else:
+        said = [line for line in released(lines) if line["name"] == "epsilon"]
+        spent = {_node_in(line): statement_of(line) for line in said}
+        source = run.metrics_path.name if said else ""
+    own = (OwnerRecord(name=n, spent=spent[n], steps=steps.get(n)) for n in spent)
+    return tuple(own), source
+
+
+def _node_in(line: Line) -> str:
+    """Return of whom a line speaks, as a card names nodes."""
+    return f"node-{line['node']}" if "node" in line else "all owners"
 
 
 def _with_numbers(name: str) -> list[str | int]:
@@ -201,7 +240,7 @@ def _of_account(name: str, account: Account) -> OwnerRecord:
     )
 
 
-def _rounds(lines: list[dict[str, Any]]) -> tuple[RoundRecord, ...]:
+def _rounds(lines: list[dict[str, Any]], names: Mapping[str, str]) -> tuple[RoundRecord, ...]:
     """Return the rounds in order; nodes that are silent in one keep what they said before."""
     spent: dict[object, PrivacyStatement] = {}
     rounds = []
@@ -218,7 +257,7 @@ def _rounds(lines: list[dict[str, Any]]) -> tuple[RoundRecord, ...]:
                 replies=_count(own, "replies"),
                 dropped=dict(Counter(reasons)),
                 faults={
-                    f"node-{line['node']}": str(line["reason"])
+                    names.get(_node_in(line), _node_in(line)): str(line["reason"])
                     for line in own
                     if line["name"] == "fault"
                 },

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from jinja2 import Environment, StrictUndefined
 
 from discreet.report.plots import Plot, bar_plot, line_plot
-from discreet.report.record import RunRecord
+from discreet.report.record import NAMES, RunRecord
 from discreet.types import FLOWERTUNE_MIB, PrivacyStatement, meaning, rounded_up
 
 MISSING = "not recorded"
@@ -73,6 +73,8 @@ def page_of(record: RunRecord) -> str:
         limits=list(_limits(record)),
         has_loss=any(one.loss is not None for one in record.rounds),
         has_released_loss=any(one.released_loss is not None for one in record.rounds),
+        has_names=NAMES in record.files,
+        has_unsettled=any(one.unsettled is not None for one in record.owners),
         has_faults=any(one.faults for one in record.rounds),
         has_norm=any(one.clip_norm is not None for one in record.rounds),
     )
@@ -134,7 +136,8 @@ def _warnings(record: RunRecord) -> Iterator[str]:
         yield "An owner's epsilon is beyond what can be computed: nothing is promised there."
     target = _target(record)
     if target and record.worst and record.worst.epsilon > target.epsilon:
-        yield "An owner spent more than the plan of this run allows."
+        spent = "says it spent" if record.is_said else "spent"
+        yield f"An owner {spent} more than the plan of this run allows."
     if not record.owners:
         yield "Nothing in this folder says what was spent: take it for no guarantee at all."
     if any(owner.unsettled for owner in record.owners):
@@ -184,7 +187,11 @@ def _charts(record: RunRecord) -> Iterator[Chart]:
         "replies": [one.replies for one in rounds],
         "dropped": [sum(one.dropped.values()) or None for one in rounds],
     }
-    yield Chart("Owners", bar_plot("Owners", numbers, nodes), "Replies that made the average.")
+    yield Chart(
+        "Owners",
+        bar_plot("Owners", numbers, nodes, least_step=1.0),
+        "Replies that made the average.",
+    )
     megabytes = {
         "to owners": [_millions(one.bytes_down) for one in rounds],
         "from owners": [_millions(one.bytes_up) for one in rounds],
@@ -216,12 +223,14 @@ def _losses(record: RunRecord) -> Iterator[Chart]:
             "Clipped and noisy sum over the public expected_batch_size; its cost is in epsilon. "
             "Not on the scale of the local loss, which divides by how many were drawn.",
         )
-    yield Chart(
-        "Training loss (local)",
-        line_plot("Training loss", numbers, local, tell="{:.4g}".format, has_zero=False),
-        "Exact, of who was drawn, and so not private: it must stay where the owners' data are."
-        + (" Not on the scale of the released loss." if plot else ""),
-    )
+    exact = line_plot("Training loss", numbers, local, tell="{:.4g}".format, has_zero=False)
+    if exact:
+        yield Chart(
+            "Training loss (local)",
+            exact,
+            "Exact, of who was drawn, and so not private: it must stay where the owners' data are."
+            + (" Not on the scale of the released loss." if plot else ""),
+        )
 
 
 def _limits(record: RunRecord) -> Iterator[str]:
