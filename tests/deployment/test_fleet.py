@@ -148,22 +148,22 @@ def answer(link: SuperLink, asked: Message) -> None:
     link.answer(reply_to(asked))
 
 
-def metrics_of(reply: Message) -> str:
-    """The id of the metrics, which all honest nodes send alike."""
-    return next(name for name, part in deflated(reply).items() if part.startswith(b"MetricRecord"))
+def arrays_of(reply: Message) -> str:
+    """The id of the arrays, which hold no nonce: whoever sends the same numbers sends it."""
+    return next(name for name, part in deflated(reply).items() if part.startswith(b"ArrayRecord"))
 
 
 def lie_below(link: SuperLink, sent: list[Message]) -> None:
-    """Announce the metrics that the other node will send, with a child that they have not."""
+    """Announce the arrays that the other node will send, with a child that they have not."""
     reply = reply_to(sent[0])
-    lie = ObjectTree(object_id=metrics_of(reply), children=[ObjectTree(object_id=FALSE)])
+    lie = ObjectTree(object_id=arrays_of(reply), children=[ObjectTree(object_id=FALSE)])
     push(link, link.nodes[0], reply, ObjectTree(object_id="1" * 64, children=[lie]))
 
 
 def lie_above(link: SuperLink, sent: list[Message]) -> None:
-    """The same, as if the metrics were the reply itself."""
+    """The same, as if the arrays were the reply itself."""
     reply = reply_to(sent[0])
-    lie = ObjectTree(object_id=metrics_of(reply), children=[ObjectTree(object_id=FALSE)])
+    lie = ObjectTree(object_id=arrays_of(reply), children=[ObjectTree(object_id=FALSE)])
     push(link, link.nodes[0], reply, lie)
 
 
@@ -186,8 +186,8 @@ def test_flowers_own_reader_puts_flat_trees_together(link: SuperLink) -> None:
         answer(link, message)
     with link.grid() as grid:
         found = list(grid.pull_messages([one.metadata.message_id for one in asked]))
-    assert [one.content["metrics"] for one in found] == [
-        reply_to(one).content["metrics"] for one in asked
+    assert [one.content["arrays"] for one in found] == [
+        reply_to(one).content["arrays"] for one in asked
     ]
     left = link.state.query("SELECT COUNT(*) AS count FROM objects")
     assert left == [{"count": 0}], "what was read is deleted"
