@@ -13,14 +13,8 @@ from pathlib import Path
 import typer
 
 from discreet.errors import ArtifactCorrupt, ArtifactError, DataError
-from discreet.federated import PREFERENCES, TrainConfig, plan_of
+from discreet.federated import PREFERENCES, TrainConfig
 from discreet.sources import holds_shares, num_owners_in
-
-_AN_EXAMPLE = {
-    "portraits": "",
-    "conversations": "An example is one conversation. ",
-    "preference_pairs": "An example is one preference pair. ",
-}
 
 
 def read_plan(path: Path | None) -> TrainConfig:
@@ -107,19 +101,3 @@ def for_data(plan: TrainConfig, data: Path | None, *, is_counted: bool) -> Train
             "who has nothing is one of them. Say it with --owners, or share the set out again."
         )
     return with_changes(plan, {"num_owners": count})
-
-
-def promise(plan: TrainConfig) -> str:
-    """Return what a training is and promises, in two or three sentences."""
-    statement = plan_of(plan).state(plan.target_epsilon)
-    chance = (
-        "Not private: noise is drawn from the public seed (reproducible); for public data only."
-        if plan.reproducible
-        else "Noise comes from the operating system and is not recorded."
-    )
-    asked = f" {plan.asked_per_round} a round," if plan.owners_per_round else ""
-    kind = "" if plan.unit == "owner" else "private "
-    return (
-        f"{plan.num_owners} owners,{asked} {plan.num_rounds} rounds of {plan.local_steps} {kind}"
-        f"steps; each owner spends at most {statement}. {_AN_EXAMPLE[plan.examples]}{chance}"
-    )

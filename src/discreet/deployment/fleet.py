@@ -142,7 +142,7 @@ def flat(preregister: Callable[..., list[str]]) -> Callable[..., list[str]]:
 
     What children an object has follows from its content, by which readers put a message together,
     and is only claimed before it came. Flower keeps the first claim and refuses all that follow: a
-    false one about an object that others send too, such as equal metrics, would make theirs fail.
+    false one about an object that others send too, such as equal arrays, would make theirs fail.
     """
     from flwr.proto.message_pb2 import ObjectTree
     from flwr.supercore.inflatable.inflatable_object import iterate_object_tree

@@ -19,7 +19,7 @@ request of it is no longer than the settings allow.
 
 A server that starts counts nobody as connected: nodes that were killed with it would be asked for
 a minute. A node that was killed may come back at once, while Flower refuses a key that it counts as
-connected: whoever has the key is the same owner, whose ledger keeps two from training at once.
+connected: whoever has the key is the same owner, whose folder is locked by the node that runs.
 
 **Node.** A node runs the program that comes with a run. Here it runs one whose files are those of
 its own bundle, made by the kit that its owner installed; only the plan may differ.
