@@ -31,6 +31,15 @@ setup: .venv/.ready
 	@$(PIP) install -qq -c constraints.txt -e '.[dev]'
 	touch $@
 
+# The tests of the pages drive a browser. Without one they are skipped, and say so.
+.venv/.browser: .venv/.ready-dev
+	@command -v chromium || command -v google-chrome || \
+	  { test "$$(id -u)" = 0 && command -v apt-get && apt-get update -qq && \
+	    apt-get install -y -qq --no-install-recommends chromium; } || \
+	  $(BIN)/playwright install chromium || \
+	  echo "Expected Chromium, found none: the tests of the pages will be skipped. Install it."
+	@touch $@
+
 quickstart: .venv/.ready
 	$(BIN)/discreet quickstart
 
@@ -44,7 +53,7 @@ format: .venv/.ready-dev
 	$(BIN)/ruff format .
 
 # Two workers with a thread each are faster on two cores than one with two.
-test: lint
+test: lint .venv/.browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 clean:

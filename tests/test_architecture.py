@@ -15,6 +15,8 @@ MAY_IMPORT = {
     "intervals": set(),
     "metrics": {"errors", "types"},
     "quiet": set(),
+    "chain": BASE,
+    "law": BASE,
     "registry": BASE,
     "keys": BASE,
     "people": BASE,
@@ -25,7 +27,7 @@ MAY_IMPORT = {
     "sources": BASE | {"data"},
     "model": BASE,
     "perception": BASE | {"model"},
-    "privacy": BASE | {"data", "model"},
+    "privacy": BASE | {"chain", "data", "model"},
     "recipes": BASE | {"data", "model", "perception", "privacy", "readers"},
     "aggregation": BASE,
     "secagg": BASE,
@@ -34,11 +36,21 @@ MAY_IMPORT = {
     | {"keys"},
     "deployment": BASE | {"federated", "keys"},
     "report": BASE | {"registry", "privacy"},
-    "assistant": BASE | {"model", "perception", "readers", "registry"},
+    "assistant": BASE | {"law", "model", "perception", "readers", "registry"},
+    "consent": BASE | {"chain", "keys", "law"},
+    "journal": BASE | {"chain", "keys"},
+    "service": BASE
+    | {"assistant", "consent", "journal", "keys", "law"}
+    | {"model", "perception", "registry"},
+    "erasure": BASE
+    | {"assistant", "audit", "consent", "data", "federated", "journal", "keys"}
+    | {"law", "model", "privacy", "registry", "service", "sources"},
+    "documents": BASE | {"assistant", "consent", "law", "privacy", "readers", "registry", "report"},
+    "pages": BASE | {"assistant", "consent", "erasure", "journal", "law", "registry", "service"},
     "audit": BASE | {"data", "model", "perception", "registry"},
     "bench": BASE
     | {"people", "data", "model", "perception", "privacy", "readers", "recipes", "registry"}
-    | {"aggregation", "audit", "federated", "figures", "studio"},
+    | {"aggregation", "audit", "chain", "federated", "figures", "studio"},
 }
 EVERYTHING = set(MAY_IMPORT)
 FOLDERS = [PACKAGE, ROOT / "clients", ROOT / "server", ROOT / "demos"]

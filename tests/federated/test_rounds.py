@@ -478,7 +478,7 @@ def test_a_ledger_is_read_as_often_for_many_accounts_as_for_one(
         reads.append(path)
         return read_lines_after(path, known)
 
-    monkeypatch.setattr("discreet.privacy.chain.read_lines_after", counting)
+    monkeypatch.setattr("discreet.chain.read_lines_after", counting)
     ledger, plan = PrivacyLedger.open(run.ledger_path), plan_of(CONFIG)
     counts = []
     for number in range(3):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from discreet.artifacts import write_json
+from discreet.chain import RecordChain
 from discreet.errors import ArtifactCorrupt, ArtifactError, BudgetExhausted, LedgerInUse
 from discreet.privacy import (
     Event,
@@ -20,7 +21,6 @@ from discreet.privacy import (
     epsilon_of,
     spent_together,
 )
-from discreet.privacy.chain import RecordChain
 from discreet.types import OwnerId
 
 from .crashing import full_disk

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from discreet.bench.scale import keep_quiet, memory_mib, plan_for
+from discreet.chain import RecordChain
 from discreet.federated import plan_of
-from discreet.privacy import PrivacyLedger, PrivacyPlan, RecordChain
+from discreet.privacy import PrivacyLedger, PrivacyPlan
 from discreet.types import OwnerId
 
 VISITS = 20

@@ -11,7 +11,6 @@ from discreet.privacy.accounting import (
 )
 from discreet.privacy.banded import BandedNoise, banded_coefficients, prefix_sum_error
 from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, run_steps
-from discreet.privacy.chain import RecordChain
 from discreet.privacy.discrete import OwnerShare
 from discreet.privacy.exactness import ExactnessReport, check_exactness
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
@@ -59,7 +58,6 @@ __all__ = [
     "OwnerSum",
     "PrivacyLedger",
     "PrivacyPlan",
-    "RecordChain",
     "Reservation",
     "Rows",
     "Sampled",

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
+from discreet.chain import Record
 from discreet.privacy.accounting import Event, OutOfRange, epsilon_of
-from discreet.privacy.chain import Record
 from discreet.privacy.plan import PrivacyPlan, require_count, require_keys
 from discreet.types import OwnerId, PrivacyStatement
 

@@ -37,6 +37,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
+from discreet.chain import RecordChain
 from discreet.errors import ArtifactCorrupt, ArtifactError, BudgetExhausted, LedgerInUse
 from discreet.privacy.account import (
     Account,
@@ -52,7 +53,6 @@ from discreet.privacy.account import (
     user_level,
 )
 from discreet.privacy.accounting import Event, epsilon_of
-from discreet.privacy.chain import RecordChain
 from discreet.privacy.plan import PrivacyPlan, require_count
 from discreet.types import OwnerId, PrivacyStatement
 

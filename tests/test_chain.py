@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from discreet.chain import Record, RecordChain
 from discreet.errors import ArtifactCorrupt
-from discreet.privacy.chain import Record, RecordChain
 
 
 class Counted(list[Record]):
