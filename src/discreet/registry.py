@@ -34,8 +34,14 @@ LATEST = "latest"
 REFERENCE = "reference"
 """The reference that stands for the adapter that ships with the package."""
 
+FEDERATED = "federated"
+"""The reference that stands for the shipped adapter of the same federation without privacy."""
+
 REFERENCE_DIR = Path(__file__).parent / "reference"
 """Run folder of the adapter that ships with the package (docs/cards/reference.md)."""
+
+SHIPPED = {REFERENCE: REFERENCE_DIR, FEDERATED: Path(__file__).parent / "reference_federated"}
+"""Run folder of each adapter that ships; the second promises nothing and is there to compare."""
 
 _KEYS: dict[str, frozenset[str]] = {
     "": frozenset({"format", "run", "base", "adapter_sha256", "lora", "privacy", "data", "commit"})
@@ -208,7 +214,7 @@ def resolve(ref: str, runs_dir: Path, *, base_sha256: str | None = None) -> Adap
     """Return the adapter that a reference names, after checking its files.
 
     Args:
-        ref: A run id, the path of a run folder, `latest`, or `reference` for the shipped one.
+        ref: A run id, the path of a run folder, `latest`, or a name in `SHIPPED`.
         runs_dir: Where runs lie.
         base_sha256: Hash of the base model that will carry it, if it is known already.
 
@@ -285,16 +291,16 @@ def _find(ref: str, runs_dir: Path) -> RunFolder:
                 f"or use '{REFERENCE}', the adapter that ships with the package."
             )
         return readable[-1]
-    if ref == REFERENCE:
-        return RunFolder.open(REFERENCE_DIR)
+    if ref in SHIPPED:
+        return RunFolder.open(SHIPPED[ref])
     if ref and Path(ref).name == ref and (runs_dir / ref).is_dir():
         return RunFolder(runs_dir / ref)
     if ref and Path(ref).is_dir():
         return RunFolder(Path(ref))
     known = ", ".join(shelved.run.id for shelved in list_adapters(runs_dir)) or "none"
     raise ArtifactError(
-        f"Expected a run id, a run folder, '{LATEST}' or '{REFERENCE}', got '{ref}'. Runs in "
-        f"'{runs_dir}': {known}."
+        f"Expected a run id, a run folder, '{LATEST}', '{REFERENCE}' or '{FEDERATED}', got "
+        f"'{ref}'. Runs in '{runs_dir}': {known}."
     )
 
 

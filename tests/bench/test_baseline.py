@@ -1,11 +1,21 @@
 """The baseline is the private run without clipping and noise: same people, batches and average."""
 
+from pathlib import Path
+
 import torch
 
-from discreet.bench.baseline import LEARNING_RATE, run_without_privacy
+from discreet.artifacts import RunFolder
+from discreet.bench.baseline import LEARNING_RATE, run_without_privacy, shelve_baseline
 from discreet.federated import AssistantTask, TrainConfig, draw_generators, example_losses
-from discreet.model import adapter_parameters, load_adapter_state
+from discreet.model import (
+    adapter_parameters,
+    adapter_state,
+    load,
+    load_adapter,
+    load_adapter_state,
+)
 from discreet.privacy import poisson
+from discreet.registry import resolve
 
 PLAN = TrainConfig(
     base="tiny",
@@ -51,6 +61,17 @@ def test_it_is_the_mean_over_owners_of_adam_on_the_same_poisson_batches() -> Non
         # Adam turns a gradient near zero into a full step of either sign; few are so near.
         close = torch.isclose(found[name], value, rtol=1e-2, atol=1e-5)
         assert close.float().mean() > 0.98, name
+
+
+def test_what_is_shelved_is_that_adapter_and_promises_nothing(tmp_path: Path) -> None:
+    found = run_without_privacy(AssistantTask.build(PLAN))
+    task = AssistantTask.build(PLAN)
+    shelve_baseline(task, RunFolder.create(tmp_path / "plain"))
+    adapter = resolve("plain", tmp_path)
+    assert adapter.card.worst is None
+    loaded = load_adapter(load("tiny"), adapter.folder)
+    for name, value in adapter_state(loaded).items():
+        assert torch.equal(value, found[name]), name
 
 
 def test_every_step_of_every_owner_is_told() -> None:

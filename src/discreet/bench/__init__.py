@@ -19,7 +19,7 @@ from discreet.bench.aggregation import (
     as_aggregation_table,
     measure_aggregation,
 )
-from discreet.bench.baseline import run_without_privacy
+from discreet.bench.baseline import run_without_privacy, shelve_baseline
 from discreet.bench.compare import Cell, as_markdown, compare, summarise
 from discreet.bench.epochs import Epochs, measure_epochs
 from discreet.bench.flower import Driven, as_flower_table, compare_with_flower
@@ -205,6 +205,7 @@ __all__ = [
     "repeat_note",
     "represent",
     "run_without_privacy",
+    "shelve_baseline",
     "summarise",
     "told",
     "verbatim",

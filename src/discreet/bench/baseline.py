@@ -1,8 +1,9 @@
 """The same federation without privacy: the baseline that shows what privacy cost.
 
 It shares data, base, adapter, sampling and loop with the private run. It neither clips nor adds
-noise, and it has the optimiser that suits that: Adam with a rate of its own. Its adapters are never
-published.
+noise, and it has the optimiser that suits that: Adam with a rate of its own. What it
+learns from must be public: the adapter on the shelf says that nothing is promised, and no run of a
+federation over real owners comes from here.
 """
 
 from collections.abc import Callable
@@ -10,9 +11,11 @@ from collections.abc import Callable
 import torch
 
 from discreet.aggregation import make_combine
-from discreet.federated import AssistantTask, draw_generators, train_plainly
+from discreet.artifacts import RunFolder
+from discreet.federated import AssistantTask, draw_generators, publish, train_plainly
 from discreet.model import adapter_parameters, adapter_state, load_adapter_state
 from discreet.privacy import draw_as_planned
+from discreet.registry import AdapterCard
 from discreet.types import OwnerId
 
 LEARNING_RATE = 3e-2
@@ -34,6 +37,21 @@ def run_without_privacy(
             mean.add(adapter_state(task.vlm))
         state = mean.result()
     return state
+
+
+def shelve_baseline(
+    task: AssistantTask, run: RunFolder, *, on_step: Callable[[], None] | None = None
+) -> AdapterCard:
+    """Train in the clear on the shipped, synthetic people, and put the adapter on the shelf.
+
+    Args:
+        task: Of simulated owners.
+        run: An empty run folder.
+        on_step: Called after every step of an owner.
+    """
+    state = run_without_privacy(task, on_step=on_step)
+    task.config.save(run.config_path)
+    return publish(run, task, state, rounds_done=task.config.num_rounds)
 
 
 def _train(

@@ -33,6 +33,7 @@ from discreet.bench import (
 )
 from discreet.cli.bench_adapt import adapt
 from discreet.cli.bench_aggregation import aggregation
+from discreet.cli.bench_baseline import baseline
 from discreet.cli.bench_ground import ground
 from discreet.cli.bench_robust import robust
 from discreet.cli.bench_scale import scale
@@ -65,6 +66,7 @@ app = typer.Typer(
 )
 app.command("adapt")(adapt)
 app.command("aggregation")(aggregation)
+app.command("baseline")(baseline)
 app.command("ground")(ground)
 app.command("robust")(robust)
 app.command("scale")(scale)
