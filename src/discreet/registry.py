@@ -31,17 +31,12 @@ FORMAT = 2
 LATEST = "latest"
 """The reference that stands for the newest adapter."""
 
-REFERENCE = "reference"
-"""The reference that stands for the adapter that ships with the package."""
-
-FEDERATED = "federated"
-"""The reference that stands for the shipped adapter of the same federation without privacy."""
+REFERENCE, FEDERATED = "reference", "federated"
+"""The references that stand for the adapters that ship; the second was trained without privacy."""
 
 REFERENCE_DIR = Path(__file__).parent / "reference"
-"""Run folder of the adapter that ships with the package (docs/cards/reference.md)."""
-
 SHIPPED = {REFERENCE: REFERENCE_DIR, FEDERATED: Path(__file__).parent / "reference_federated"}
-"""Run folder of each adapter that ships; the second promises nothing and is there to compare."""
+"""Run folder of each adapter that ships."""
 
 _KEYS: dict[str, frozenset[str]] = {
     "": frozenset({"format", "run", "base", "adapter_sha256", "lora", "privacy", "data", "commit"})
