@@ -38,7 +38,8 @@ def list_(runs: Runs = RUNS, as_json: Json = False) -> None:
                 escape(card.created),
             )
     nothing = escape(
-        f"No adapters in '{runs}'. Make one with: discreet train. One ships: 'reference'."
+        f"No adapters in '{runs}'. Make one with: discreet train. Two ship: 'reference' and, without "
+        "privacy, 'federated'."
     )
     talk().print(table if shelf else nothing)
 
@@ -63,7 +64,10 @@ def show(
     table.add_row("rounds", str(card.rounds_done))
     for owner, statement in sorted(card.per_owner.items()):
         table.add_row(escape(owner), escape(str(statement)))
-    table.add_row("randomness", escape(card.randomness))
+    if card.per_owner:
+        table.add_row("randomness", escape(card.randomness))
+    else:
+        table.add_row("privacy", "none: trained without privacy")
     if card.reproducible:
         table.add_row("beware", "whoever knows the seed can remove the noise")
     table.add_row("data", escape(f"{card.examples}; {card.data_licence}"))
