@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from discreet.errors import ArtifactCorrupt, DeploymentError
 from discreet.journal import Damage, Harm, Journal
 from discreet.journal.lines import OPENING, Head, written
-from tests.journal.logs import ANNA, EVENT, content, log_at, restore, three_days
+from tests.journal.logs import ANNA, EVENT, Clock, content, log_at, restore, three_days
 
 Files = dict[str, bytes]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -162,6 +162,18 @@ def test_damage_is_told_by_its_place(files: Files, tmp_path: Path) -> None:
     }
     for name, (changes, damage) in cases.items():
         assert damage in found_in(tmp_path / name, files, changes), name
+
+
+def test_files_that_take_the_names_of_those_before_are_found(files: Files, tmp_path: Path) -> None:
+    """Without its first day a log of which nothing was deleted yet still follows line by line."""
+    clock = Clock()
+    journal = log_at(tmp_path / "log", clock)
+    for clock.days in range(3):
+        journal.add(EVENT)
+    days = content(journal.folder)
+    shifted = {"000001.jsonl": days["000002.jsonl"], "000002.jsonl": days.pop("000003.jsonl")}
+    moved = {Damage(harm=Harm.MOVED, segment=segment) for segment in (1, 2)}
+    assert moved <= set(found_in(tmp_path / "moved", days, dict(shifted)))
 
 
 def test_a_number_that_no_file_has_takes_no_time(files: Files, tmp_path: Path) -> None:
