@@ -1,6 +1,7 @@
 """A log grows, turns over, forgets, and refuses to go on from what is damaged."""
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,3 +181,12 @@ def test_a_folder_moved_aside_is_followed_by_a_new_log(tmp_path: Path) -> None:
 def test_files_are_kept_for_a_day_at_least(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="keep_days of 1 or more, got 0"):
         log_at(tmp_path, keep_days=0)
+
+
+def test_threads_may_share_one(tmp_path: Path) -> None:
+    """Also several journals of one folder, as of several processes."""
+    logs = [log_at(tmp_path) for _ in range(2)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: logs[number % 2].add(EVENT), range(100)))
+    assert [entry.number for entry in logs[0].events()] == list(range(2, 102))
+    assert logs[0].verify().is_sound
