@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from discreet.errors import ArtifactCorrupt
-from discreet.journal import Event, Journal, Kind, journal
-from tests.journal.logs import ANNA, BILAL, EVENT, Clock, content, log_at, three_days
+from discreet.journal import Damage, Event, Harm, Journal, Kind, journal
+from tests.journal.logs import ANNA, BILAL, EVENT, Clock, content, log_at, restore, three_days
 from tests.nursery import full_disk
 
 
@@ -154,6 +154,22 @@ def test_it_does_not_go_on_from_an_end_that_was_changed(tmp_path: Path) -> None:
         newest.write_bytes(good)
         assert len(log.events()) == 9, "a backup was put back"
     log.add(EVENT)
+
+
+def test_a_file_of_another_past_of_the_same_log_is_refused(tmp_path: Path) -> None:
+    """Such as a copy that was put back, and used, has left."""
+    clock = Clock()
+    log = log_at(tmp_path / "log", clock)
+    log.add(EVENT)
+    restore(tmp_path / "copy", content(tmp_path / "log"))
+    clock.days = 1
+    log_at(tmp_path / "copy", clock).add(EVENT)
+    log_at(tmp_path / "log").add(EVENT)
+    second = content(tmp_path / "copy")["000002.jsonl"]
+    (tmp_path / "log" / "000002.jsonl").write_bytes(second)
+    assert Damage(harm=Harm.MOVED, segment=2) in log.verify().found
+    with pytest.raises(ArtifactCorrupt, match="does not follow"):
+        log.add(EVENT)
 
 
 def test_a_disk_that_is_full_leaves_the_log_as_it_was(tmp_path: Path) -> None:

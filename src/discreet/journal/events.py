@@ -97,9 +97,9 @@ class Event:
                 raise ValueError(f"Expected {name} among {', '.join(known)}, got something else.")
         if not _are_pairs(self.used) or not _are_pairs(self.withheld):
             raise ValueError("Expected used and withheld as tuples of pairs of names.")
-        pairs = (name for pair in (*self.used, *self.withheld) for name in pair)
-        for name in (self.context, self.purpose, self.adapter, *pairs):
-            _check(name, _NAME, "names as up to 64 letters, digits and ._/-")
+        paired = (name for pair in (*self.used, *self.withheld) for name in pair)
+        for named in (self.context, self.purpose, self.adapter, *paired):
+            _check(named, _NAME, "names as up to 64 letters, digits and ._/-")
         if not {source for _, source in self.used} <= set(get_args(Source)):
             raise ValueError(f"Expected sources among {', '.join(get_args(Source))}, got another.")
         told = ((name, "for_its_value" if why in TELLING else why) for name, why in self.withheld)
