@@ -1,6 +1,7 @@
 """The assistant in use: what it may know, what it may say, one turn at a time."""
 
 from discreet.assistant.drafts import DRAFTS
+from discreet.assistant.emergency import is_emergency
 from discreet.assistant.notes import (
     FINDS,
     LEAST_FIT,
@@ -31,6 +32,7 @@ __all__ = [
     "Turn",
     "declare",
     "gate",
+    "is_emergency",
     "load_policy",
     "say_no_note",
 ]

@@ -1,0 +1,9 @@
+"""The assistant for many visitors: a line, one model, an HTTP interface."""
+
+from discreet.service.engine import Engine, Show, Ticket
+
+__all__ = [
+    "Engine",
+    "Show",
+    "Ticket",
+]
