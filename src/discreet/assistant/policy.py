@@ -17,12 +17,13 @@ from types import MappingProxyType
 from typing import Any
 
 from discreet.errors import PolicyError
+from discreet.law import cite
 from discreet.types import AGE_BANDS, EXPRESSIONS, Observation
 
 POLICIES_DIR = Path(__file__).parent / "policies"
 CONTEXTS = ("healthcare", "education", "workplace", "research")
 NO_EXPRESSION = ("education", "workplace")
-"""Contexts in which inferring emotion is prohibited: EU AI Act, Art. 5(1)(f)."""
+"""Contexts in which inferring emotion is prohibited: `ai-act-5-1-f` of `law.toml`."""
 VALUES = {"age_band": AGE_BANDS, "expression": EXPRESSIONS}
 """Everything an attribute may say; there is no attribute for race, gender or identity."""
 SOURCES = ("declared", "estimated")
@@ -155,13 +156,13 @@ def _check_attributes(policy: Policy) -> None:
     if unknown:
         raise PolicyError(
             f"Expected attributes among {', '.join(VALUES)}, got {unknown}. Race, gender and "
-            "identity are never inferred (EU AI Act, Art. 5(1)(g))."
+            f"identity are never inferred ({cite('ai-act-5-1-g')})."
         )
     if policy.context in NO_EXPRESSION and ("expression" in rules or policy.native):
         raise PolicyError(
-            f"Expressions, and pictures that show them, may not be used in {policy.context}: EU AI "
-            "Act, Art. 5(1)(f) prohibits inferring emotion there. Remove the attribute and set "
-            "native = false."
+            f"Expressions, and pictures that show them, may not be used in {policy.context}: "
+            f"{cite('ai-act-5-1-f')} prohibits inferring emotion there. Remove the attribute and "
+            "set native = false."
         )
     for name, rule in rules.items():
         if not isinstance(rule, Rule) or not _are_among(rule.estimated_values, VALUES[name]):
