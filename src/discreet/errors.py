@@ -15,6 +15,9 @@
     │       └── RosterMismatch  who is in a sum is not on the roster, or is there twice
     ├── DeploymentError      a server or a node cannot be started, trusted or reached
     ├── PolicyError          a policy file asks for something that may not be done
+    ├── ServiceError         a visitor cannot be answered now
+    │   ├── LineFull         too many wait already; nothing was kept
+    │   └── Stopped          the turn was stopped before its end
     └── ExtraMissing         an optional package is not installed
 
 Wrong arguments raise `ValueError` or `TypeError`. No message holds a person's words, face or name.
@@ -79,6 +82,18 @@ class DeploymentError(DiscreetError):
 
 class PolicyError(DiscreetError):
     """A policy file asks for something that may not be done."""
+
+
+class ServiceError(DiscreetError):
+    """A visitor cannot be answered now."""
+
+
+class LineFull(ServiceError):
+    """Too many visitors wait already; nothing of what was asked is kept."""
+
+
+class Stopped(ServiceError):
+    """The turn was stopped before its end; nothing of it is kept."""
 
 
 class ExtraMissing(DiscreetError):

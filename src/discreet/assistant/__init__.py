@@ -1,6 +1,7 @@
 """The assistant in use: what it may know, what it may say, one turn at a time."""
 
 from discreet.assistant.drafts import DRAFTS
+from discreet.assistant.emergency import is_emergency
 from discreet.assistant.gate import Decision, Reason, Withheld, gate, say_reason
 from discreet.assistant.notes import (
     FINDS,
@@ -47,6 +48,7 @@ __all__ = [
     "Withheld",
     "declare",
     "gate",
+    "is_emergency",
     "load_policy",
     "say_no_note",
     "say_reason",

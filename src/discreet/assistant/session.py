@@ -5,7 +5,7 @@ for one turn and not kept; nothing is logged.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from PIL.Image import Image
@@ -21,6 +21,7 @@ from discreet.errors import PolicyError
 from discreet.model import (
     GUIDANCE,
     IMAGE_TOKEN,
+    Answer,
     Request,
     Vlm,
     answer_all,
@@ -115,6 +116,11 @@ class Assistant:
     drafts: int = DRAFTS
     """Answers written where the first falls short, 1 or more; the best is shown. With 1 an answer
     is shown while it is written, else when it was chosen."""
+    adapter: str | None = None
+    """Which of the responder's adapters answers: its name, `base` for none, None for the one in
+    use."""
+    write: Callable[[Vlm, Sequence[Request]], list[Answer]] = answer_all
+    """What lets the responder write; a service puts the passes of many visitors together."""
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing."""
@@ -289,7 +295,7 @@ class Assistant:
             replace(request, on_text=guard.take)
             for request, guard in zip(requests, guards, strict=True)
         ]
-        answer_all(self.vlm, heard)
+        self.write(self.vlm, heard)
         return [guard.close() for guard in guards]
 
     def _request(
@@ -299,7 +305,7 @@ class Assistant:
         person, features = person_line(decision.told), None
         if mode == "native" and turn.image is not None:
             person = f"{IMAGE_TOKEN} {person}" if decision.told else IMAGE_TOKEN
-            features = encode_images(self.vlm, [turn.image])
+            features = encode_images(self.vlm, [turn.image], adapter=self.adapter)
         anybody = person_line([])
         fitted = fit_note(
             self.vlm,
@@ -315,6 +321,7 @@ class Assistant:
             if person == anybody
             else build_prompt(turn.question, note=fitted.text, person=anybody),
             guidance=self.guidance,
+            adapter=self.adapter,
             max_new_tokens=max_new_tokens,
         )
         return request, fitted.sentences_cut

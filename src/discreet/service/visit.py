@@ -1,0 +1,303 @@
+"""One person's visit: a conversation, what they agreed to, what is written down of it, their turn.
+
+Pages and the HTTP interface do everything through a visit, so that what consent and the journal ask
+for is done in one place. A visit lives in memory; who it is, is a random number that ends with it.
+Words and pictures go to the assistant and nowhere else.
+
+    visit = Visit(engine, consents=consents, journal=journal, language="en")
+    visit.disclosed()
+    visit.declare("age_band", "older_adult")
+    ticket = visit.ask("Why do I sleep badly after coffee?")
+    for piece in ticket.pieces(): ...
+    ticket.result().why
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from PIL.Image import Image
+
+from discreet.assistant import Policy, is_emergency
+from discreet.errors import DiscreetError, Stopped
+from discreet.service.engine import Engine, Show, Ticket
+from discreet.service.stand_ins import (
+    ConsentStore,
+    Conversation,
+    Event,
+    Exchange,
+    Journal,
+    Kind,
+    Notice,
+    Why,
+    load_notice,
+)
+from discreet.types import Language, Mode
+
+STOP_SECONDS = 10.0
+"""How long a new question waits for the one before to end."""
+
+
+class Visit:
+    """What one person does, one thing at a time."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        consents: ConsentStore,
+        journal: Journal,
+        language: Language = "en",
+        purpose: str | None = None,
+        person: str | None = None,
+        method: str = "page",
+    ) -> None:
+        """Begin a visit; nothing of the person is known.
+
+        Args:
+            engine: Who answers, in `language`.
+            consents: Where what they agree to is kept.
+            journal: Where what happened is kept, without words and pictures.
+            language: Of notes and texts.
+            purpose: What for; None for the policy's default.
+            person: Their random id, if consent was given under it before; None draws one.
+            method: How consent is given here, as its record says it.
+
+        Raises:
+            PolicyError: if the policy has no such purpose.
+            ValueError: if the engine has no assistant in this language.
+        """
+        if language not in engine.assistants:
+            raise ValueError(
+                f"Expected a language among {', '.join(engine.assistants)}, got another. Build the "
+                "engine with notes in it."
+            )
+        self.person = person or secrets.token_hex(16)
+        self.language = language
+        self.policy: Policy = engine.assistants[language].policy
+        self.purpose = purpose or "inform"
+        self._engine, self._consents, self._journal = engine, consents, journal
+        self._method = method
+        self._adapter = engine.adapters[-1]
+        self._ticket: Ticket[Exchange] | None = None
+        self._conversation = Conversation(
+            engine.assistants[language],
+            language=language,
+            purpose=self.purpose,
+            consents=lambda: self.consented,
+        )
+        self._log(Kind.STARTED)
+
+    @property
+    def notice(self) -> Notice:
+        """What this person is shown before they agree to anything."""
+        return load_notice(self.policy.context, self.language)
+
+    @property
+    def consented(self) -> frozenset[str]:
+        """What they agree to at this moment: names such as `inform/age_band`."""
+        return self._consents.active(self.person)
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """What was asked and answered."""
+        return self._conversation.exchanges
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of what may answer; see `ask`."""
+        return self._engine.adapters
+
+    @property
+    def ticket(self) -> Ticket[Exchange] | None:
+        """The turn that was asked for last."""
+        return self._ticket
+
+    def disclosed(self) -> None:
+        """Write down that they were told that they talk with an AI, and what it does."""
+        self._log(Kind.DISCLOSED)
+
+    def give(self, names: Iterable[str], *, guardian: bool = False) -> None:
+        """Agree to some of what the notice names, from the next turn on."""
+        self._consents.give(
+            self.person,
+            names,
+            notice=self.notice,
+            language=self.language,
+            method=self._method,
+            guardian=guardian,
+        )
+        self._log(Kind.CONSENT_GIVEN)
+
+    def refuse(self, names: Iterable[str]) -> None:
+        """Say no to some of it; nothing else changes."""
+        self._consents.refuse(
+            self.person, names, notice=self.notice, language=self.language, method=self._method
+        )
+        self._log(Kind.CONSENT_REFUSED)
+
+    def withdraw(self, names: Iterable[str]) -> None:
+        """Take back what was agreed to, from the next turn on."""
+        self._consents.withdraw(self.person, names)
+        self._log(Kind.CONSENT_WITHDRAWN)
+
+    def declare(self, name: str, value: str | None) -> None:
+        """Say something of oneself, or take it back with None.
+
+        Raises:
+            ValueError: if there is no such attribute, or no such value of it.
+        """
+        self._conversation.declare(name, value)
+
+    def correct(self, attribute: str, value: str) -> None:
+        """Put something right that was seen."""
+        self._conversation.correct(attribute, value)
+        self._log(Kind.CORRECTED)
+
+    def reject(self, attribute: str) -> None:
+        """Let something that was seen be used no more."""
+        self._conversation.reject(attribute)
+        self._log(Kind.REJECTED)
+
+    def personalise(self, on: bool) -> None:
+        """Have answers fitted to oneself, or not; the service is the same."""
+        self._conversation.personalise(on)
+        self._log(Kind.PERSONALISED if on else Kind.NOT_PERSONALISED)
+
+    def ask(
+        self,
+        question: str,
+        image: Image | None = None,
+        *,
+        adapter: str | None = None,
+        mode: Mode = "gated",
+    ) -> Ticket[Exchange]:
+        """Return the ticket of an answer; a turn that is not done is stopped first.
+
+        Words of danger to life are answered at once, whoever waits.
+
+        Args:
+            question: In the person's words.
+            image: What they show, for this turn.
+            adapter: Who answers, among `adapters`; None for the last choice.
+            mode: See `Assistant.reply`.
+
+        Raises:
+            LineFull: if too many visitors wait.
+            ValueError: if there is no such adapter.
+        """
+        self._choose(adapter)
+        talk = self._conversation
+        return self._begin(
+            lambda show: talk.ask(question, image, mode=mode, on_text=show), mode, question
+        )
+
+    def retry(self) -> Ticket[Exchange]:
+        """Return the ticket of another answer to the last question."""
+        return self._begin(self._conversation.retry, "gated", "")
+
+    def edit(self, index: int, question: str) -> Ticket[Exchange]:
+        """Return the ticket of an answer to another question in the place of an earlier one."""
+        talk = self._conversation
+        return self._begin(lambda show: talk.edit(index, question, show), "gated", question)
+
+    def stop(self) -> None:
+        """End the turn: at once where it waits, at its next word where it is written."""
+        self._conversation.stop()
+        if self._ticket is not None:
+            self._ticket.cancel()
+
+    def clear(self) -> None:
+        """Drop what was asked and answered."""
+        self.stop()
+        self._conversation.clear()
+
+    def why(self, index: int = -1) -> Why:
+        """Return what shaped an answer."""
+        return self.exchanges[index].why
+
+    def export(self) -> dict[str, Any]:
+        """Return all that is held of this person: provided, observed and inferred, apart."""
+        self._log(Kind.EXPORTED)
+        return {**self._conversation.export(), "consent": self._consents.export(self.person)}
+
+    def forget(self) -> None:
+        """Drop everything of this person: words, what they declared, consent, and their traces."""
+        self.stop()
+        self._conversation.forget()
+        self._consents.erase(self.person)
+        self._log(Kind.FORGOTTEN)
+        self._journal.forget(self.person)
+        self.person = secrets.token_hex(16)
+
+    def _choose(self, adapter: str | None) -> None:
+        if adapter is not None and adapter not in self.adapters:
+            raise ValueError(
+                f"Expected an adapter among {', '.join(self.adapters)}, got another name."
+            )
+        self._adapter = adapter or self._adapter
+        known = self._adapter if len(self.adapters) > 1 else None  # a base without any
+        talk = self._conversation
+        talk.assistant = replace(talk.assistant, adapter=known)
+
+    def _begin(
+        self, answer: Callable[[Show], Exchange], mode: Mode, question: str
+    ) -> Ticket[Exchange]:
+        """Get into the line, and write down how the turn ended."""
+        urgent = is_emergency(question)
+        self._end_last(wait=not urgent)
+        started = time.perf_counter()
+
+        def turn(show: Show) -> Exchange:
+            try:
+                done = answer(show)
+            except (DiscreetError, ValueError) as error:
+                stopped = isinstance(error, Stopped)
+                self._log(Kind.STOPPED if stopped else Kind.REFUSED, mode=mode, started=started)
+                raise
+            self._log(Kind.EMERGENCY if urgent else Kind.ANSWERED, done, mode, started)
+            return done
+
+        self._ticket = self._engine.submit(turn, urgent=urgent)
+        return self._ticket
+
+    def _end_last(self, *, wait: bool) -> None:
+        """Stop the turn before, so that a conversation has one at a time."""
+        if self._ticket is None or self._ticket.done:
+            return
+        self.stop()
+        if wait:
+            with suppress(DiscreetError, ValueError):
+                self._ticket.result(STOP_SECONDS)
+
+    def _log(
+        self,
+        kind: Kind,
+        done: Exchange | None = None,
+        mode: Mode = "gated",
+        started: float | None = None,
+    ) -> None:
+        decision = None if done is None else done.reply.decision
+        seconds = 0.0 if started is None else time.perf_counter() - started
+        vlm = self._engine.assistants[self.language].vlm
+        self._journal.add(
+            Event(
+                kind=kind,
+                person=self.person,
+                context=self.policy.context,
+                purpose=self.purpose,
+                policy_sha256="0" * 64,
+                model_sha256=vlm.base_hash,
+                adapter=self._adapter,
+                language=self.language,
+                mode=mode if done is None else done.reply.mode,
+                used=tuple((s.attribute, s.source) for s in decision.passed) if decision else (),
+                withheld=tuple((w.attribute, w.reason) for w in decision.withheld)
+                if decision
+                else (),
+                milliseconds=round(1000 * seconds),
+            )
+        )
