@@ -1,0 +1,66 @@
+"""Consent over HTTP: what to show a person, what they agreed to, and the way back.
+
+The app that talks with a person shows them the notice, and sends the hash of what it showed. The id
+that comes back is the only link to them: it goes along with their questions, and is in no file.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Path
+from fastapi.responses import JSONResponse, Response
+
+from discreet.service import forms
+from discreet.service.chat import Chats
+from discreet.service.shield import failure
+from discreet.types import Language
+
+Person = Annotated[str, Path(pattern=forms.PERSON)]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreements:
+    """Consent for whoever the chats answer."""
+
+    chats: Chats
+
+    def notice(self, language: Language | None = None) -> forms.ShownNotice:
+        """Return what to show a person before they agree to anything."""
+        shown = self.chats.visit(language, purpose=None, person=None).notice
+        items = [forms.AgreedItem(name=i.name, title=i.title, text=i.text) for i in shown.items]
+        return forms.ShownNotice(
+            version=shown.version, sha256=shown.sha256, text=shown.text, items=items
+        )
+
+    def give(self, agreed: forms.Agreement) -> Response:
+        """Keep what somebody agreed to, and return the id under which it holds."""
+        visit = self.chats.visit(agreed.language, purpose=agreed.purpose, person=None)
+        if agreed.notice_sha256 != visit.notice.sha256:
+            text = "Expected the hash of the notice as GET /v1/notice has it. Show that one."
+            return failure(409, text, "notice_changed")
+        known = {item.name for item in visit.notice.items}
+        if not known.issuperset(agreed.names):
+            text = f"Expected names among {', '.join(sorted(known))}, got others."
+            return failure(400, text, "unknown_consent")
+        visit.give(agreed.names, guardian=agreed.guardian)
+        return _holds(visit.person, visit.consented, 201)
+
+    def export(self, person: Person) -> dict[str, Any]:
+        """Return the records of what somebody agreed to."""
+        return self.chats.consents.export(person)
+
+    def withdraw(self, person: Person, taken: forms.Withdrawal) -> Response:
+        """Take back some of it, from the next question on."""
+        visit = self.chats.visit(None, purpose=None, person=person)
+        visit.withdraw(taken.names)
+        return _holds(person, visit.consented, 200)
+
+    def erase(self, person: Person) -> Response:
+        """Forget somebody: their consent, and what links the journal to them."""
+        self.chats.visit(None, purpose=None, person=person).forget()
+        return _holds(person, frozenset(), 200)
+
+
+def _holds(person: str, names: frozenset[str], status: int) -> Response:
+    held = forms.Agreed(id=person, names=sorted(names))
+    return JSONResponse(held.model_dump(), status)
