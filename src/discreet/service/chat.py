@@ -84,11 +84,12 @@ class Chats:
 
     def visit(self, language: Language | None, *, purpose: str | None, person: str | None) -> Visit:
         """Return a visit of somebody."""
+        first, *_ = self.engine.assistants
         return Visit(
             self.engine,
             consents=self.consents,
             journal=self.journal,
-            language=language or next(iter(self.engine.assistants)),
+            language=language or first,
             purpose=purpose,
             person=person,
             method="http",

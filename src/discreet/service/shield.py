@@ -32,13 +32,8 @@ def failure(
     status: int, message: str, code: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return an error in the shape that OpenAI's clients read."""
-    kinds = {
-        401: "authentication_error",
-        429: "rate_limit_error",
-        500: "server_error",
-        503: "server_error",
-    }
-    kind = kinds.get(status, "invalid_request_error")
+    kinds = {401: "authentication_error", 429: "rate_limit_error"}
+    kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
     error = {"message": message, "type": kind, "param": None, "code": code}
     return JSONResponse({"error": error}, status, headers)
 
