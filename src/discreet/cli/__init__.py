@@ -30,6 +30,7 @@ COMMANDS = {
     "audit": ("audit", "app", "What can still be read from what a picture becomes."),
     "privacy": ("privacy", "app", "Plan a guarantee, and see what was spent of it."),
     "law": ("law", "law", "What the law asks for: articles, dates, when they were last read."),
+    "log": ("log", "app", "What the assistant decided, without content: verify, show, hand on."),
     "doctor": ("doctor", "doctor", "Check that this installation can do its work."),
     "version": ("doctor", "version", "Print the version."),
 }
