@@ -2,6 +2,7 @@
 
 from discreet.service.access import add_key, read_keys
 from discreet.service.engine import Engine, Show, Ticket
+from discreet.service.events import names_of
 from discreet.service.visit import Visit
 from discreet.service.web import PER_MINUTE, build_app, serve
 
@@ -13,6 +14,7 @@ __all__ = [
     "Visit",
     "add_key",
     "build_app",
+    "names_of",
     "read_keys",
     "serve",
 ]

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 from fastapi import Path
 from fastapi.responses import JSONResponse, Response
 
+from discreet.consent import Notice
 from discreet.service import forms
 from discreet.service.chat import Chats
 from discreet.service.shield import failure
+from discreet.service.visit import Visit, new_person
 from discreet.types import Language
 
 Person = Annotated[str, Path(pattern=forms.PERSON)]
@@ -24,26 +26,33 @@ class Agreements:
 
     chats: Chats
 
-    def notice(self, language: Language | None = None) -> forms.ShownNotice:
-        """Return what to show a person before they agree to anything."""
-        shown = self.chats.visit(language, purpose=None, person=None).notice
+    def notice(self, language: Language | None = None, guardian: bool = False) -> forms.ShownNotice:
+        """Return what to show a person, or a child and its guardian, before they agree."""
+        _, shown = self._visit(language, guardian)
         items = [forms.AgreedItem(name=i.name, title=i.title, text=i.text) for i in shown.items]
         return forms.ShownNotice(
-            version=shown.version, sha256=shown.sha256, text=shown.text, items=items
+            version=shown.version,
+            language=shown.language,
+            sha256=shown.sha256,
+            text=shown.text,
+            items=items,
         )
 
     def give(self, agreed: forms.Agreement) -> Response:
         """Keep what somebody agreed to, and return the id under which it holds."""
-        visit = self.chats.visit(agreed.language, purpose=agreed.purpose, person=None)
-        if agreed.notice_sha256 != visit.notice.sha256:
+        visit, shown = self._visit(agreed.language, agreed.guardian)
+        if agreed.notice_sha256 != shown.sha256:
             text = "Expected the hash of the notice as GET /v1/notice has it. Show that one."
             return failure(409, text, "notice_changed")
-        known = {item.name for item in visit.notice.items}
-        if not known.issuperset(agreed.names):
-            text = f"Expected names among {', '.join(sorted(known))}, got others."
-            return failure(400, text, "unknown_consent")
-        visit.give(agreed.names, guardian=agreed.guardian)
-        return _holds(visit.person, visit.consented, 201)
+        visit.give(agreed.names)
+        return _holds(visit.person, self.chats.consents.active(visit.person), 201)
+
+    def _visit(self, language: Language | None, guardian: bool) -> tuple[Visit, Notice]:
+        """Return the visit of somebody, or of a child, and what they are asked."""
+        visit = self.chats.visit(language, purpose=None, person=new_person())
+        visit.standing = "child" if guardian else "adult"
+        assert visit.notice is not None
+        return visit, visit.notice
 
     def export(self, person: Person) -> dict[str, Any]:
         """Return the records of what somebody agreed to."""
@@ -53,7 +62,7 @@ class Agreements:
         """Take back some of it, from the next question on."""
         visit = self.chats.visit(None, purpose=None, person=person)
         visit.withdraw(taken.names)
-        return _holds(person, visit.consented, 200)
+        return _holds(person, self.chats.consents.active(person), 200)
 
     def erase(self, person: Person) -> Response:
         """Forget somebody: their consent, and what links the journal to them."""

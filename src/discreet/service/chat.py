@@ -16,13 +16,15 @@ from anyio import to_thread
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from discreet.consent import ConsentStore
 from discreet.errors import DiscreetError, LineFull, Stopped
+from discreet.journal import Journal
 from discreet.model import Vlm
 from discreet.service import forms
 from discreet.service.engine import Engine, Ticket
 from discreet.service.pictures import open_data_uri
 from discreet.service.shield import failure
-from discreet.service.stand_ins import ConsentStore, Exchange, Journal
+from discreet.service.stand_ins import Exchange
 from discreet.service.stream import follow
 from discreet.service.visit import Visit
 from discreet.types import Language
@@ -92,7 +94,7 @@ class Chats:
             language=language or first,
             purpose=purpose,
             person=person,
-            method="http",
+            method="request",
         )
 
     async def _events(

@@ -219,7 +219,8 @@ class AgreedItem(BaseModel):
 class ShownNotice(BaseModel):
     """What to show a person before they agree to anything."""
 
-    version: str
+    version: int
+    language: Language
     sha256: str
     text: str
     items: list[AgreedItem]
@@ -234,7 +235,6 @@ class Agreement(BaseModel):
     notice_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the notice that they were shown."""
     language: Language | None = None
-    purpose: Name | None = None
     guardian: bool = False
     """Whether a guardian agreed for a child."""
 

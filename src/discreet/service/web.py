@@ -20,14 +20,15 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from discreet.consent import ConsentStore
 from discreet.errors import DiscreetError
+from discreet.journal import Journal
 from discreet.service import forms
 from discreet.service.access import Allowance
 from discreet.service.agreements import Agreements
 from discreet.service.chat import Chats, refusal
 from discreet.service.engine import Engine
 from discreet.service.shield import Shield, failure
-from discreet.service.stand_ins import ConsentStore, Journal
 
 MOST_BYTES = 12 * 2**20
 """Of a request: one picture in base64, and words."""
