@@ -1,139 +1,13 @@
-"""What visits are built on until the rooms `consent`, `journal` and the conversation are there."""
+"""What visits are built on until the assistant room has its conversation."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from PIL.Image import Image
 
 from discreet.assistant import Assistant, Reply, Turn, declare
 from discreet.types import Language, Mode
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
-    """One thing that a person may agree to."""
-
-    name: str
-    title: str
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
-    """What a person is shown before they agree."""
-
-    version: str
-    sha256: str
-    text: str
-    items: tuple[Item, ...]
-
-
-def load_notice(context: str, language: Language) -> Notice:
-    """Return a notice."""
-    items = (Item(name="inform/age_band", title="Age band", text="From a picture."),)
-    return Notice(version="0", sha256="0" * 64, text="A notice.", items=items)
-
-
-@dataclass
-class ConsentStore:
-    """Consents in memory."""
-
-    given: dict[str, set[str]] = field(default_factory=dict)
-
-    def give(
-        self,
-        person: str,
-        names: Iterable[str],
-        *,
-        notice: Notice,
-        language: Language,
-        method: str,
-        guardian: bool = False,
-    ) -> None:
-        """Keep what somebody agrees to."""
-        self.given.setdefault(person, set()).update(names)
-
-    def refuse(
-        self, person: str, names: Iterable[str], *, notice: Notice, language: Language, method: str
-    ) -> None:
-        """Keep that somebody does not agree."""
-
-    def withdraw(self, person: str, names: Iterable[str]) -> None:
-        """Take back."""
-        self.given.get(person, set()).difference_update(names)
-
-    def active(self, person: str) -> frozenset[str]:
-        """Return what holds."""
-        return frozenset(self.given.get(person, ()))
-
-    def export(self, person: str) -> dict[str, Any]:
-        """Return records."""
-        return {"given": sorted(self.active(person))}
-
-    def erase(self, person: str) -> None:
-        """Forget."""
-        self.given.pop(person, None)
-
-
-class Kind(StrEnum):
-    """What happened."""
-
-    STARTED = "started"
-    DISCLOSED = "disclosed"
-    CONSENT_GIVEN = "consent_given"
-    CONSENT_REFUSED = "consent_refused"
-    CONSENT_WITHDRAWN = "consent_withdrawn"
-    ANSWERED = "answered"
-    EMERGENCY = "emergency"
-    STOPPED = "stopped"
-    REFUSED = "refused"
-    CORRECTED = "corrected"
-    REJECTED = "rejected"
-    PERSONALISED = "personalised"
-    NOT_PERSONALISED = "not_personalised"
-    EXPORTED = "exported"
-    HANDED_OVER = "handed_over"
-    FORGOTTEN = "forgotten"
-    ERASED = "erased"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """One line of the journal."""
-
-    kind: Kind
-    person: str
-    context: str
-    purpose: str
-    policy_sha256: str
-    model_sha256: str
-    adapter: str
-    language: Language
-    mode: Mode
-    used: tuple[tuple[str, str], ...] = ()
-    withheld: tuple[tuple[str, str], ...] = ()
-    milliseconds: int = 0
-
-
-@dataclass
-class Journal:
-    """Events in memory."""
-
-    kept: list[Event] = field(default_factory=list)
-
-    def add(self, event: Event) -> None:
-        """Keep an event."""
-        self.kept.append(event)
-
-    def events(self) -> list[Event]:
-        """Return all events."""
-        return self.kept
-
-    def forget(self, person: str) -> None:
-        """Drop what links events to a person."""
-        self.kept = [replace(e, person="") if e.person == person else e for e in self.kept]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,7 +56,7 @@ class Conversation:
         consents: Callable[[], frozenset[str]],
     ) -> None:
         """Begin."""
-        self.assistant, self._consents = assistant, consents
+        self.assistant, self._consents, self._purpose = assistant, consents, purpose
         self.exchanges: tuple[Exchange, ...] = ()
         self._declared: dict[str, str] = {}
         self._personal = True
@@ -203,7 +77,13 @@ class Conversation:
         on_text: Callable[[str], None] | None = None,
     ) -> Exchange:
         """Answer."""
-        turn = Turn(question=question, image=image, declared=dict(self._declared))
+        turn = Turn(
+            question=question,
+            image=image,
+            declared=dict(self._declared) if self._personal else {},
+            purpose=self._purpose,
+            consented=self._consents() if self._personal else frozenset(),
+        )
         reply = self.assistant.reply(turn, mode=mode, on_text=on_text)
         seen = tuple(
             Observed(

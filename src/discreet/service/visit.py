@@ -14,31 +14,45 @@ Words and pictures go to the assistant and nowhere else.
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from PIL.Image import Image
 
-from discreet.assistant import Policy, is_emergency
-from discreet.errors import DiscreetError, Stopped
-from discreet.service.engine import Engine, Show, Ticket
-from discreet.service.stand_ins import (
+from discreet.assistant import Policy, Reply, is_emergency
+from discreet.consent import (
+    ConsentRecord,
     ConsentStore,
-    Conversation,
-    Event,
-    Exchange,
-    Journal,
-    Kind,
     Notice,
-    Why,
-    load_notice,
+    Protection,
+    Standing,
+    notice_for,
+    protection_of,
+    standing_of,
 )
+from discreet.errors import DiscreetError, Stopped
+from discreet.journal import Journal, Kind
+from discreet.service.engine import Engine, Show, Ticket
+from discreet.service.events import event_of
+from discreet.service.stand_ins import Conversation, Exchange, Why
 from discreet.types import Language, Mode
+
+Method = Literal["button", "command", "request"]
+"""How somebody agrees: on a page, on the command line, by the HTTP interface."""
 
 STOP_SECONDS = 10.0
 """How long a new question waits for the one before to end."""
+GUARDIAN = "guardian/declared"
+"""The consent under which what a child says of itself is used, but for that it is a child."""
+_PROTECTION: tuple[Standing, ...] = ("adult", "youth", "child")
+"""The more protective, the later."""
+
+
+def new_person() -> str:
+    """Return a random id for somebody; it links what is kept of them, and is in no file."""
+    return secrets.token_hex(16)
 
 
 class Visit:
@@ -53,14 +67,14 @@ class Visit:
         language: Language = "en",
         purpose: str | None = None,
         person: str | None = None,
-        method: str = "page",
+        method: Method = "button",
     ) -> None:
         """Begin a visit; nothing of the person is known.
 
         Args:
             engine: Who answers, in `language`.
             consents: Where what they agree to is kept.
-            journal: Where what happened is kept, without words and pictures.
+            journal: Where what happened is kept, opened with `names_of` its policies.
             language: Of notes and texts.
             purpose: What for; None for the policy's default.
             person: Their random id, if consent was given under it before; None draws one.
@@ -75,13 +89,16 @@ class Visit:
                 f"Expected a language among {', '.join(engine.assistants)}, got another. Build the "
                 "engine with notes in it."
             )
-        self.person = person or secrets.token_hex(16)
+        self.person = person or new_person()
         self.language = language
+        self.standing: Standing = "adult"
+        """How old they are, if they were asked; a declared age can only protect them more."""
         self.policy: Policy = engine.assistants[language].policy
-        self.purpose = purpose or "inform"
+        self.purpose = self.policy.purpose_of(purpose).name
         self._engine, self._consents, self._journal = engine, consents, journal
-        self._method = method
+        self._method: Method = method
         self._adapter = engine.adapters[-1]
+        self._declared: dict[str, str] = {}
         self._ticket: Ticket[Exchange] | None = None
         self._conversation = Conversation(
             engine.assistants[language],
@@ -89,17 +106,27 @@ class Visit:
             purpose=self.purpose,
             consents=lambda: self.consented,
         )
-        self._log(Kind.STARTED)
+        if person is None:
+            self._log(Kind.STARTED)
 
     @property
-    def notice(self) -> Notice:
-        """What this person is shown before they agree to anything."""
-        return load_notice(self.policy.context, self.language)
+    def protection(self) -> Protection:
+        """What holds for somebody of this age."""
+        band = self._declared.get("age_band")
+        told = standing_of("child" if band == "child" else None)
+        return protection_of(max(self.standing, told, key=_PROTECTION.index))
+
+    @property
+    def notice(self) -> Notice | None:
+        """What this person, or their guardian, is asked; None where nothing would follow."""
+        standing: Standing = "child" if self.protection.guardian else self.standing
+        return notice_for(standing, self.policy.context, self.language)
 
     @property
     def consented(self) -> frozenset[str]:
-        """What they agree to at this moment: names such as `inform/age_band`."""
-        return self._consents.active(self.person)
+        """What they agree to at this moment, by name; nothing lets anything be read of a minor."""
+        active = self._consents.active(self.person)
+        return active if self.protection.estimates else active - self._estimates
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -120,26 +147,21 @@ class Visit:
         """Write down that they were told that they talk with an AI, and what it does."""
         self._log(Kind.DISCLOSED)
 
-    def give(self, names: Iterable[str], *, guardian: bool = False) -> None:
-        """Agree to some of what the notice names, from the next turn on."""
-        self._consents.give(
-            self.person,
-            names,
-            notice=self.notice,
-            language=self.language,
-            method=self._method,
-            guardian=guardian,
-        )
+    def give(self, names: Collection[str]) -> None:
+        """Agree to some of what the notice asks, from the next turn on.
+
+        Raises:
+            ValueError: if it does not ask for that, or for nothing.
+        """
+        self._answer(self._consents.give, names)
         self._log(Kind.CONSENT_GIVEN)
 
-    def refuse(self, names: Iterable[str]) -> None:
-        """Say no to some of it; nothing else changes."""
-        self._consents.refuse(
-            self.person, names, notice=self.notice, language=self.language, method=self._method
-        )
+    def refuse(self, names: Collection[str]) -> None:
+        """Say no to some of it; nothing else changes. Errors are those of `give`."""
+        self._answer(self._consents.refuse, names)
         self._log(Kind.CONSENT_REFUSED)
 
-    def withdraw(self, names: Iterable[str]) -> None:
+    def withdraw(self, names: Collection[str]) -> None:
         """Take back what was agreed to, from the next turn on."""
         self._consents.withdraw(self.person, names)
         self._log(Kind.CONSENT_WITHDRAWN)
@@ -151,10 +173,14 @@ class Visit:
             ValueError: if there is no such attribute, or no such value of it.
         """
         self._conversation.declare(name, value)
+        self._declared.pop(name, None)
+        if value is not None:
+            self._declared[name] = value
 
     def correct(self, attribute: str, value: str) -> None:
         """Put something right that was seen."""
         self._conversation.correct(attribute, value)
+        self._declared[attribute] = value
         self._log(Kind.CORRECTED)
 
     def reject(self, attribute: str) -> None:
@@ -228,10 +254,28 @@ class Visit:
         """Drop everything of this person: words, what they declared, consent, and their traces."""
         self.stop()
         self._conversation.forget()
+        self._declared.clear()
         self._consents.erase(self.person)
         self._log(Kind.FORGOTTEN)
         self._journal.forget(self.person)
-        self.person = secrets.token_hex(16)
+        self.person = new_person()
+
+    @property
+    def _estimates(self) -> frozenset[str]:
+        """Everything that anybody can agree to have read from a picture here."""
+        names = (self.policy.consentable(purpose) for purpose in self.policy.purposes)
+        return frozenset(name for some in names for name in some)
+
+    def _answer(self, keep: Callable[..., ConsentRecord], names: Collection[str]) -> None:
+        """Keep an answer to the notice."""
+        asked = self.notice
+        if asked is None:
+            raise ValueError(
+                "Expected somebody of whom something may be estimated, got a minor: nothing is "
+                "asked of them. Go on without."
+            )
+        told = {"language": self.language, "method": self._method, "guardian": asked.guardian}
+        keep(self.person, names, notice=asked, **told)
 
     def _choose(self, adapter: str | None) -> None:
         if adapter is not None and adapter not in self.adapters:
@@ -247,6 +291,7 @@ class Visit:
         self, answer: Callable[[Show], Exchange], mode: Mode, question: str
     ) -> Ticket[Exchange]:
         """Get into the line, and write down how the turn ended."""
+        self._tell_declared()
         urgent = is_emergency(question)
         self._end_last(wait=not urgent)
         started = time.perf_counter()
@@ -256,13 +301,20 @@ class Visit:
                 done = answer(show)
             except (DiscreetError, ValueError) as error:
                 stopped = isinstance(error, Stopped)
-                self._log(Kind.STOPPED if stopped else Kind.REFUSED, mode=mode, started=started)
+                self._log(Kind.STOPPED if stopped else Kind.REFUSED, None, mode, started)
                 raise
-            self._log(Kind.EMERGENCY if urgent else Kind.ANSWERED, done, mode, started)
+            self._log(Kind.EMERGENCY if urgent else Kind.ANSWERED, done.reply, mode, started)
             return done
 
         self._ticket = self._engine.submit(turn, urgent=urgent)
         return self._ticket
+
+    def _tell_declared(self) -> None:
+        """Let the conversation know what it may use of what was declared at this moment."""
+        agreed = GUARDIAN in self._consents.active(self.person)
+        for name, value in self._declared.items():
+            may = agreed or name == "age_band" or not self.protection.guardian
+            self._conversation.declare(name, value if may else None)
 
     def _end_last(self, *, wait: bool) -> None:
         """Stop the turn before, so that a conversation has one at a time."""
@@ -276,28 +328,20 @@ class Visit:
     def _log(
         self,
         kind: Kind,
-        done: Exchange | None = None,
-        mode: Mode = "gated",
+        reply: Reply | None = None,
+        mode: Mode | None = None,
         started: float | None = None,
     ) -> None:
-        decision = None if done is None else done.reply.decision
-        seconds = 0.0 if started is None else time.perf_counter() - started
-        vlm = self._engine.assistants[self.language].vlm
+        """Write down what happened; of minors, without what links it to a visit."""
         self._journal.add(
-            Event(
-                kind=kind,
-                person=self.person,
-                context=self.policy.context,
+            event_of(
+                kind,
+                person=self.person if self.protection.keeps else None,
+                assistant=self._engine.assistants[self.language],
                 purpose=self.purpose,
-                policy_sha256="0" * 64,
-                model_sha256=vlm.base_hash,
                 adapter=self._adapter,
-                language=self.language,
-                mode=mode if done is None else done.reply.mode,
-                used=tuple((s.attribute, s.source) for s in decision.passed) if decision else (),
-                withheld=tuple((w.attribute, w.reason) for w in decision.withheld)
-                if decision
-                else (),
-                milliseconds=round(1000 * seconds),
+                mode=mode,
+                reply=reply,
+                started=started,
             )
         )
