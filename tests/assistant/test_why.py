@@ -12,7 +12,7 @@ from discreet.assistant import CHANGES, CONTEXTS, Decision, Reply, gate, load_po
 from discreet.assistant.drafts import reader_told
 from discreet.assistant.gate import Withheld
 from discreet.assistant.guard import NEVER_GIVEN
-from discreet.assistant.policy import VALUES
+from discreet.assistant.policy import EFFECTS, VALUES
 from discreet.assistant.session import OTHER_LANGUAGE
 from discreet.assistant.sight import (
     NOT_CONSENTED,
@@ -72,6 +72,19 @@ def test_what_changes_nothing_could_be_left_out_and_what_changes_something_could
             else:
                 assert bool(changes) == (not same_prompt)
             assert set(changes) <= set(CHANGES)
+
+
+def test_the_table_that_the_gate_reads_is_what_answers_show() -> None:
+    """For every value that can pass: what it changes beside whatever else is known, in any language."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for told, language in product(EVERYBODY, LANGUAGES):
+        for seen in told:
+            changes = changes_of(seen, told, language)
+            found.setdefault((seen.attribute, seen.value), set()).update(changes)
+    for name, values in EFFECTS.items():
+        for value, effect in values.items():
+            if effect:
+                assert found[name, value] == set(effect), (name, value)
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
