@@ -75,7 +75,7 @@ def test_what_changes_nothing_could_be_left_out_and_what_changes_something_could
 
 
 def test_the_table_that_the_gate_reads_is_what_answers_show() -> None:
-    """For every value that can pass: what it changes beside whatever else is known, in any language."""
+    """For every value that can pass: beside whatever else is known, in any language."""
     found: dict[tuple[str, str], set[str]] = {}
     for told, language in product(EVERYBODY, LANGUAGES):
         for seen in told:

@@ -91,4 +91,5 @@ def _numbers() -> dict[str, Numbers]:
 
 def _read(raw: dict[str, Any]) -> Numbers:
     lines = {name: Line(**raw[name]) for name in ("listen", "poison") if name in raw}
-    return Numbers(**{**raw, **lines, "emergency": tuple(raw["emergency"])})
+    fields: dict[str, Any] = {**raw, **lines, "emergency": tuple(raw["emergency"])}
+    return Numbers(**fields)
