@@ -65,6 +65,11 @@ class Turn:
     minor: bool = False
     """Whether the person is known to be a minor; who declares to be a child is one, too."""
 
+    def __post_init__(self) -> None:
+        """Refuse consents that are no set: a part of a text is no name."""
+        if not isinstance(self.consented, frozenset):
+            raise TypeError("Expected consented as a frozenset of names, got something else.")
+
     @property
     def is_of_minor(self) -> bool:
         """Tell whether the person is a minor, by what was said."""
