@@ -23,6 +23,7 @@ from PIL.Image import Image
 
 from discreet.assistant import (
     CONTEXTS,
+    VALUES,
     Assistant,
     Decision,
     Note,
@@ -251,6 +252,11 @@ def test_there_are_enough_injections_in_both_languages() -> None:
     assert len({*INJECTIONS}) == len(INJECTIONS) >= 200
     assert sum("policy" in words or "my" in words for words in INJECTIONS) >= 50
     assert sum("mon " in words or "visage" in words for words in INJECTIONS) >= 50
+
+
+KNOWN = {*VALUES, *(value for values in VALUES.values() for value in values)} | {
+    name for context in CONTEXTS for name in load_policy(context).purposes
+}
 
 
 @settings(
