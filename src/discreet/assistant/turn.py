@@ -29,7 +29,13 @@ class Turn:
     """Whether the person is known to be a minor; who declares to be a child is one, too."""
 
     def __post_init__(self) -> None:
-        """Replace halves of characters, which no tokenizer takes."""
+        """Replace halves of characters, which no tokenizer takes; refuse consents that are no set.
+
+        Raises:
+            TypeError: if what was consented to is a text, of which a part would be a name.
+        """
+        if not isinstance(self.consented, frozenset):
+            raise TypeError("Expected consented as a frozenset of names, got something else.")
         whole = self.question.encode("utf-8", "replace").decode()
         object.__setattr__(self, "question", whole)
 
