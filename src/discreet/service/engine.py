@@ -204,20 +204,21 @@ class Engine:
             Thread(target=ticket.run, name="urgent", daemon=True).start()
             return ticket
         with self._news:
-            waiting = len(self._line)
-            if self._closed or waiting >= self._free + self._most_waiting:
+            waiting = len(self._line) - self._free
+            if self._closed or waiting >= self._most_waiting:
                 raise LineFull(
-                    f"Expected a free place in the line, got {waiting} who wait already. Ask again "
-                    "in a minute."
+                    f"Expected a free place in the line, got {max(0, waiting)} who wait already. "
+                    "Ask again in a minute."
                 )
             self._line.append(ticket)
             self._news.notify()
         return ticket
 
     def place_of(self, ticket: Ticket[Any]) -> int:
-        """Return a ticket's place in the line, from 1; 0 if it is not in it."""
+        """Return a ticket's place in the line, from 1; 0 if it begins now, or has begun."""
         with self._news:
-            return self._line.index(ticket) + 1 if ticket in self._line else 0
+            place = self._line.index(ticket) + 1 if ticket in self._line else 0
+            return max(0, place - self._free)
 
     def leave(self, ticket: Ticket[Any]) -> None:
         """Take a ticket out of the line; those behind it move up."""
