@@ -14,15 +14,20 @@ from fastapi import FastAPI
 from discreet.assistant import Assistant, Note, Notes, load_policy
 from discreet.consent import ConsentStore
 from discreet.journal import Journal
-from discreet.model import Vlm
+from discreet.model import Vlm, load
 from discreet.service import Engine, Visit, add_key, build_app, names_of, read_keys
 
 MARKERS = [f"marker{n:02d}" for n in range(20)]
 """A word that stands in one note, one question and one answer alone."""
 
 
+@pytest.fixture(scope="module")
+def responder() -> Vlm:
+    return load("tiny")
+
+
 @pytest.fixture
-def assistant(tiny: Vlm) -> Assistant:
+def assistant(responder: Vlm) -> Assistant:
     """Answers each marker's question with its own note: a random model never keeps to one."""
     notes = [
         Note(
@@ -33,7 +38,7 @@ def assistant(tiny: Vlm) -> Assistant:
         )
         for word in MARKERS
     ]
-    return Assistant(vlm=tiny, policy=load_policy("healthcare"), notes=Notes.build(notes), drafts=1)
+    return Assistant(vlm=responder, policy=load_policy("healthcare"), notes=Notes.build(notes), drafts=1)
 
 
 @pytest.fixture

@@ -4,6 +4,9 @@ import base64
 import json
 import logging
 import socket
+import threading
+import time
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,13 +28,16 @@ SECRET = "Xyzzy-secret-word"
 
 
 @pytest.fixture
-def client(address: str, key: str) -> OpenAI:
-    return OpenAI(api_key=key, base_url=f"{address}/v1", max_retries=0)
+def client(address: str, key: str) -> Iterator[OpenAI]:
+    with OpenAI(api_key=key, base_url=f"{address}/v1", max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture
-def http(address: str, key: str) -> httpx.Client:
-    return httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+def http(address: str, key: str) -> Iterator[httpx.Client]:
+    head = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=address, headers=head, timeout=30) as http:
+        yield http
 
 
 def body(**more: Any) -> dict[str, Any]:
@@ -270,9 +276,6 @@ def test_no_word_of_a_talk_is_in_a_log_or_file(
 
 
 def test_who_hangs_up_frees_the_place(app: FastAPI, engine: Engine, key: str) -> None:
-    import threading
-    import time
-
     gate = threading.Event()
     blocked = [engine.submit(lambda show: gate.wait(30)) for _ in range(4)]
     with serving(app) as address:
