@@ -80,7 +80,9 @@ class _Words:
         }
         return cls(
             **dangers,
-            kinds={kind: compiled(words["said"] + words["named"]) for kind, words in groups.items()},
+            kinds={
+                kind: compiled(words["said"] + words["named"]) for kind, words in groups.items()
+            },
             opener=compiled([rules["opener"]], "^ ?"),
             somebody=compiled([rules["somebody"]]),
             ahead=compiled([rules["ahead"]]),

@@ -32,16 +32,17 @@ def asks_for(question: str) -> Refused | None:
 
 
 def gives(text: str, *, note: str) -> Refused | None:
-    """Return what a text gives that its note does not give in the same words, or None.
+    """Return what a text gives that its note does not give either, or None.
 
-    Whoever vouches for a note vouches for the doses in it.
+    Whoever vouches for a note with a dose vouches for the dose; `guard` compares its numbers.
     """
-    words, vetted = plain(text), plain(note)
-    for kind in REFUSED:
-        given = (found for found in _words("says", kind).finditer(words) if is_stated(found))
-        if any(_is_meant(found) and found[0] not in vetted for found in given):
-            return kind
-    return None
+    given = (kind for kind in REFUSED if _is_given(kind, text) and not _is_given(kind, note))
+    return next(given, None)
+
+
+def _is_given(kind: Refused, text: str) -> bool:
+    given = _words("says", kind).finditer(plain(text))
+    return any(is_stated(found) and _is_meant(found) for found in given)
 
 
 def says_distress(question: str) -> bool:
@@ -50,9 +51,7 @@ def says_distress(question: str) -> bool:
     >>> says_distress("I am so scared"), says_distress("What helps when people are scared?")
     (True, False)
     """
-    said, supposed = (_words("person", kind) for kind in ("distress", "supposed"))
-    words = plain(question)
-    return any(not supposed.search(words[: found.start()].rstrip()) for found in said.finditer(words))
+    return any(map(_is_meant, _words("person", "distress").finditer(plain(question))))
 
 
 def hears_distress(policy: Policy) -> bool:

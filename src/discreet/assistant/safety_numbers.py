@@ -82,9 +82,11 @@ def emergency_text(language: Language, country: str | None, question: str) -> st
 @cache
 def _numbers() -> dict[str, Numbers]:
     tables = tomllib.loads(NUMBERS_PATH.read_text(encoding="utf-8"))
-    members = tables["EU"].pop("members")
+    members: list[str] = tables["EU"].pop("members")
     shared = _read(tables.pop("EU"))
-    return dict.fromkeys(members, shared) | {name: _read(raw) for name, raw in tables.items()}
+    numbers = dict.fromkeys(members, shared)
+    numbers.update((country, _read(raw)) for country, raw in tables.items())
+    return numbers
 
 
 def _read(raw: dict[str, Any]) -> Numbers:

@@ -6,17 +6,26 @@ for one turn and not kept; nothing is logged.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-
-from PIL.Image import Image
+from dataclasses import dataclass, replace
 
 from discreet.assistant.drafts import DRAFTS, best_of, falls_short, reader_told, redrafts
 from discreet.assistant.emergency import is_emergency
 from discreet.assistant.gate import Decision, gate
 from discreet.assistant.guard import Guard, Guarded
 from discreet.assistant.notes import Note, Notes, say_no_note
-from discreet.assistant.policy import PICTURE, VALUES, Policy
+from discreet.assistant.policy import PICTURE, Policy
+from discreet.assistant.safety import asks_for
+from discreet.assistant.safety_numbers import emergency_text
+from discreet.assistant.sight import (
+    NOT_CONSENTED,
+    NOT_FOR_DANGER,
+    NOT_FOR_MINORS,
+    NOT_FOR_REFUSAL,
+    Sight,
+    why_left_out,
+)
 from discreet.assistant.texts import TEXTS
+from discreet.assistant.turn import Reply, Turn, declare
 from discreet.errors import PolicyError
 from discreet.model import (
     GUIDANCE,
@@ -34,72 +43,13 @@ from discreet.model import (
 )
 from discreet.perception import Perceives
 from discreet.readers import Reader
-from discreet.types import Faces, Language, Mode, Observation, Percept
+from discreet.types import Language, Mode, Observation, Percept
 
 NEAR = 3
 """Notes that are named where none fits."""
 RESPONDER_LANGUAGE: Language = "en"
 """What the base writes and the guard reads; a note in another language is said as it is."""
 OTHER_LANGUAGE = "the responder does not write the note's language"
-NOT_FOR_MINORS = "pictures of minors are not handed to the responder"
-NOT_CONSENTED = "nobody consented to the responder seeing the picture"
-NOT_FOR_DANGER = "danger to life is answered without it"
-_SEEN: dict[Faces, str] = {
-    "none": "no face is seen",
-    "two": "two faces are seen",
-    "three_or_more": "three or more faces are seen",
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Turn:
-    """What a person asks, with what they show and declare."""
-
-    question: str = field(repr=False)
-    image: Image | None = field(default=None, repr=False)
-    declared: dict[str, str] = field(default_factory=dict, repr=False)
-    """For example `{"age_band": "child"}`; a declared value wins over an estimate."""
-    purpose: str | None = None
-    """Of the policy; None is its default one."""
-    consented: frozenset[str] = frozenset()
-    """What the person consented to, by names of `Policy.consentable`; nothing else is estimated."""
-    minor: bool = False
-    """Whether the person is known to be a minor; who declares to be a child is one, too."""
-
-    @property
-    def is_of_minor(self) -> bool:
-        """Tell whether the person is a minor, by what was said."""
-        return self.minor or self.declared.get("age_band") == "child"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
-    """The answer and why it is the way it is."""
-
-    text: str = field(repr=False)
-    mode: Mode
-    note_id: str | None = field(repr=False)
-    """The vetted note it rests on; None when there was none."""
-    note_text: str | None = field(repr=False)
-    """What the note says: the facts, whatever the responder made of them."""
-    replaced: str | None
-    """Why the note had to speak for the responder; None if it had not."""
-    left_out: str | None
-    """Why the picture was not used; None if it was, or if there was none to use."""
-    decision: Decision = field(repr=False)
-    seconds: float
-    note_question: str | None = field(default=None, repr=False)
-    """What the note is called: the question that it answers."""
-    near: tuple[str, ...] = field(default=(), repr=False)
-    """Where no note fits: what the nearest ones of the same context are called."""
-    note_cut: int = 0
-    """Sentences at the note's end that the responder was not shown: they did not fit."""
-    added: int = 0
-    """Sentences of the note that were added for key facts which the responder left unsaid."""
-    unsaid: int = 0
-    """Sentences of the responder that were not shown because the note does not bear them out."""
-    drafts: int = 0
-    """Answers that the responder wrote, of which this one was chosen; 0 where it was not asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +69,8 @@ class Assistant:
     adapter: str | None = None
     """Which of the responder's adapters answers: its name, `base` for none, None for the one in
     use."""
+    country: str | None = None
+    """Two letters of ISO 3166-1: whose emergency numbers are said. None names no number."""
     write: Callable[[Vlm, Sequence[Request]], list[Answer]] = answer_all
     """What lets the responder write; a service puts the passes of many visitors together."""
 
@@ -149,19 +101,59 @@ class Assistant:
             ValueError: if `native` is asked for without a picture, or a declared value is unknown.
             TooManyTokens: if the question is too long.
         """
+        sight = self.look(turn, mode=mode)
+        return self.answer(turn, sight, max_new_tokens=max_new_tokens, on_text=on_text)
+
+    def look(self, turn: Turn, *, mode: Mode = "gated") -> Sight:
+        """Return what this turn makes of its picture, which `answer` does not look at.
+
+        Where words of danger to life or of what is never given are answered, nobody looks.
+
+        Raises:
+            PolicyError: if the policy has no such purpose, or does not allow `native` for it.
+            ValueError: if `native` is asked for without a picture.
+            TooManyTokens: if the question is too long.
+        """
         started = time.perf_counter()
-        turn = replace(turn, question=turn.question.encode("utf-8", "replace").decode())
-        show = on_text or (lambda piece: None)
         if is_emergency(turn.question):
-            return self._reply_to_danger(turn, show, started)
+            return Sight(left_out=None if turn.image is None else NOT_FOR_DANGER)
+        if asks_for(turn.question):
+            return Sight(left_out=None if turn.image is None else NOT_FOR_REFUSAL)
         self._check_mode(turn, mode)
         check_question(self.vlm, turn.question)
         refused = self._why_refused(turn, mode)
         percept = None if refused else self._perceive(turn, mode)
         left_out = refused or why_left_out(percept)
-        if left_out is not None:
-            turn, mode = replace(turn, image=None), "gated"
-        decision = self._decide(turn, percept)
+        features = None
+        if mode == "native" and turn.image is not None and left_out is None:
+            features = encode_images(self.vlm, [turn.image], adapter=self.adapter)
+        return Sight(
+            mode="gated" if features is None else "native",
+            observations=() if percept is None else percept.observations,
+            left_out=left_out,
+            features=features,
+            seconds=time.perf_counter() - started,
+        )
+
+    def answer(
+        self,
+        turn: Turn,
+        sight: Sight,
+        *,
+        max_new_tokens: int = 96,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Reply:
+        """Return an answer to a turn whose picture, if any, was looked at; see `reply`."""
+        started = time.perf_counter() - sight.seconds
+        show = on_text or (lambda piece: None)
+        if is_emergency(turn.question):
+            text = emergency_text(self.notes.language, self.country, turn.question)
+            return self._reply_fixed(turn, text, show, started, sight.left_out)
+        if refused := asks_for(turn.question):
+            text = TEXTS[self.notes.language].refusal(refused)
+            fixed = self._reply_fixed(turn, text, show, started, sight.left_out)
+            return replace(fixed, refused=refused)
+        decision = self._decide(turn, sight)
         note_cut = drafts = 0
         note = self.notes.find(turn.question, self.policy.context)
         near: list[Note] = []
@@ -170,19 +162,19 @@ class Assistant:
             answer = _fixed(say_no_note(near, self.notes.language), show)
         else:
             if note.language == RESPONDER_LANGUAGE:
-                request, note_cut = self._request(turn, note, decision, mode, max_new_tokens)
-                reader = None if mode == "native" else reader_told(decision.told)
+                request, note_cut = self._request(turn, note, decision, sight, max_new_tokens)
+                reader = None if sight.mode == "native" else reader_told(decision.told)
                 answer, drafts = self._respond(note, turn.question, request, reader, show)
             else:
                 answer = replace(Guard(note, turn.question, show).close(), replaced=OTHER_LANGUAGE)
         return Reply(
             text=answer.text,
-            mode=mode,
+            mode=sight.mode,
             note_id=None if note is None else note.id,
             note_question=None if note is None else note.question,
             note_text=None if note is None else note.text,
             replaced=answer.replaced,
-            left_out=left_out,
+            left_out=sight.left_out,
             decision=decision,
             seconds=time.perf_counter() - started,
             near=tuple(n.question for n in near),
@@ -192,9 +184,15 @@ class Assistant:
             drafts=drafts,
         )
 
-    def _reply_to_danger(self, turn: Turn, show: Callable[[str], None], started: float) -> Reply:
-        """Show the fixed text, and only then what a note of this context says."""
-        text = TEXTS[self.notes.language].emergency
+    def _reply_fixed(
+        self,
+        turn: Turn,
+        text: str,
+        show: Callable[[str], None],
+        started: float,
+        left_out: str | None,
+    ) -> Reply:
+        """Show a fixed text, and only then what a note of this context says."""
         show(text)
         note = self.notes.find(turn.question, self.policy.context)
         if note is not None:
@@ -207,7 +205,7 @@ class Assistant:
             note_question=None if note is None else note.question,
             note_text=None if note is None else note.text,
             replaced=None,
-            left_out=None if turn.image is None else NOT_FOR_DANGER,
+            left_out=left_out,
             decision=Decision(passed=(), withheld=()),
             seconds=time.perf_counter() - started,
         )
@@ -232,11 +230,19 @@ class Assistant:
         purpose = self.policy.purpose_of(turn.purpose)
         return None if purpose.consent_to(PICTURE) in turn.consented else NOT_CONSENTED
 
-    def _decide(self, turn: Turn, percept: Percept | None) -> Decision:
+    def observations(self, turn: Turn, sight: Sight) -> tuple[Observation, ...]:
+        """Return what is said and what is seen, in the order in which the gate takes it.
+
+        Raises:
+            ValueError: if a declared value is unknown.
+        """
+        said = (declare(name, value) for name, value in turn.declared.items())
+        return (*said, *sight.observations)
+
+    def _decide(self, turn: Turn, sight: Sight) -> Decision:
         """Return what of what is said and seen may be used."""
-        said = [declare(name, value) for name, value in turn.declared.items()]
         return gate(
-            [*said, *(() if percept is None else percept.observations)],
+            self.observations(turn, sight),
             self.policy,
             purpose=turn.purpose,
             consented=turn.consented,
@@ -299,13 +305,12 @@ class Assistant:
         return [guard.close() for guard in guards]
 
     def _request(
-        self, turn: Turn, note: Note, decision: Decision, mode: Mode, max_new_tokens: int
+        self, turn: Turn, note: Note, decision: Decision, sight: Sight, max_new_tokens: int
     ) -> tuple[Request, int]:
         """Return what the responder is asked, and how many sentences of the note were cut."""
-        person, features = person_line(decision.told), None
-        if mode == "native" and turn.image is not None:
+        person = person_line(decision.told)
+        if sight.mode == "native":
             person = f"{IMAGE_TOKEN} {person}" if decision.told else IMAGE_TOKEN
-            features = encode_images(self.vlm, [turn.image], adapter=self.adapter)
         anybody = person_line([])
         fitted = fit_note(
             self.vlm,
@@ -316,7 +321,7 @@ class Assistant:
         )
         request = Request(
             messages=build_prompt(turn.question, note=fitted.text, person=person),
-            image_features=features,
+            image_features=sight.features,
             contrast=None
             if person == anybody
             else build_prompt(turn.question, note=fitted.text, person=anybody),
@@ -331,28 +336,3 @@ def _fixed(text: str, show: Callable[[str], None]) -> Guarded:
     """Say a fixed text, and return it as an answer that nothing was changed in."""
     show(text)
     return Guarded(text=text, replaced=None, added=0, unsaid=0)
-
-
-def why_left_out(percept: Percept | None) -> str | None:
-    """Return why a picture may not be used for the person who asks, or None if it may."""
-    if percept is None or percept.shows_one_face:
-        return None
-    if percept.faces is None:
-        return "it is not sure that exactly one face is seen"
-    return f"{_SEEN[percept.faces.value]}, and not exactly one"
-
-
-def declare(name: str, value: str) -> Observation:
-    """Return what a person says of themselves as an observation.
-
-    Raises:
-        ValueError: if there is no such attribute, or no such value of it.
-    """
-    if name not in VALUES:
-        raise ValueError(
-            f"Expected a declared attribute among {', '.join(VALUES)}, got another. There is none "
-            "for race, gender or identity."
-        )
-    if value not in VALUES[name]:
-        raise ValueError(f"Expected {name} in {', '.join(VALUES[name])}, got another value.")
-    return Observation(attribute=name, value=value, source="declared", confidence=1.0)  # type: ignore[arg-type]

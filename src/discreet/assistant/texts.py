@@ -8,6 +8,7 @@ When the emergency text is due, `emergency` says.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from discreet.types import Language
 
@@ -57,6 +58,10 @@ class Texts:
         """Return the same with the numbers of a country."""
         called = [self.one_number.format(number=number) for number in numbers]
         return f"{self.call.format(number=self.between_numbers.join(called))} {self.stay}"
+
+    def refusal(self, asked: Literal["dose", "diagnosis"]) -> str:
+        """Return what is said to who asks for what is never given."""
+        return self.no_dose if asked == "dose" else self.no_diagnosis
 
 
 TEXTS: dict[Language, Texts] = {
