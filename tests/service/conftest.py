@@ -38,7 +38,9 @@ def assistant(responder: Vlm) -> Assistant:
         )
         for word in MARKERS
     ]
-    return Assistant(vlm=responder, policy=load_policy("healthcare"), notes=Notes.build(notes), drafts=1)
+    return Assistant(
+        vlm=responder, policy=load_policy("healthcare"), notes=Notes.build(notes), drafts=1
+    )
 
 
 @pytest.fixture

@@ -188,6 +188,24 @@ class Engine:
         (assistant, *_) = self.assistants.values()
         return (BASE_ADAPTER, *getattr(assistant.vlm.model, "peft_config", {}))
 
+    def assistant(self, language: Language, *, adapter: str | None = None) -> Assistant:
+        """Return who answers in a language, by one of `adapters` or as the responder is.
+
+        Raises:
+            ValueError: if there is nobody in this language, or no such adapter.
+        """
+        if language not in self.assistants:
+            raise ValueError(
+                f"Expected a language among {', '.join(self.assistants)}, got another. Build the "
+                "engine with notes in it."
+            )
+        if adapter not in (None, *self.adapters):
+            raise ValueError(
+                f"Expected an adapter among {', '.join(self.adapters)}, got another name."
+            )
+        known = adapter if len(self.adapters) > 1 else None  # a base without any has no names
+        return replace(self.assistants[language], adapter=known)
+
     def submit(self, work: Callable[[Show], T], *, urgent: bool = False) -> Ticket[T]:
         """Return the ticket of a turn, which begins when its place in the line is 0.
 
