@@ -31,8 +31,7 @@ def ask(app: FastAPI, key: str, examples: int) -> dict[int, int]:
     for result in schema.get_all_operations():
         operation = result.ok()
         strategy = st.one_of(
-            operation.as_strategy(generation_mode=mode)
-            for mode in schemathesis.GenerationMode.all()
+            operation.as_strategy(generation_mode=mode) for mode in schemathesis.GenerationMode
         )
 
         @given(case=strategy)

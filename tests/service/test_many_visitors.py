@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ import pytest
 from PIL import Image
 
 from discreet.assistant import Assistant
-from discreet.service import Engine, Visit
+from discreet.service import Engine, Visit, add_key
 from tests.service.conftest import MARKERS, Kept
 from tests.service.test_pictures import uri
 
@@ -133,12 +134,16 @@ def test_five_hundred_turns_take_no_more_memory_than_a_few(http: httpx.Client) -
     assert memory_bytes() - before < 8 * 2**20
 
 
+@pytest.mark.slow
 def test_the_service_ends_within_five_seconds_while_somebody_is_answered(tmp_path: Path) -> None:
-    made = [sys.executable, "-m", "discreet", "serve", "--folder", str(tmp_path / "service")]
-    key = subprocess.run([*made, "--new-key", "robot"], capture_output=True, text=True).stdout
-    options = ["--adapter", "none", "--base", "tiny", "--find", "words", "--port", "18431"]
+    made = [sys.executable, "-m", "discreet", "serve", "--folder", str(tmp_path)]
+    key = add_key(tmp_path / "keys", "robot")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--adapter", "none", "--base", "tiny", "--find", "words", "--port", str(port)]
     with subprocess.Popen([*made, *options], stderr=subprocess.PIPE, text=True) as process:
-        where, head = "http://127.0.0.1:18431", {"Authorization": f"Bearer {key.strip()}"}
+        where, head = f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {key}"}
         for _ in range(600):
             try:
                 assert httpx.get(f"{where}/health").status_code == 200

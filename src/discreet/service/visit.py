@@ -5,7 +5,6 @@ for is done in one place. A visit lives in memory; who it is, is a random number
 Words and pictures go to the assistant and nowhere else.
 
     visit = Visit(engine, consents=consents, journal=journal, language="en")
-    visit.disclosed()
     visit.declare("age_band", "older_adult")
     ticket = visit.ask("Why do I sleep badly after coffee?")
     for piece in ticket.pieces(): ...
@@ -139,11 +138,6 @@ class Visit:
     def adapters(self) -> tuple[str, ...]:
         """Names of what may answer; see `ask`."""
         return self._engine.adapters
-
-    @property
-    def ticket(self) -> Ticket[Exchange] | None:
-        """The turn that was asked for last."""
-        return self._ticket
 
     def disclosed(self) -> None:
         """Write down that they were told that they talk with an AI, and what it does."""
