@@ -158,7 +158,7 @@ def tiny_picture() -> str:
         (body(discreet={"profile": {"race": "x"}}), 400),
         (body(discreet={"purpose": SECRET}), 400),
         (body(messages=[{"role": "user", "content": f"{ASKED} \ud800"}]), 200),
-        (body(model="\ud800"), 404),
+        (body(model="\ud800"), 400),
         (body(discreet={"profile": {"\ud800": "\ud800"}}), 400),
         (body(discreet={"consent": SECRET}), 400),
         (body(discreet={"consent": "0" * 32}), 200),
