@@ -123,7 +123,7 @@ def _promise(card: AdapterCard | None) -> str:
     return "trained without a privacy guarantee" if card.worst is None else str(card.worst)
 
 
-def _say_where(host: str, port: int, caution: str) -> None:
+def _say_where(host: str, port: int, caution: str | None) -> None:
     if caution:
         talk().print(caution, style="yellow", markup=False)
     if host not in _LOOPBACK:

@@ -16,6 +16,7 @@ from anyio import to_thread
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from discreet.assistant import Exchange
 from discreet.consent import ConsentStore
 from discreet.errors import DiscreetError, LineFull, Stopped
 from discreet.journal import Journal
@@ -24,7 +25,6 @@ from discreet.service import forms
 from discreet.service.engine import Engine, Ticket
 from discreet.service.pictures import open_data_uri
 from discreet.service.shield import failure
-from discreet.service.stand_ins import Exchange
 from discreet.service.stream import follow
 from discreet.service.visit import Visit
 from discreet.types import Language

@@ -188,6 +188,24 @@ class Engine:
         (assistant, *_) = self.assistants.values()
         return (BASE_ADAPTER, *getattr(assistant.vlm.model, "peft_config", {}))
 
+    def assistant(self, language: Language, *, adapter: str | None = None) -> Assistant:
+        """Return who answers in a language, by one of `adapters` or as the responder is.
+
+        Raises:
+            ValueError: if there is nobody in this language, or no such adapter.
+        """
+        if language not in self.assistants:
+            raise ValueError(
+                f"Expected a language among {', '.join(self.assistants)}, got another. Build the "
+                "engine with notes in it."
+            )
+        if adapter not in (None, *self.adapters):
+            raise ValueError(
+                f"Expected an adapter among {', '.join(self.adapters)}, got another name."
+            )
+        known = adapter if len(self.adapters) > 1 else None  # a base without any has no names
+        return replace(self.assistants[language], adapter=known)
+
     def submit(self, work: Callable[[Show], T], *, urgent: bool = False) -> Ticket[T]:
         """Return the ticket of a turn, which begins when its place in the line is 0.
 
@@ -204,20 +222,21 @@ class Engine:
             Thread(target=ticket.run, name="urgent", daemon=True).start()
             return ticket
         with self._news:
-            waiting = len(self._line)
-            if self._closed or waiting >= self._free + self._most_waiting:
+            waiting = len(self._line) - self._free
+            if self._closed or waiting >= self._most_waiting:
                 raise LineFull(
-                    f"Expected a free place in the line, got {waiting} who wait already. Ask again "
-                    "in a minute."
+                    f"Expected a free place in the line, got {max(0, waiting)} who wait already. "
+                    "Ask again in a minute."
                 )
             self._line.append(ticket)
             self._news.notify()
         return ticket
 
     def place_of(self, ticket: Ticket[Any]) -> int:
-        """Return a ticket's place in the line, from 1; 0 if it is not in it."""
+        """Return a ticket's place in the line, from 1; 0 if it begins now, or has begun."""
         with self._news:
-            return self._line.index(ticket) + 1 if ticket in self._line else 0
+            place = self._line.index(ticket) + 1 if ticket in self._line else 0
+            return max(0, place - self._free)
 
     def leave(self, ticket: Ticket[Any]) -> None:
         """Take a ticket out of the line; those behind it move up."""

@@ -100,7 +100,7 @@ class Chat(BaseModel):
             words = "\n".join(part.text for part in words if isinstance(part, TextPart))
         if last.role != "user" or not words.strip():
             raise ValueError("Expected words of a user in the last message, got something else.")
-        return words
+        return words.encode("utf-8", "replace").decode()  # halves of characters are no words
 
     @property
     def picture(self) -> str | None:

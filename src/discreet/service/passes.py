@@ -86,7 +86,8 @@ class Passes:
     def _write_next(self) -> bool:
         """Write what waits, and let go of it; return whether there may be more."""
         jobs = self._next()
-        self._write(jobs)
+        if jobs:
+            self._write(jobs)
         return bool(jobs)
 
     def _next(self) -> list["_Job"]:

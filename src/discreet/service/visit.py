@@ -5,7 +5,6 @@ for is done in one place. A visit lives in memory; who it is, is a random number
 Words and pictures go to the assistant and nowhere else.
 
     visit = Visit(engine, consents=consents, journal=journal, language="en")
-    visit.disclosed()
     visit.declare("age_band", "older_adult")
     ticket = visit.ask("Why do I sleep badly after coffee?")
     for piece in ticket.pieces(): ...
@@ -16,12 +15,20 @@ import secrets
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Literal
 
 from PIL.Image import Image
 
-from discreet.assistant import Policy, Reply, is_emergency
+from discreet.assistant import (
+    Card,
+    Conversation,
+    Exchange,
+    Part,
+    Policy,
+    Reply,
+    Why,
+    is_emergency,
+)
 from discreet.consent import (
     ConsentRecord,
     ConsentStore,
@@ -36,7 +43,6 @@ from discreet.errors import DiscreetError, Stopped
 from discreet.journal import Journal, Kind
 from discreet.service.engine import Engine, Show, Ticket
 from discreet.service.events import event_of
-from discreet.service.stand_ins import Conversation, Exchange, Why
 from discreet.types import Language, Mode
 
 Method = Literal["button", "command", "request"]
@@ -84,21 +90,16 @@ class Visit:
             PolicyError: if the policy has no such purpose.
             ValueError: if the engine has no assistant in this language.
         """
-        if language not in engine.assistants:
-            raise ValueError(
-                f"Expected a language among {', '.join(engine.assistants)}, got another. Build the "
-                "engine with notes in it."
-            )
         self.person = person or new_person()
         self.language = language
         self.standing: Standing = "adult"
         """How old they are, if they were asked; a declared age can only protect them more."""
-        self.policy: Policy = engine.assistants[language].policy
+        self.policy: Policy = engine.assistant(language).policy
         self.purpose = self.policy.purpose_of(purpose).name
         self._engine, self._consents, self._journal = engine, consents, journal
         self._method: Method = method
         self._adapter = engine.adapters[-1]
-        self._declared: dict[str, str] = {}
+        self._unused: dict[str, str] = {}
         self._ticket: Ticket[Exchange] | None = None
         self._conversation = Conversation(
             engine.assistants[language],
@@ -112,7 +113,7 @@ class Visit:
     @property
     def protection(self) -> Protection:
         """What holds for somebody of this age."""
-        band = self._declared.get("age_band")
+        band = self._conversation.declared.get("age_band")
         told = standing_of("child" if band == "child" else None)
         return protection_of(max(self.standing, told, key=_PROTECTION.index))
 
@@ -137,11 +138,6 @@ class Visit:
     def adapters(self) -> tuple[str, ...]:
         """Names of what may answer; see `ask`."""
         return self._engine.adapters
-
-    @property
-    def ticket(self) -> Ticket[Exchange] | None:
-        """The turn that was asked for last."""
-        return self._ticket
 
     def disclosed(self) -> None:
         """Write down that they were told that they talk with an AI, and what it does."""
@@ -172,15 +168,12 @@ class Visit:
         Raises:
             ValueError: if there is no such attribute, or no such value of it.
         """
+        self._unused.pop(name, None)
         self._conversation.declare(name, value)
-        self._declared.pop(name, None)
-        if value is not None:
-            self._declared[name] = value
 
     def correct(self, attribute: str, value: str) -> None:
         """Put something right that was seen."""
         self._conversation.correct(attribute, value)
-        self._declared[attribute] = value
         self._log(Kind.CORRECTED)
 
     def reject(self, attribute: str) -> None:
@@ -215,8 +208,10 @@ class Visit:
             LineFull: if too many visitors wait.
             ValueError: if there is no such adapter.
         """
-        self._choose(adapter)
         talk = self._conversation
+        chosen = adapter or self._adapter
+        talk.assistant = self._engine.assistant(self.language, adapter=chosen)
+        self._adapter = chosen
         return self._begin(
             lambda show: talk.ask(question, image, mode=mode, on_text=show), mode, question
         )
@@ -239,6 +234,7 @@ class Visit:
     def clear(self) -> None:
         """Drop what was asked and answered."""
         self.stop()
+        self._ticket = None
         self._conversation.clear()
 
     def why(self, index: int = -1) -> Why:
@@ -250,15 +246,22 @@ class Visit:
         self._log(Kind.EXPORTED)
         return {**self._conversation.export(), "consent": self._consents.export(self.person)}
 
-    def forget(self) -> None:
-        """Drop everything of this person: words, what they declared, consent, and their traces."""
+    def hand_over(self, tell: Collection[Part] = ()) -> Card:
+        """Return a card for going to a person; it tells what is named in `tell` alone."""
+        self._log(Kind.HANDED_OVER)
+        return self._conversation.hand_over(tell)
+
+    def forget(self) -> dict[str, int]:
+        """Drop everything of this person; return how many things were found, by where."""
         self.stop()
-        self._conversation.forget()
-        self._declared.clear()
-        self._consents.erase(self.person)
+        self._ticket = None
+        found = self._conversation.forget() + len(self._unused)
+        self._unused.clear()
         self._log(Kind.FORGOTTEN)
-        self._journal.forget(self.person)
+        erased = self._consents.erase(self.person).erased
+        links = self._journal.forget(self.person)
         self.person = new_person()
+        return {"conversation": found, "consent": erased, "journal": links}
 
     @property
     def _estimates(self) -> frozenset[str]:
@@ -277,21 +280,11 @@ class Visit:
         told = {"language": self.language, "method": self._method, "guardian": asked.guardian}
         keep(self.person, names, notice=asked, **told)
 
-    def _choose(self, adapter: str | None) -> None:
-        if adapter is not None and adapter not in self.adapters:
-            raise ValueError(
-                f"Expected an adapter among {', '.join(self.adapters)}, got another name."
-            )
-        self._adapter = adapter or self._adapter
-        known = self._adapter if len(self.adapters) > 1 else None  # a base without any
-        talk = self._conversation
-        talk.assistant = replace(talk.assistant, adapter=known)
-
     def _begin(
         self, answer: Callable[[Show], Exchange], mode: Mode, question: str
     ) -> Ticket[Exchange]:
         """Get into the line, and write down how the turn ended."""
-        self._tell_declared()
+        self._use_or_not()
         urgent = is_emergency(question)
         self._end_last(wait=not urgent)
         started = time.perf_counter()
@@ -309,12 +302,17 @@ class Visit:
         self._ticket = self._engine.submit(turn, urgent=urgent)
         return self._ticket
 
-    def _tell_declared(self) -> None:
-        """Let the conversation know what it may use of what was declared at this moment."""
-        agreed = GUARDIAN in self._consents.active(self.person)
-        for name, value in self._declared.items():
-            may = agreed or name == "age_band" or not self.protection.guardian
-            self._conversation.declare(name, value if may else None)
+    def _use_or_not(self) -> None:
+        """Keep what a child says of itself from use, but for its age, until a guardian agrees."""
+        talk = self._conversation
+        if self.protection.guardian and GUARDIAN not in self._consents.active(self.person):
+            self._unused |= {n: v for n, v in talk.declared.items() if n != "age_band"}
+            for name in self._unused:
+                talk.declare(name, None)
+            return
+        for name, value in self._unused.items():
+            talk.declare(name, value)
+        self._unused.clear()
 
     def _end_last(self, *, wait: bool) -> None:
         """Stop the turn before, so that a conversation has one at a time."""
