@@ -8,7 +8,7 @@ model itself.
 """
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
@@ -36,7 +36,7 @@ from discreet.assistant import (
 )
 from discreet.data import open_image
 from discreet.errors import PolicyError
-from discreet.model import IMAGE_TOKEN, Request, Vlm
+from discreet.model import IMAGE_TOKEN, Answer, Request, Vlm
 from discreet.types import FaceCount, Observation, Percept
 from tests.assistant.policies import policy as policy_of
 
@@ -127,7 +127,7 @@ class Bench:
     """An assistant whose prompts are kept, and that writes nothing."""
 
     vlm: Vlm
-    written: list[Request]
+    written: list[Request] = field(default_factory=list)
     known: dict[str, tuple[Assistant, Outcome]] = field(default_factory=dict)
 
     def assistant(self, policy: Policy, note: str = TEXT) -> Assistant:
@@ -137,7 +137,11 @@ class Bench:
         ]
         # Whatever is added to the question, its note is found, so that the prompt is made.
         found = replace(Notes.build(notes), least_fit=0.0)
-        return Assistant(vlm=self.vlm, policy=policy, notes=found, drafts=1)
+        return Assistant(vlm=self.vlm, policy=policy, notes=found, drafts=1, write=self.write)
+
+    def write(self, vlm: Vlm, requests: Sequence[Request]) -> list[Answer]:
+        self.written.extend(requests)
+        return []
 
     def outcome(self, assistant: Assistant, turn: Turn) -> Outcome:
         eyes = Indiscreet([])
@@ -177,14 +181,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tiny: Vlm, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    written: list[Request] = []
-
-    def write(vlm: Vlm, requests: list[Request]) -> None:
-        written.extend(requests)
-
-    monkeypatch.setattr(session, "answer_all", write)
-    return Bench(tiny, written)
+def bench(tiny: Vlm) -> Bench:
+    return Bench(tiny)
 
 
 @pytest.mark.parametrize("place", PLACES)
