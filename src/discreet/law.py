@@ -62,7 +62,7 @@ def article(id: str) -> Article:  # noqa: A002  (the field's word)
     """
     found = _by_id().get(id)
     if found is None:
-        raise ValueError(f"Expected the id of an article, got {id!r}. `discreet law` lists them.")
+        raise ValueError("Expected the id of an article, got another. `discreet law` lists them.")
     return found
 
 

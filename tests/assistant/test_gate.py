@@ -3,13 +3,13 @@
 import json
 import math
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discreet.assistant import Decision, Policy, Reason, Rule, gate, load_policy, say_reason
+from discreet.assistant import Decision, Policy, Reason, Rule, Turn, gate, load_policy, say_reason
 from discreet.assistant.policy import CONTEXTS, DECLARED_ONLY, EFFECTS, PAGE_ONLY, SOURCES, VALUES
 from discreet.errors import PolicyError
 from discreet.types import AGE_BANDS, EXPRESSIONS, Attribute, Language, Observation
@@ -221,6 +221,14 @@ def test_consent_is_to_one_attribute_for_one_purpose_by_its_exact_name(
     assert gate([face], healthcare, consented=frozenset({"inform/age_band"})).passed
 
 
+def test_a_text_is_no_set_of_consents() -> None:
+    face, healthcare = age("older_adult", "estimated"), load_policy("healthcare")
+    text: Any = "I consent to inform/age_band and inform/picture."
+    assert reasons(gate([face], healthcare, consented=text)) == ["no_consent"]
+    with pytest.raises(TypeError, match="frozenset"):
+        Turn(question="", consented=text)
+
+
 def test_an_expression_passes_for_comfort_and_for_no_other_purpose() -> None:
     assert reasons(asked("healthcare", SAD)) == ["not_allowed"]
     assert asked("healthcare", SAD, purpose="comfort").told == (SAD,)
@@ -255,11 +263,11 @@ def test_a_neutral_face_is_not_spoken_of() -> None:
 
 def test_a_value_that_changes_more_than_it_may_is_withheld() -> None:
     rule = load_policy("home").purpose_of().attributes["age_band"]
-    steps = policy("home", {"age_band": replace(rule, may_change=("steps", "length"))})
-    assert gate([age("older_adult", "declared")], steps).may_change == {
-        "age_band": ("steps", "length")
+    easy = policy("home", {"age_band": replace(rule, may_change=("reading_level", "length"))})
+    assert gate([age("child", "declared")], easy).may_change == {
+        "age_band": ("reading_level", "length")
     }
-    assert reasons(gate([age("child", "declared")], steps)) == ["may_not_change"]
+    assert reasons(gate([age("older_adult", "declared")], easy)) == ["may_not_change"]
 
 
 def test_preferences_of_the_page_are_not_told_to_the_responder() -> None:

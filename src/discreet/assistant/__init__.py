@@ -4,7 +4,7 @@ from discreet.assistant.conversation import Conversation
 from discreet.assistant.drafts import DRAFTS
 from discreet.assistant.emergency import is_emergency
 from discreet.assistant.exchange import Exchange
-from discreet.assistant.gate import Decision, Reason, Withheld, gate, say_reason
+from discreet.assistant.gate import Decision, Reason, Withheld, declare, gate, say_reason
 from discreet.assistant.handover import PARTS, Card, Contact, Part, hand_over
 from discreet.assistant.notes import (
     FINDS,
@@ -28,7 +28,7 @@ from discreet.assistant.safety_numbers import Numbers, emergency_text, numbers_o
 from discreet.assistant.session import Assistant
 from discreet.assistant.sight import Sight, only_pixels
 from discreet.assistant.texts import EMERGENCY, NO_NOTE
-from discreet.assistant.turn import Reply, Turn, declare
+from discreet.assistant.turn import Reply, Turn
 from discreet.assistant.why import Observed, Why
 
 __all__ = [

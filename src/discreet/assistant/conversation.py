@@ -19,6 +19,7 @@ from PIL.Image import Image
 
 from discreet.assistant.emergency import is_emergency
 from discreet.assistant.exchange import Exchange
+from discreet.assistant.gate import declare
 from discreet.assistant.handover import PARTS, Card, Contact, Part, hand_over
 from discreet.assistant.policy import PAGE_ONLY, PICTURE, VALUES
 from discreet.assistant.safety import hears_distress, says_distress
@@ -26,7 +27,7 @@ from discreet.assistant.session import Assistant
 from discreet.assistant.sight import Sight, only_pixels
 from discreet.assistant.stopping import STOPPED, Show, until
 from discreet.assistant.texts import TEXTS
-from discreet.assistant.turn import Turn, declare
+from discreet.assistant.turn import Turn
 from discreet.assistant.why import why_of
 from discreet.errors import Stopped
 from discreet.types import Language, Mode

@@ -122,7 +122,7 @@ def gate(
     children = {s.source for s in observations if (s.attribute, s.value) == ("age_band", "child")}
     asker = _Asker(
         purpose=policy.purpose_of(purpose),
-        consented=consented,
+        consented=frozenset(consented),  # a text is no name: parts of it are not looked for
         declared=frozenset(s.attribute for s in observations if s.source == "declared"),
         is_minor=minor or "declared" in children,
         looks_minor="estimated" in children,
@@ -140,6 +140,22 @@ def gate(
         told=tuple(seen for seen in passed if "responder" in rules[seen.attribute].seen_by),
         may_change={seen.attribute: EFFECTS[seen.attribute][seen.value] for seen in passed},
     )
+
+
+def declare(name: str, value: str) -> Observation:
+    """Return what a person says of themselves as an observation.
+
+    Raises:
+        ValueError: if there is no such attribute, or no such value of it.
+    """
+    if name not in VALUES:
+        raise ValueError(
+            f"Expected a declared attribute among {', '.join(VALUES)}, got another. There is none "
+            "for race, gender or identity."
+        )
+    if value not in VALUES[name]:
+        raise ValueError(f"Expected {name} in {', '.join(VALUES[name])}, got another value.")
+    return Observation(attribute=name, value=value, source="declared", confidence=1.0)  # type: ignore[arg-type]
 
 
 def say_reason(reason: Reason, language: Language) -> str:

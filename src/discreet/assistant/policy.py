@@ -36,13 +36,13 @@ EFFECTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "child": ("reading_level", "length"),
         "young_adult": ("reading_level",),
         "middle_aged": ("reading_level", "length"),
-        "older_adult": ("steps", "length"),
+        "older_adult": ("reading_level", "steps", "length"),
     },
     "expression": {
         **{"neutral": (), "happy": ("tone",), "sad": ("tone",), "angry": ("tone",)},
         "surprised": ("tone",),
     },
-    "reading": {"plain": ("reading_level",), "standard": ()},
+    "reading": {"plain": ("reading_level", "length"), "standard": ()},
     "text_size": {"large": ("text_size",), "standard": ()},
     "language": {"en": ("language",), "fr": ("language",)},
 }

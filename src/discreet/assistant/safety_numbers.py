@@ -90,5 +90,8 @@ def _numbers() -> dict[str, Numbers]:
 
 
 def _read(raw: dict[str, Any]) -> Numbers:
-    lines = {name: Line(**raw[name]) for name in ("listen", "poison") if name in raw}
-    return Numbers(**{**raw, **lines, "emergency": tuple(raw["emergency"])})
+    fields = {**raw, "emergency": tuple(raw["emergency"])}
+    for name in ("listen", "poison"):
+        if name in raw:
+            fields[name] = Line(**raw[name])
+    return Numbers(**fields)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from discreet.assistant.drafts import DRAFTS, best_of, falls_short, reader_told, redrafts
 from discreet.assistant.emergency import is_emergency
-from discreet.assistant.gate import Decision, gate
+from discreet.assistant.gate import Decision, declare, gate
 from discreet.assistant.guard import Guard, Guarded
 from discreet.assistant.notes import Note, Notes, say_no_note
 from discreet.assistant.policy import PICTURE, Policy
@@ -25,7 +25,7 @@ from discreet.assistant.sight import (
     why_left_out,
 )
 from discreet.assistant.texts import TEXTS
-from discreet.assistant.turn import Reply, Turn, declare
+from discreet.assistant.turn import Reply, Turn
 from discreet.errors import PolicyError
 from discreet.model import (
     GUIDANCE,
@@ -111,7 +111,7 @@ class Assistant:
 
         Raises:
             PolicyError: if the policy has no such purpose, or does not allow `native` for it.
-            ValueError: if `native` is asked for without a picture.
+            ValueError: if `native` is asked for without a picture, or a declared value is unknown.
             TooManyTokens: if the question is too long.
         """
         started = time.perf_counter()
@@ -119,8 +119,7 @@ class Assistant:
             return Sight(left_out=None if turn.image is None else NOT_FOR_DANGER)
         if asks_for(turn.question):
             return Sight(left_out=None if turn.image is None else NOT_FOR_REFUSAL)
-        self._check_mode(turn, mode)
-        check_question(self.vlm, turn.question)
+        self._check(turn, mode)
         refused = self._why_refused(turn, mode)
         percept = None if refused else self._perceive(turn, mode)
         left_out = refused or why_left_out(percept)
@@ -210,9 +209,15 @@ class Assistant:
             seconds=time.perf_counter() - started,
         )
 
-    def _check_mode(self, turn: Turn, mode: Mode) -> None:
-        if mode == "gated":
-            return
+    def _check(self, turn: Turn, mode: Mode) -> None:
+        """Refuse what may not be asked, before anybody looks."""
+        self.observations(turn, Sight())
+        self.policy.purpose_of(turn.purpose)
+        check_question(self.vlm, turn.question)
+        if mode == "native":
+            self._check_native(turn)
+
+    def _check_native(self, turn: Turn) -> None:
         if not self.policy.may_show_picture(turn.purpose):
             raise PolicyError(
                 f"The policy for {self.policy.context} does not let the responder see pictures for "

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from PIL.Image import Image
 
 from discreet.assistant.gate import Decision
-from discreet.assistant.policy import VALUES
 from discreet.assistant.safety import Refused
-from discreet.types import Mode, Observation
+from discreet.types import Mode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +29,13 @@ class Turn:
     """Whether the person is known to be a minor; who declares to be a child is one, too."""
 
     def __post_init__(self) -> None:
-        """Replace halves of characters, which no tokenizer takes."""
+        """Replace halves of characters, which no tokenizer takes; refuse consents that are no set.
+
+        Raises:
+            TypeError: if what was consented to is a text, of which a part would be a name.
+        """
+        if not isinstance(self.consented, frozenset):
+            raise TypeError("Expected consented as a frozenset of names, got something else.")
         whole = self.question.encode("utf-8", "replace").decode()
         object.__setattr__(self, "question", whole)
 
@@ -70,19 +75,3 @@ class Reply:
     """Answers that the responder wrote, of which this one was chosen; 0 where it was not asked."""
     refused: Refused | None = None
     """What was asked for and is never given; the text says so, and what the note says."""
-
-
-def declare(name: str, value: str) -> Observation:
-    """Return what a person says of themselves as an observation.
-
-    Raises:
-        ValueError: if there is no such attribute, or no such value of it.
-    """
-    if name not in VALUES:
-        raise ValueError(
-            f"Expected a declared attribute among {', '.join(VALUES)}, got another. There is none "
-            "for race, gender or identity."
-        )
-    if value not in VALUES[name]:
-        raise ValueError(f"Expected {name} in {', '.join(VALUES[name])}, got another value.")
-    return Observation(attribute=name, value=value, source="declared", confidence=1.0)  # type: ignore[arg-type]
