@@ -99,7 +99,8 @@ def test_a_record_that_lacks_an_entry_or_has_one_too_many_is_refused_by_the_sche
 def test_each_event_says_when_who_how_and_for_what() -> None:
     """The four sections of the specification, on one example that is written out."""
     notice, later = load_notice("healthcare", "fr"), NOON + timedelta(minutes=5)
-    record = record_of(notice).without(frozenset({"comfort/expression"}), later)
+    asked = ("inform/age_band", "comfort/expression")
+    record = record_of(notice, names=asked).without(frozenset({"comfort/expression"}), later)
     said = record.to_jsonld("Clinic")
     assert said["dpv:hasConsentStatus"] == [
         {
@@ -165,6 +166,6 @@ def test_times_have_whole_seconds_in_utc() -> None:
     ("name", "basis"),
     [("inform/age_band", "eu-gdpr:A6-1-a"), ("comfort/expression", "eu-gdpr:A9-2-a")],
 )
-def test_an_expression_is_treated_as_if_it_told_of_health(name: str, basis: str) -> None:
+def test_an_upset_face_is_treated_as_if_it_told_of_health(name: str, basis: str) -> None:
     said = record_of(load_notice("healthcare", "en"), names=(name,)).to_jsonld()
     assert [process["dpv:hasLegalBasis"] for process in said["dpv:hasProcess"]] == [basis]

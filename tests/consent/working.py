@@ -20,7 +20,7 @@ from nursery import serve
 from discreet.consent import ConsentStore, load_notice
 
 NOTICE = load_notice("healthcare", "en")
-AGE, LOOK = NOTICE.names
+AGE, LOOK = "inform/age_band", "comfort/expression"
 
 
 def give(store: ConsentStore, person: str, *names: str) -> None:

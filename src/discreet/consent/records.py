@@ -48,10 +48,11 @@ DECLARED = "declared"
 _PERSONAL_DATA = {
     "age_band": "pd:AgeRange",
     "expression": "pd:Demeanor",
+    "picture": "pd:Picture",
     DECLARED: "pd:Demographic",
 }
-_LEGAL_BASIS = {"expression": "eu-gdpr:A9-2-a"}
-"""An expression can tell of health, and is treated as if it did; all else rests on `A6-1-a`."""
+_LEGAL_BASIS = {"comfort": "eu-gdpr:A9-2-a"}
+"""Where an upset face could tell of health, it is treated as if it did; the rest is `A6-1-a`."""
 _STATUS = {GIVEN: "dpv:ConsentGiven", REFUSED: "dpv:ConsentRefused"}
 
 
@@ -196,7 +197,7 @@ def _process(name: str, controller: str) -> dict[str, Any]:
         "@id": _id_of(name),
         "@type": "dpv:Process",
         "dct:title": name,
-        "dpv:hasLegalBasis": _LEGAL_BASIS.get(attribute, "eu-gdpr:A6-1-a"),
+        "dpv:hasLegalBasis": _LEGAL_BASIS.get(purpose, "eu-gdpr:A6-1-a"),
         "dpv:hasPurpose": goals if purpose == "study" else goals[:1],
         "dpv:hasProcessing": "dpv:Use" if attribute == DECLARED else "dpv:Infer",
         "dpv:hasPersonalData": {
