@@ -76,7 +76,7 @@ def test_a_text_does_not_change_without_a_new_version(own_texts: Path) -> None:
     path, versions = own_texts / "home.en.toml", own_texts / "versions.toml"
     before = load_notice("home", "en")
     load_notice.cache_clear()
-    path.write_text(path.read_text().replace("sad or angry", "sad"))
+    path.write_text(path.read_text().replace("set it right", "fix it"))
     with pytest.raises(ArtifactCorrupt, match="as its version 1 has it") as refused:
         load_notice("home", "en")
     (new,) = re.findall("[0-9a-f]{64}", str(refused.value))
