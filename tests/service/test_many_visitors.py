@@ -21,7 +21,8 @@ import pytest
 from PIL import Image
 
 from discreet.assistant import Assistant
-from discreet.service import Engine, Visit, add_key
+from discreet.model import Answer, Request, Vlm, answer_all
+from discreet.service import Engine, Visit, add_key, passes
 from tests.service.conftest import MARKERS, Kept
 from tests.service.test_pictures import uri
 
@@ -121,12 +122,23 @@ def memory_bytes() -> int:
 
 
 @pytest.mark.slow
-def test_five_hundred_turns_take_no_more_memory_than_a_few(http: httpx.Client) -> None:
+def test_five_hundred_turns_take_no_more_memory_than_a_few(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over HTTP, with a picture each; of a few tokens, so that it does not take minutes."""
+
+    def briefly(vlm: Vlm, requests: list[Request]) -> list[Answer]:
+        return answer_all(vlm, [replace(request, max_new_tokens=4) for request in requests])
+
+    monkeypatch.setattr(passes, "answer_all", briefly)
+
+    def turn(number: int) -> int:
+        body = asked(MARKERS[number % len(MARKERS)], (number % 256, 0, 0))
+        return http.post("/v1/chat/completions", json=body).status_code
+
     def turns(count: int) -> None:
-        for number in range(count):
-            word = MARKERS[number % len(MARKERS)]
-            body = asked(word, (number % 256, 0, 0))
-            assert http.post("/v1/chat/completions", json=body).status_code == 200
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(turn, range(count))) == {200}
 
     turns(100)
     before = memory_bytes()

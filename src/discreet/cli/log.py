@@ -33,7 +33,10 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Find any line or file that was changed, moved, removed or added without the key."""
+    """Find any line or file that was changed, moved, removed or added without the key.
+
+    Exit status 1 if anything is found.
+    """
     verdict = Journal(path).verify(head)
     if as_json:
         show_json({**_plain(verdict), "is_sound": verdict.is_sound})
@@ -49,7 +52,7 @@ def verify(
             talk().print(f"- and {len(verdict.found) - MOST_DAMAGE} more: --json")
         talk().print(f"Head {verdict.head}. Keep it elsewhere, and give it to --head next time.")
     if not verdict.is_sound:
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 @app.command("show")

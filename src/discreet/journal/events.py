@@ -21,8 +21,14 @@ NAMES = frozenset(
     | {"inform", "comfort", "explain", "study", "talk"}  # purposes
     | {"age_band", "expression", "reading", "text_size", "language"}  # attributes
     | {"base", "private", "reference"}  # adapters
+    | {"replaced", "not_allowed", "unknown_value", "source_not_allowed", "no_consent"}  # reasons
+    | {"no_confidence", "unsure", "may_not_change"}
+    | {"for_its_value", "minor", "no_effect", "too_fine"}
 )
 """The names of what ships. A journal for other policies or adapters is opened with theirs added."""
+TELLING = frozenset({"minor", "no_effect", "too_fine"})
+"""Reasons from which a value follows (a child, a neutral face, an age between two bands); of each
+is written `for_its_value`."""
 MOST_MILLISECONDS = 86_400_000
 """A day."""
 _SUBJECT = re.compile(r"[0-9a-f]{16,128}")
@@ -74,7 +80,7 @@ class Event:
     used: tuple[tuple[str, Source], ...] = ()
     """Attributes that passed the gate, and where each came from."""
     withheld: tuple[tuple[str, str], ...] = ()
-    """Attributes that did not, and the code of the reason."""
+    """Attributes that did not, and the code of the reason; `TELLING` ones are not told apart."""
     milliseconds: int | None = None
     """How long it took, rounded up to 1, 2 or 5 times a power of ten: how long an answer took to
     the millisecond tells how many words it had, and with it which."""
@@ -91,10 +97,13 @@ class Event:
                 raise ValueError(f"Expected {name} among {', '.join(known)}, got something else.")
         if not _are_pairs(self.used) or not _are_pairs(self.withheld):
             raise ValueError("Expected used and withheld as tuples of pairs of names.")
+        paired = (name for pair in (*self.used, *self.withheld) for name in pair)
+        for named in (self.context, self.purpose, self.adapter, *paired):
+            _check(named, _NAME, "names as up to 64 letters, digits and ._/-")
         if not {source for _, source in self.used} <= set(get_args(Source)):
             raise ValueError(f"Expected sources among {', '.join(get_args(Source))}, got another.")
-        for name in self.names:
-            _check(name, _NAME, "names as up to 64 letters, digits and ._/-")
+        told = ((name, "for_its_value" if why in TELLING else why) for name, why in self.withheld)
+        object.__setattr__(self, "withheld", tuple(told))
         if self.milliseconds is not None:
             object.__setattr__(self, "milliseconds", _coarse(self.milliseconds))
 
@@ -158,4 +167,4 @@ def _coarse(milliseconds: object) -> int:
     if type(milliseconds) is not int or not 0 <= milliseconds <= MOST_MILLISECONDS:
         raise ValueError("Expected milliseconds as a whole number of 0 or more, within a day.")
     power = int("1" + "0" * (len(str(milliseconds)) - 1))
-    return next(step * power for step in (1, 2, 5, 10) if milliseconds <= step * power)
+    return next(step * power for step in (0, 1, 2, 5, 10) if milliseconds <= step * power)

@@ -52,6 +52,11 @@ def read_keys(path: Path) -> Mapping[str, str]:
         ArtifactCorrupt: if it is missing, or holds anything else.
         DeploymentError: if others can read it.
     """
+    if not path.exists():
+        raise ArtifactCorrupt(
+            f"Expected hashes of keys in '{path.name}', found no file. Make a key with `discreet "
+            "serve --new-key NAME`."
+        )
     check_private(path)
     found = [_LINE.fullmatch(line) for line in path.read_text("utf-8", "replace").splitlines()]
     keys = {line[1]: line[2] for line in found if line}

@@ -56,7 +56,9 @@ class Agreements:
 
     def export(self, person: Person) -> dict[str, Any]:
         """Return the records of what somebody agreed to."""
-        return self.chats.consents.export(person)
+        visit = self.chats.visit(None, purpose=None, person=person)
+        records: dict[str, Any] = visit.export()["consent"]
+        return records
 
     def withdraw(self, person: Person, taken: forms.Withdrawal) -> Response:
         """Take back some of it, from the next question on."""
