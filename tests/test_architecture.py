@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "consent": BASE | {"chain", "keys", "law"},
     "journal": BASE | {"chain", "keys"},
     "service": BASE
-    | {"assistant", "consent", "journal", "keys", "law"}
+    | {"assistant", "consent", "data", "journal", "keys", "law"}
     | {"model", "perception", "registry"},
     "erasure": BASE
     | {"assistant", "audit", "consent", "data", "federated", "journal", "keys"}
@@ -131,7 +131,6 @@ LONG_FILES = {
     "artifacts.py": 430,
     "bench/performance.py": 402,
     "cli/bench.py": 386,
-    "cli/chat.py": 384,
     "cli/data_check.py": 399,
     "cli/spent.py": 359,
     "federated/messages.py": 383,
@@ -145,7 +144,6 @@ LONG_FILES = {
 }
 """Files that are longer, and may become shorter only: split one along an idea, take it off here."""
 LONG_FUNCTIONS = {
-    "assistant/session.py:reply": 43,
     "cli/bench.py:performance": 42,
     "cli/chat.py:_talk": 43,
     "cli/data.py:share": 49,

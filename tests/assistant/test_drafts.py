@@ -95,3 +95,23 @@ def test_an_answer_is_judged_by_the_form_that_was_asked_for() -> None:
         assert (reader == "distressed") == line.endswith(CALM)
         assert reader in ("distressed", band or "young_adult")
         assert band or reader == "distressed" or line.endswith(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("known", "reader"),
+    [
+        ({}, "child"),
+        ({"age_band": "middle_aged"}, "child"),
+        ({"age_band": "older_adult"}, "older_adult"),
+        ({"expression": "sad"}, "distressed"),
+    ],
+    ids=str,
+)
+def test_who_wants_plain_words_gets_the_form_that_the_prompt_asks_for(
+    known: dict[str, str], reader: Reader
+) -> None:
+    observations = told(reading="plain", **known)
+    assert reader_told(observations) == reader
+    assert person_line(observations).endswith(person_line(told(age_band="child"))[8:]) == (
+        reader == "child"
+    )

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from discreet.assistant import Decision, Reply, load_policy
-from discreet.cli import COMMANDS, bench, chat, main, train
+from discreet.cli import COMMANDS, bench, chat, main, replies, train
 from discreet.cli.chat import notes_of
 from discreet.data import Language, load_portraits, load_questions
 from discreet.errors import DataError
@@ -214,11 +214,11 @@ def test_what_of_a_note_was_cut_is_said() -> None:
         note_question="What helps?",
         note_cut=2,
     )
-    assert chat.vetted(reply).startswith('From the note "What helps?": Rest. Drink.')
-    assert "the last 2 sentences of the note did not fit" in chat.vetted(reply)
-    assert chat.vetted(reply) in chat.why(reply)
-    assert chat.as_record(reply)["note_cut"] == 2
-    assert "did not fit" not in chat.vetted(replace(reply, note_cut=0))
+    assert replies.vetted(reply).startswith('From the note "What helps?": Rest. Drink.')
+    assert "the last 2 sentences of the note did not fit" in replies.vetted(reply)
+    assert replies.vetted(reply) in replies.why(reply)
+    assert replies.as_record(reply)["note_cut"] == 2
+    assert "did not fit" not in replies.vetted(replace(reply, note_cut=0))
 
 
 def test_what_the_guard_did_is_said() -> None:
@@ -234,13 +234,13 @@ def test_what_the_guard_did_is_said() -> None:
         added=1,
         unsaid=2,
     )
-    assert "added: 1 sentence of the note" in chat.why(reply)
-    assert "not shown: 2 sentences" in chat.why(reply)
-    record = chat.as_record(reply)
+    assert "added: 1 sentence of the note" in replies.why(reply)
+    assert "not shown: 2 sentences" in replies.why(reply)
+    record = replies.as_record(reply)
     assert (record["added"], record["unsaid"]) == (1, 2)
-    assert chat.changed(replace(reply, added=0, unsaid=0)) == ""
-    assert "chosen from 4 drafts" in chat.why(replace(reply, drafts=4))
-    assert "draft" not in chat.why(replace(reply, drafts=1))
+    assert replies.changed(replace(reply, added=0, unsaid=0)) == ""
+    assert "chosen from 4 drafts" in replies.why(replace(reply, drafts=4))
+    assert "draft" not in replies.why(replace(reply, drafts=1))
 
 
 def test_chat_in_french_says_the_french_note(discreet: Run, trained: Path) -> None:
@@ -294,12 +294,13 @@ def test_chat_hands_over_the_picture_only_where_the_policy_allows(
     picture.write_bytes(load_portraits("test")[0].jpeg)
     words = ["chat", "--adapter", trained, "--image", picture, "--mode", "native"]
     words += ["--max-new-tokens", 3, "--json", "--once", QUESTION]
-    status, out, err = discreet(*words)
+    status, out, err = discreet(*words, "--purpose", "comfort")
     assert status == 0, err
     assert (json.loads(out)["mode"], json.loads(out)["picture_left_out"]) == ("native", None)
-    status, _, err = discreet(*words, "--policy", "education")
-    assert status == 1
-    assert "PolicyError" in err
+    for more in ([], ["--policy", "education"], ["--purpose", "marketing"]):
+        status, _, err = discreet(*words, *more)
+        assert status == 1
+        assert "PolicyError" in err
 
 
 @pytest.mark.parametrize(
@@ -382,7 +383,7 @@ def test_chat_leaves_out_a_picture_of_nobody_and_says_so(
     status, _, err = discreet(*words)
     assert status == 0
     assert "why: nothing about you; picture left out: no face is seen" in " ".join(err.split())
-    _, out, _ = discreet(*words, "--mode", "native", "--json")
+    _, out, _ = discreet(*words, "--mode", "native", "--purpose", "comfort", "--json")
     reply = json.loads(out)
     assert (reply["mode"], reply["used"]) == ("gated", [])
     assert reply["picture_left_out"].startswith("no face is seen")
@@ -415,10 +416,8 @@ def test_chat_without_a_run_takes_the_shipped_adapter_aloud(
     assert asked == ["reference", "latest"]
 
 
-def test_a_context_without_notes_says_so(discreet: Run, trained: Path, tmp_path: Path) -> None:
-    policy = tmp_path / "policy.toml"
-    policy.write_text('context = "research"\npurpose = "try"\nnative = false\n[attributes]\n')
-    status, _, err = discreet("chat", "--adapter", trained, "--policy", policy, "--once", QUESTION)
+def test_a_context_without_notes_says_so(discreet: Run, trained: Path) -> None:
+    status, _, err = discreet("chat", "--adapter", trained, "--policy", "home", "--once", QUESTION)
     assert status == 1
     assert "no notes ship" in " ".join(err.split())
 
