@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
@@ -19,12 +20,15 @@ from markdown_it import MarkdownIt
 from discreet.documents.evidence import Fact, Findings, fact, origin_of, way_out
 from discreet.documents.wording import Words
 from discreet.law import LAW_FILE, article
+from discreet.readers import READING_BANDS, Reader, in_band, reading_ease, reading_grade
 from discreet.types import Language
 
 KINDS = ("dpia", "model_card", "data_card", "record_of_processing", "notice")
 """Documents there are; the name of the template, and of the file."""
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
 """What Markdown would act on."""
+_EASIER = "discreet policy check FILE"
+"""Shows the descriptions of a policy, the only part of a notice that is not ours."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +49,6 @@ class Document:
     """One of `KINDS`."""
     language: Language
     markdown: str
-    said: str
-    """What its sentences say without headings, labels, marks of evidence and what is missing."""
     missing: tuple[Missing, ...]
 
     @property
@@ -96,6 +98,8 @@ def write_document(kind: str, findings: Findings, *, language: Language, about: 
         "table": writing.table,
         "fill_in": writing.fill_in,
         "cite": writing.cite,
+        "by_law": writing.by_law,
+        "reading_level": writing.reading_level,
         "evidence": writing.evidence,
         "open_points": writing.open_points,
         "about": escaped(about),
@@ -106,7 +110,6 @@ def write_document(kind: str, findings: Findings, *, language: Language, about: 
         kind=kind,
         language=language,
         markdown=re.sub(r"\n{3,}", "\n\n", text),
-        said=" ".join(writing.said),
         missing=tuple(writing.missing),
     )
 
@@ -126,7 +129,6 @@ class _Writing:
 
     findings: Findings
     words: Words
-    said: list[str] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
 
@@ -142,7 +144,8 @@ class _Writing:
         """Return the same in running text: the label stands only where facts are missing."""
         if key not in self.findings:
             return self._absent(key, label)
-        return " ".join(self._told(one, text, none) for one in self.findings[key])
+        told = [self._told(one, text, none) for one in self.findings[key]]
+        return told[0] if len(told) == 1 else "\n".join(f"- {one}" for one in told)
 
     def table(self, key: str, label: str, columns: Mapping[str, str], none: str = "") -> str:
         """Return a row for each fact of a key, with its evidence in the last column."""
@@ -164,9 +167,26 @@ class _Writing:
 
     def cite(self, law_id: str) -> str:
         """Return an article of the law's table with its evidence."""
-        checked = f"{law_id}, checked_on {article(law_id).checked_on}"
-        place = fact(origin_of(LAW_FILE), checked)
-        return f"{self.words.citation(law_id)} {self._mark(place)}"
+        return f"{self.words.citation(law_id)} {self.by_law(law_id)}"
+
+    def by_law(self, law_id: str) -> str:
+        """Return the number of an article, which is named in the list of evidence."""
+        at = f"{self.words.citation(law_id)}, checked_on {article(law_id).checked_on}"
+        return self._mark(fact(origin_of(LAW_FILE), at))
+
+    def reading_level(self, name: str, text: str, reader: Reader) -> str:
+        """Return how easy a part of this document is, beside what its reader needs."""
+        language, plain = self.words.language, plain_text(text)
+        value = reading_grade(plain) if language == "en" else reading_ease(plain)
+        low, high = READING_BANDS[language][reader]
+        is_easy = in_band(plain, reader, language)
+        if not is_easy:
+            self.missing.append(Missing(label=f"{name}: {self.words.term('is_hard')}", way=_EASIER))
+        target = high if language == "en" else low
+        verdict = self.words.term("is_easy" if is_easy else "is_hard")
+        scale = self.words.term("scale").format(self.words.number(value), target)
+        place = fact(origin_of(Path(__file__)), "reading_level")
+        return f"**{name}.** {scale}: {verdict}. {self._mark(place)}"
 
     def evidence(self) -> str:
         """Return the list of places that the numbers stand for."""
@@ -179,7 +199,6 @@ class _Writing:
 
     def _told(self, one: Fact, text: str, none: str) -> str:
         sentence = none if one.values is None else _filled(text, one)
-        self.said.append(sentence)
         return f"{sentence} {self._mark(one)}"
 
     def _mark(self, one: Fact) -> str:
@@ -199,6 +218,13 @@ class _Writing:
         if way is None:
             return self.words.term("not_measured_here")
         return f"{self.words.term('not_measured')} `{way}`"
+
+
+def plain_text(markdown: str) -> str:
+    """Return the sentences of a part of a document: no headings, labels, marks or gaps."""
+    lines = (line.removeprefix("- ") for line in markdown.splitlines())
+    kept = " ".join(line for line in lines if not line.startswith(("#", "**")))
+    return re.sub(r"\\(.)", r"\1", re.sub(r"\s*\[\d+\]\(#[^)]*\)", "", kept)).strip()
 
 
 def _filled(text: str, one: Fact) -> str:
