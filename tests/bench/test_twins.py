@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from discreet.assistant import Assistant, Turn, gate, load_policy
+from discreet.assistant import Assistant, Turn, load_policy
 from discreet.bench import (
     MIN_PEOPLE,
     TwinFlips,
@@ -24,6 +24,7 @@ from discreet.bench import (
     represent,
 )
 from discreet.bench.twins import Compared
+from discreet.cli.bench_twins import gate_of
 from discreet.cli.chat import notes_of
 from discreet.data import TwinPortraits
 from discreet.model import Vlm
@@ -96,9 +97,11 @@ class Planted:
         )
 
 
+WIDEST = {"healthcare": "comfort", "education": "explain"}
+
+
 def through(context: str):  # type: ignore[no-untyped-def]
-    policy = load_policy(context)
-    return lambda seen: gate(seen, policy).passed
+    return gate_of(load_policy(context), WIDEST[context])
 
 
 def measured(perceiver: Planted, context: str = "healthcare") -> TwinFlips:
@@ -170,7 +173,15 @@ def test_an_assistant_does_not_look_where_everything_is_declared(tiny: Vlm, cont
     assistant = Assistant(vlm=tiny, policy=policy, notes=notes, perceiver=Sighted())
     declared = {"age_band": "child", "expression": "sad"}
     for image in PAIRS[0].images:
-        assistant.reply(Turn(question="Why rest?", image=image, declared=declared))
+        assistant.reply(
+            Turn(
+                question="Why rest?",
+                image=image,
+                declared=declared,
+                purpose=WIDEST[context],
+                consented=frozenset(policy.consentable(WIDEST[context])),
+            )
+        )
 
 
 def test_groups_are_told_of_where_enough_people_are_in_them() -> None:

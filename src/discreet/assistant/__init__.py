@@ -1,6 +1,7 @@
 """The assistant in use: what it may know, what it may say, one turn at a time."""
 
 from discreet.assistant.drafts import DRAFTS
+from discreet.assistant.gate import Decision, Reason, Withheld, gate, say_reason
 from discreet.assistant.notes import (
     FINDS,
     LEAST_FIT,
@@ -10,16 +11,27 @@ from discreet.assistant.notes import (
     Notes,
     say_no_note,
 )
-from discreet.assistant.policy import Decision, Policy, gate, load_policy
+from discreet.assistant.policy import (
+    CHANGES,
+    CONTEXTS,
+    VALUES,
+    Policy,
+    Purpose,
+    Rule,
+)
+from discreet.assistant.policy_files import load_policy
 from discreet.assistant.session import Assistant, Reply, Turn, declare
 from discreet.assistant.texts import EMERGENCY, NO_NOTE
 
 __all__ = [
+    "CHANGES",
+    "CONTEXTS",
     "DRAFTS",
     "EMERGENCY",
     "FINDS",
     "LEAST_FIT",
     "NO_NOTE",
+    "VALUES",
     "Assistant",
     "Decision",
     "Find",
@@ -27,10 +39,15 @@ __all__ = [
     "Note",
     "Notes",
     "Policy",
+    "Purpose",
+    "Reason",
     "Reply",
+    "Rule",
     "Turn",
+    "Withheld",
     "declare",
     "gate",
     "load_policy",
     "say_no_note",
+    "say_reason",
 ]

@@ -12,9 +12,10 @@ from PIL.Image import Image
 
 from discreet.assistant.drafts import DRAFTS, best_of, falls_short, reader_told, redrafts
 from discreet.assistant.emergency import is_emergency
+from discreet.assistant.gate import Decision, gate
 from discreet.assistant.guard import Guard, Guarded
 from discreet.assistant.notes import Note, Notes, say_no_note
-from discreet.assistant.policy import VALUES, Decision, Policy, gate
+from discreet.assistant.policy import PICTURE, VALUES, Policy
 from discreet.assistant.texts import TEXTS
 from discreet.errors import PolicyError
 from discreet.model import (
@@ -39,6 +40,8 @@ NEAR = 3
 RESPONDER_LANGUAGE: Language = "en"
 """What the base writes and the guard reads; a note in another language is said as it is."""
 OTHER_LANGUAGE = "the responder does not write the note's language"
+NOT_FOR_MINORS = "pictures of minors are not handed to the responder"
+NOT_CONSENTED = "nobody consented to the responder seeing the picture"
 NOT_FOR_DANGER = "danger to life is answered without it"
 _SEEN: dict[Faces, str] = {
     "none": "no face is seen",
@@ -55,6 +58,17 @@ class Turn:
     image: Image | None = field(default=None, repr=False)
     declared: dict[str, str] = field(default_factory=dict, repr=False)
     """For example `{"age_band": "child"}`; a declared value wins over an estimate."""
+    purpose: str | None = None
+    """Of the policy; None is its default one."""
+    consented: frozenset[str] = frozenset()
+    """What the person consented to, by names of `Policy.consentable`; nothing else is estimated."""
+    minor: bool = False
+    """Whether the person is known to be a minor; who declares to be a child is one, too."""
+
+    @property
+    def is_of_minor(self) -> bool:
+        """Tell whether the person is a minor, by what was said."""
+        return self.minor or self.declared.get("age_band") == "child"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +139,7 @@ class Assistant:
         mode, picture nor declared values are looked at then, in no context.
 
         Raises:
-            PolicyError: if `native` is asked for where the policy does not allow it.
+            PolicyError: if the policy has no such purpose, or does not allow `native` for it.
             ValueError: if `native` is asked for without a picture, or a declared value is unknown.
             TooManyTokens: if the question is too long.
         """
@@ -136,13 +150,12 @@ class Assistant:
             return self._reply_to_danger(turn, show, started)
         self._check_mode(turn, mode)
         check_question(self.vlm, turn.question)
-        percept = self._perceive(turn, mode)
-        left_out = why_left_out(percept)
+        refused = self._why_refused(turn, mode)
+        percept = None if refused else self._perceive(turn, mode)
+        left_out = refused or why_left_out(percept)
         if left_out is not None:
             turn, mode = replace(turn, image=None), "gated"
-        seen = [] if percept is None else list(percept.observations)
-        said = [declare(name, value) for name, value in turn.declared.items()]
-        decision = gate([*said, *seen], self.policy)
+        decision = self._decide(turn, percept)
         note_cut = drafts = 0
         note = self.notes.find(turn.question, self.policy.context)
         near: list[Note] = []
@@ -152,7 +165,7 @@ class Assistant:
         else:
             if note.language == RESPONDER_LANGUAGE:
                 request, note_cut = self._request(turn, note, decision, mode, max_new_tokens)
-                reader = None if mode == "native" else reader_told(decision.passed)
+                reader = None if mode == "native" else reader_told(decision.told)
                 answer, drafts = self._respond(note, turn.question, request, reader, show)
             else:
                 answer = replace(Guard(note, turn.question, show).close(), replaced=OTHER_LANGUAGE)
@@ -196,13 +209,33 @@ class Assistant:
     def _check_mode(self, turn: Turn, mode: Mode) -> None:
         if mode == "gated":
             return
-        if not self.policy.native:
+        if not self.policy.may_show_picture(turn.purpose):
             raise PolicyError(
-                f"The policy for {self.policy.context} does not let the responder see pictures. "
-                "Use the gated mode."
+                f"The policy for {self.policy.context} does not let the responder see pictures for "
+                "this purpose. Use the gated mode."
             )
         if turn.image is None:
             raise ValueError("Expected a picture in native mode, got none. Add one, or use gated.")
+
+    def _why_refused(self, turn: Turn, mode: Mode) -> str | None:
+        """Return why the responder may not see this person's picture, or None."""
+        if mode == "gated":
+            return None
+        if turn.is_of_minor:
+            return NOT_FOR_MINORS
+        purpose = self.policy.purpose_of(turn.purpose)
+        return None if purpose.consent_to(PICTURE) in turn.consented else NOT_CONSENTED
+
+    def _decide(self, turn: Turn, percept: Percept | None) -> Decision:
+        """Return what of what is said and seen may be used."""
+        said = [declare(name, value) for name, value in turn.declared.items()]
+        return gate(
+            [*said, *(() if percept is None else percept.observations)],
+            self.policy,
+            purpose=turn.purpose,
+            consented=turn.consented,
+            minor=turn.minor,
+        )
 
     def _perceive(self, turn: Turn, mode: Mode) -> Percept | None:
         """Return what is seen, or None where nobody would use it.
@@ -215,11 +248,14 @@ class Assistant:
         return self.perceiver.perceive(turn.image, wanted)
 
     def _may_estimate(self, turn: Turn) -> list[str]:
-        """Return what is worth looking for: allowed as an estimate and not declared."""
+        """Return what is worth looking for: allowed, consented to and not declared; of no minor."""
+        purpose = self.policy.purpose_of(turn.purpose)
         return [
             name
-            for name, rule in self.policy.attributes.items()
-            if "estimated" in rule.sources and name not in turn.declared
+            for name in purpose.attributes
+            if purpose.may_estimate(name)
+            and purpose.consent_to(name) in turn.consented
+            and not (name in turn.declared or turn.is_of_minor)
         ]
 
     def _respond(
@@ -260,9 +296,9 @@ class Assistant:
         self, turn: Turn, note: Note, decision: Decision, mode: Mode, max_new_tokens: int
     ) -> tuple[Request, int]:
         """Return what the responder is asked, and how many sentences of the note were cut."""
-        person, features = person_line(decision.passed), None
+        person, features = person_line(decision.told), None
         if mode == "native" and turn.image is not None:
-            person = f"{IMAGE_TOKEN} {person}" if decision.passed else IMAGE_TOKEN
+            person = f"{IMAGE_TOKEN} {person}" if decision.told else IMAGE_TOKEN
             features = encode_images(self.vlm, [turn.image])
         anybody = person_line([])
         fitted = fit_note(
