@@ -6,6 +6,7 @@
     ├── ArtifactError        something on disk is not what it should be
     │   ├── ArtifactCorrupt  a file is damaged or was changed after it was written
     │   ├── RunExists        a run folder is already there and holds something
+    │   ├── StoreInUse       other processes hold a store of records for too long
     │   └── UnsafeFile       a file format that can run code (pickle) was refused
     ├── IncompatibleBase     an adapter was made for another base model
     ├── BudgetExhausted      a privacy budget would be overrun; nothing was spent
@@ -43,6 +44,10 @@ class ArtifactCorrupt(ArtifactError):
 
 class RunExists(ArtifactError):
     """A run folder already exists and is not empty."""
+
+
+class StoreInUse(ArtifactError):
+    """Other processes held a store of records for too long; the call can be made again."""
 
 
 class UnsafeFile(ArtifactError):
