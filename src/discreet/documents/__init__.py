@@ -2,21 +2,18 @@
 
 from discreet.documents.document import KINDS, Document, Missing, write_document
 from discreet.documents.evidence import Fact, Findings, Origin
-from discreet.documents.of_measures import Subject, facts_of_results, measures
-from discreet.documents.of_run import facts_of_run
-from discreet.documents.wording import Words
+from discreet.documents.gathering import Evidence, gather
+from discreet.documents.of_measures import Subject
 
 __all__ = [
     "KINDS",
     "Document",
+    "Evidence",
     "Fact",
     "Findings",
     "Missing",
     "Origin",
     "Subject",
-    "Words",
-    "facts_of_results",
-    "facts_of_run",
-    "measures",
+    "gather",
     "write_document",
 ]

@@ -4,20 +4,23 @@ A template calls `say` and `table` with the key of a fact, and can use what that
 nothing else: a sentence without evidence cannot be filled, and says instead what is to be run. What
 only the people who answer for the system know is asked of them by `fill_in`.
 
-    document = write_document("dpia", findings, language="en", about="run reference")
+    document = write_document("dpia", evidence, today=date(2026, 11, 22))
     document.missing[0].way             # 'discreet bench twins RUN --out RUN/audits/twins.json'
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
 
+from discreet import __version__
 from discreet.documents.evidence import Fact, Findings, fact, origin_of, way_out
+from discreet.documents.gathering import Evidence
 from discreet.documents.wording import Words
 from discreet.law import LAW_FILE, article
 from discreet.readers import READING_BANDS, Reader, in_band, reading_ease, reading_grade
@@ -27,6 +30,9 @@ KINDS = ("dpia", "model_card", "data_card", "record_of_processing", "notice")
 """Documents there are; the name of the template, and of the file."""
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
 """What Markdown would act on."""
+_SAID_BY = ("say", "tell", "table", "fill_in", "cite", "by_law", "reading_level")
+_SAID_BY += ("open_points", "evidence")
+"""What a template may call; each is a method of `_Writing`."""
 _EASIER = "discreet policy check FILE"
 """Shows the descriptions of a policy, the only part of a notice that is not ours."""
 
@@ -74,41 +80,25 @@ class _Safe(str):
         return self
 
 
-def write_document(kind: str, findings: Findings, *, language: Language, about: str) -> Document:
-    """Return a document that says what was found, and of the rest that it is missing.
-
-    Args:
-        kind: One of `KINDS`.
-        findings: What there is evidence for.
-        language: Of the template.
-        about: Whom and which day it is about, for its first line.
+def write_document(kind: str, evidence: Evidence, *, today: date) -> Document:
+    """Return a document that says what there is evidence for, and that the rest is missing.
 
     Raises:
-        ValueError: if there is no such document.
+        ValueError: if `kind` is none of `KINDS`.
     """
     if kind not in KINDS:
         raise ValueError(f"Expected a document of {', '.join(KINDS)}, got '{kind}'.")
-    writing = _Writing(findings=findings, words=Words(language))
+    writing = _Writing(findings=evidence.findings, words=Words(evidence.language))
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    environment.globals |= {
-        "say": writing.say,
-        "tell": writing.tell,
-        "table": writing.table,
-        "fill_in": writing.fill_in,
-        "cite": writing.cite,
-        "by_law": writing.by_law,
-        "reading_level": writing.reading_level,
-        "evidence": writing.evidence,
-        "open_points": writing.open_points,
-        "about": escaped(about),
-    }
-    template = files("discreet.documents").joinpath("templates", language, f"{kind}.md")
+    environment.globals |= {name: getattr(writing, name) for name in _SAID_BY}
+    environment.globals["about"] = _about(evidence, today)
+    template = files("discreet.documents").joinpath("templates", evidence.language, f"{kind}.md")
     text = environment.from_string(template.read_text(encoding="utf-8")).render()
     return Document(
         kind=kind,
-        language=language,
+        language=evidence.language,
         markdown=re.sub(r"\n{3,}", "\n\n", text),
         missing=tuple(writing.missing),
     )
@@ -218,6 +208,12 @@ class _Writing:
         if way is None:
             return self.words.term("not_measured_here")
         return f"{self.words.term('not_measured')} `{way}`"
+
+
+def _about(evidence: Evidence, today: date) -> str:
+    words, subject = Words(evidence.language), evidence.subject
+    run, context = escaped(subject.run), words.term(subject.context)
+    return words.term("about").format(run, context, today.isoformat(), __version__)
 
 
 def plain_text(markdown: str) -> str:
