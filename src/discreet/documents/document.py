@@ -28,10 +28,12 @@ from discreet.types import Language
 
 KINDS = ("dpia", "model_card", "data_card", "record_of_processing", "notice")
 """Documents there are; the name of the template, and of the file."""
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
-"""What Markdown would act on."""
-_SAID_BY = ("say", "tell", "table", "fill_in", "cite", "by_law", "reading_level")
-_SAID_BY += ("open_points", "evidence")
+_MARKUP = re.compile(r"([\\`*_\[\]<>#|~&]|^[-+=])")
+"""What Markdown would act on, anywhere or where a line begins."""
+_SAID_BY = (
+    *("say", "tell", "table", "fill_in", "cite", "by_law"),
+    *("reading_level", "open_points", "evidence"),
+)
 """What a template may call; each is a method of `_Writing`."""
 _EASIER = "discreet policy check FILE"
 """Shows the descriptions of a policy, the only part of a notice that is not ours."""
@@ -66,10 +68,14 @@ class Document:
             if token.type == "heading_open":
                 token.attrSet("id", _anchor(tokens[place + 1].content))
         page = files("discreet.documents").joinpath("page.html").read_text(encoding="utf-8")
-        return Environment(autoescape=True, undefined=StrictUndefined).from_string(page).render(
-            language=self.language,
-            title=self.markdown.partition("\n")[0].removeprefix("# "),
-            body=_Safe(parser.renderer.render(tokens, parser.options, {})),
+        return (
+            Environment(autoescape=True, undefined=StrictUndefined)
+            .from_string(page)
+            .render(
+                language=self.language,
+                title=self.markdown.partition("\n")[0].removeprefix("# "),
+                body=_Safe(parser.renderer.render(tokens, parser.options, {})),
+            )
         )
 
 
@@ -153,7 +159,7 @@ class _Writing:
 
     def fill_in(self, label: str, question: str) -> str:
         """Return a line that whoever answers for the system has to fill in."""
-        return f"**{label}.** \\[ \\] *{self.words.term('to_fill_in')}:* {question}"
+        return f"**{label}.** \\[ \\] *{self.words.term('to_fill_in')}{self._colon}* {question}"
 
     def cite(self, law_id: str) -> str:
         """Return an article of the law's table with its evidence."""
@@ -176,7 +182,7 @@ class _Writing:
         verdict = self.words.term("is_easy" if is_easy else "is_hard")
         scale = self.words.term("scale").format(self.words.number(value), target)
         place = fact(origin_of(Path(__file__)), "reading_level")
-        return f"**{name}.** {scale}: {verdict}. {self._mark(place)}"
+        return f"**{name}.** {scale}{self._colon} {verdict}. {self._mark(place)}"
 
     def evidence(self) -> str:
         """Return the list of places that the numbers stand for."""
@@ -184,8 +190,12 @@ class _Writing:
 
     def open_points(self) -> str:
         """Return what is missing so far, as a list."""
-        lines = [f"- {one.label}: {self._to_run(one.way)}" for one in self.missing]
+        lines = [f"- {one.label}{self._colon} {self._to_run(one.way)}" for one in self.missing]
         return "\n".join(lines) or self.words.term("nothing_missing")
+
+    @property
+    def _colon(self) -> str:
+        return self.words.term("colon")
 
     def _told(self, one: Fact, text: str, none: str) -> str:
         sentence = none if one.values is None else _filled(text, one)
@@ -231,4 +241,3 @@ def _filled(text: str, one: Fact) -> str:
 def _anchor(heading: str) -> str:
     """Return how Markdown readers call a heading in a link."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-

@@ -18,10 +18,9 @@ _TRAIN = "discreet train --out RUN"
 WAYS: dict[str, str | None] = {
     "adapt": "discreet bench adapt RUN --language LANGUAGE --out RUN/audits/adapt.json",
     "card": _TRAIN,
-    "consent": "discreet docs RUN --context CONTEXT",
+    "consent": None,
     "data": "discreet data check DATA --write --manifest RUN/audits/manifest.toml",
     "ground": "discreet bench ground --out RUN/audits/ground.json",
-    "law": "discreet law",
     "measures": None,
     "membership": None,
     "people": None,

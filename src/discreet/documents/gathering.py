@@ -57,8 +57,12 @@ def gather(
     words = Words(language)
     base = read_card(run).base_name if run.card_path.exists() else ""
     subject = Subject(run=run.id, base=base, context=policy.context)
-    found = facts_of_run(run, words) | facts_of_policy(policy, words) | measures(language)
+    found = {
+        **facts_of_run(run, words),
+        **facts_of_policy(policy, words),
+        **measures(language),
+        **facts_of_results([run.audits_dir, *folders], subject, words),
+    }
     if notice is not None:
         found |= facts_of_notice(notice, words)
-    found |= facts_of_results([run.audits_dir, *folders], subject, words)
     return Evidence(subject=subject, language=language, findings=found)

@@ -258,6 +258,7 @@ def measures(language: Language) -> Findings:
 
 READERS: Mapping[str, Read] = {
     "adapt.json": _adapt,
+    "adapt_fr.json": _adapt,
     "ground.json": _ground,
     "manifest.toml": _manifest,
     "small_perceiver.json": _perceiver,

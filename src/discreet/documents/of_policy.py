@@ -1,9 +1,9 @@
 """Facts of a policy and of the text by which people consent: what may be known, why, how long.
 
-    facts_of_policy(load_policy("healthcare"), Words("en"))["policy.guesses"]
+facts_of_policy(load_policy("healthcare"), Words("en"))["policy.guesses"]
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from discreet.assistant import Policy, Purpose, Rule
 from discreet.consent import Notice
@@ -41,7 +41,8 @@ def facts_of_policy(policy: Policy, words: Words) -> Findings:
         or none_there(origin, "purposes.*.attributes.*.sources"),
         "policy.guesses": _names(guesses, origin, words),
         "policy.told": _names(told, origin, words),
-        "policy.known": tuple(_by_attribute(rules, origin, words)) or none_there(origin, "purposes"),
+        "policy.known": tuple(_by_attribute(rules, origin, words))
+        or none_there(origin, "purposes"),
         "policy.picture": (
             (fact(origin, at),) if policy.responder_sees_picture else none_there(origin, at)
         ),
@@ -116,8 +117,13 @@ def _by_attribute(rules: Rules, origin: Origin, words: Words) -> Iterator[Fact]:
             origin,
             f"purposes.*.attributes.{name}",
             attribute=words.term(name),
-            sources=words.terms(dict.fromkeys(s for rule in own for s in rule.sources)),
+            sources=_for_you((s for rule in own for s in rule.sources), words),
             kept=_kept(longest, words),
-            seen_by=words.terms(dict.fromkeys(s for rule in own for s in rule.seen_by)),
+            seen_by=_for_you((s for rule in own for s in rule.seen_by), words),
             may_change=words.terms(dict.fromkeys(s for rule in own for s in rule.may_change)),
         )
+
+
+def _for_you(names: Iterable[str], words: Words) -> str:
+    """Return names, each once, as they are said to the person themselves."""
+    return words.terms(f"{name}_you" for name in dict.fromkeys(names))

@@ -6,8 +6,6 @@ gives no facts, so that what would have been said of it is shown as missing.
     facts_of_run(RunFolder(REFERENCE_DIR), Words("en"))["spent.worst"][0].values["epsilon"]
 """
 
-from collections.abc import Iterator
-
 from discreet.artifacts import RunFolder
 from discreet.documents.evidence import Fact, Findings, Origin, fact, none_there, origin_of
 from discreet.documents.wording import Words
@@ -28,7 +26,7 @@ def facts_of_run(run: RunFolder, words: Words) -> Findings:
     if run.config_path.exists():
         record = read_run(run)
         found |= _of_plan(record, origin_of(run.config_path), words)
-        found |= dict(_of_spending(run, record, words))
+        found |= _of_spending(run, record, words)
         if record.rounds:
             found |= _of_rounds(record, origin_of(run.metrics_path), words)
     return found
@@ -56,11 +54,7 @@ def _of_card(card: AdapterCard, origin: Origin, words: Words) -> dict[str, tuple
         "card.licence": (fact(origin, "data.licence", licence=card.data_licence),),
         "card.examples": (fact(origin, "data.examples", kind=words.term(card.examples)),),
         "card.chance": (fact(origin, "randomness", randomness=card.randomness),),
-        "card.repeatable": (
-            (fact(origin, "reproducible", is_so="true"),)
-            if card.reproducible
-            else none_there(origin, "reproducible")
-        ),
+        "card.noise": (fact(origin, "reproducible", noise=words.term(_noise(card))),),
         "card.commit": (
             (fact(origin, "commit", commit=card.commit),)
             if card.commit
@@ -69,14 +63,21 @@ def _of_card(card: AdapterCard, origin: Origin, words: Words) -> dict[str, tuple
     }
 
 
+def _noise(card: AdapterCard) -> str:
+    """Return the term for where the noise came from."""
+    if not card.per_owner:
+        return "noise_none"
+    return "noise_public" if card.reproducible else "noise_secret"
+
+
 def _of_plan(record: RunRecord, origin: Origin, words: Words) -> dict[str, tuple[Fact, ...]]:
     """Return what the plan says; a field that an older plan lacks gives no fact."""
     config = record.config
     groups = {
         "plan.training": ("objective", "num_owners", "num_rounds", "local_steps"),
-        "plan.clipping": ("max_grad_norm", "sample_rate", "expected_batch_size"),
+        "plan.clipping": ("max_grad_norm", "sample_rate", "expected_batch_size", "unit"),
     }
-    found = {
+    found: dict[str, tuple[Fact, ...]] = {
         key: (fact(origin, names[0], **{name: words.term(config[name]) for name in names}),)
         for key, names in groups.items()
         if config.keys() >= set(names)
@@ -92,20 +93,21 @@ def _of_plan(record: RunRecord, origin: Origin, words: Words) -> dict[str, tuple
     return found
 
 
-def _of_spending(
-    run: RunFolder, record: RunRecord, words: Words
-) -> Iterator[tuple[str, tuple[Fact, ...]]]:
-    """Yield what the owner spent who spent most; nothing where no file says it."""
+def _of_spending(run: RunFolder, record: RunRecord, words: Words) -> dict[str, tuple[Fact, ...]]:
+    """Return what the owner spent who spent most; nothing where no file says it.
+
+    An adapter that was trained without privacy promises nothing, whatever its plan says.
+    """
+    if record.card is not None and not record.card.per_owner:
+        nothing = none_there(origin_of(run.card_path), "privacy.per_owner")
+        return dict.fromkeys(("spent.worst", "plan.promise", "plan.clipping"), nothing)
     if not record.owners or record.worst is None:
-        return
-    origin = origin_of(run.path / record.owners_from)
+        return {}
+    whose = words.term("nodes_say" if record.is_said else "ledger_says")
     owners = str(len(record.owners))
-    worst = fact(origin, "worst owner", owners=owners, **statement(record.worst, words))
-    yield "spent.worst", (worst,)
-    if record.is_said:
-        yield "spent.said", (fact(origin, "worst owner", owners=owners),)
-    else:
-        yield "spent.said", none_there(origin, "worst owner")
+    told = statement(record.worst, words) | {"owners": owners, "whose": whose}
+    origin = origin_of(run.path / record.owners_from)
+    return {"spent.worst": (fact(origin, "worst owner", **told),)}
 
 
 def _of_rounds(record: RunRecord, origin: Origin, words: Words) -> dict[str, tuple[Fact, ...]]:

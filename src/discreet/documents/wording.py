@@ -3,7 +3,7 @@
 Terms lie in `words.toml`. What has no term there, as a label of somebody's data, is said as it is.
 
     >>> Words("fr").share(0.925), Words("en").share(0.925), Words("en").term("age_band")
-    ('92,5 %', '92.5 %', 'age band')
+    ('92,5 %', '92.5 %', 'age group')
 """
 
 import tomllib
