@@ -103,7 +103,8 @@ def _of_spending(run: RunFolder, record: RunRecord, words: Words) -> dict[str, t
         return dict.fromkeys(("spent.worst", "plan.promise", "plan.clipping"), nothing)
     if not record.owners or record.worst is None:
         return {}
-    whose = words.term("nodes_say" if record.is_said else "ledger_says")
+    ledger = "ledger_shared" if len(record.owners) > 1 else "ledger_says"
+    whose = words.term("nodes_say" if record.is_said else ledger)
     owners = str(len(record.owners))
     told = statement(record.worst, words) | {"owners": owners, "whose": whose}
     origin = origin_of(run.path / record.owners_from)
