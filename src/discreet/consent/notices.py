@@ -5,9 +5,9 @@ estimate that needs a yes. What comes before and after the items is the same in 
 for guardians and at work. `versions.toml` lists the SHA-256 of each text that was ever shown, so
 that no text changes without a new version. Knows nothing of policies: a test compares the names.
 
-    >>> notice = load_notice("healthcare", "en")
+    >>> notice = load_notice("education", "en")
     >>> notice.names
-    ('inform/age_band', 'comfort/expression')
+    ('explain/age_band',)
     >>> notice.sha256 == hashlib.sha256(notice.text.encode()).hexdigest()
     True
 """

@@ -48,8 +48,11 @@ DECLARED = "declared"
 _PERSONAL_DATA = {
     "age_band": "pd:AgeRange",
     "expression": "pd:Demeanor",
+    "picture": "pd:Picture",
     DECLARED: "pd:Demographic",
 }
+_LEGAL_BASIS = {"comfort": "eu-gdpr:A9-2-a"}
+"""Where an upset face could tell of health, it is treated as if it did; the rest is `A6-1-a`."""
 _STATUS = {GIVEN: "dpv:ConsentGiven", REFUSED: "dpv:ConsentRefused"}
 
 
@@ -144,7 +147,6 @@ class ConsentRecord:
             "dpv:hasDataController": controller,
             "dpv:hasJurisdiction": "loc:EU",
             "dpv:hasApplicableLaw": "eu-gdpr:GDPR",
-            "dpv:hasLegalBasis": "eu-gdpr:A6-1-a",
             "dpv:hasNotice": self._notice(),
             "dpv:hasProcess": [_process(name, controller) for name in self.names],
             "dpv:hasConsentControl": {"@type": ["dpv:ProvideConsent", "dpv:WithdrawConsent"]},
@@ -195,6 +197,7 @@ def _process(name: str, controller: str) -> dict[str, Any]:
         "@id": _id_of(name),
         "@type": "dpv:Process",
         "dct:title": name,
+        "dpv:hasLegalBasis": _LEGAL_BASIS.get(purpose, "eu-gdpr:A6-1-a"),
         "dpv:hasPurpose": goals if purpose == "study" else goals[:1],
         "dpv:hasProcessing": "dpv:Use" if attribute == DECLARED else "dpv:Infer",
         "dpv:hasPersonalData": {
@@ -206,7 +209,7 @@ def _process(name: str, controller: str) -> dict[str, Any]:
         "dpv:hasStorageCondition": [
             {
                 "@type": "dpv:StorageLocation",
-                "dpv:hasLocation": "in memory, where the program runs",
+                "dpv:hasLocation": "memory",
             },
             {
                 "@type": "dpv:StorageDuration",

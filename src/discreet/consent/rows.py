@@ -19,6 +19,7 @@ transaction that removes, and paid by whoever comes next if a crash comes betwee
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,6 +80,7 @@ class SealedRows:
         self._clock = clock
         self._one_at_a_time = threading.Lock()
         self._path = path
+        self._wait_seconds = wait_seconds
         with self._refusing():
             self._db = _open(path, wait_seconds)
         with self.locked() as held:
@@ -118,10 +120,19 @@ class SealedRows:
             if owed == paid:
                 return
             self._db.execute("VACUUM")
-            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            if busy:
-                raise sqlite3.OperationalError("database is locked")
+            self._empty_log()
             self._db.execute("UPDATE sweeps SET paid = max(paid, ?)", [owed])
+
+    def _empty_log(self) -> None:
+        """Move the log into the file and cut it to nothing, waiting for readers.
+
+        SQLite waits for readers, but not for another process that does the same.
+        """
+        deadline = time.monotonic() + self._wait_seconds
+        while self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                raise sqlite3.OperationalError("database is locked")
+            time.sleep(0.01)
 
     def rotate(self) -> None:
         """Begin an epoch, seal all rows with new keys, and destroy the old ones."""
