@@ -131,7 +131,6 @@ LONG_FILES = {
     "artifacts.py": 430,
     "bench/performance.py": 402,
     "cli/bench.py": 386,
-    "cli/chat.py": 384,
     "cli/data_check.py": 399,
     "cli/spent.py": 359,
     "federated/messages.py": 383,

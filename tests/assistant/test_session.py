@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,27 @@ from discreet.assistant import (
     load_policy,
     session,
 )
-from discreet.assistant.policy import Rule
-from discreet.assistant.session import NOT_FOR_DANGER, OTHER_LANGUAGE
+from discreet.assistant.session import (
+    NOT_CONSENTED,
+    NOT_FOR_DANGER,
+    NOT_FOR_MINORS,
+    OTHER_LANGUAGE,
+)
 from discreet.assistant.texts import TEXTS
 from discreet.data import Question
 from discreet.errors import PolicyError
-from discreet.model import IMAGE_TOKEN, Request, TooManyTokens, Vlm, build_prompt, encode_images
+from discreet.model import (
+    CALM,
+    IMAGE_TOKEN,
+    Request,
+    TooManyTokens,
+    Vlm,
+    build_prompt,
+    encode_images,
+)
 from discreet.model.prompt import encode_prompt
 from discreet.types import FACES, FaceCount, Faces, KeyFact, Mode, Observation, Percept
+from tests.assistant.policies import policy as policy_of
 
 ASKED = "Why do I sleep badly after coffee?"
 HALVES = "Why is one half the same as two quarters?"
@@ -145,13 +159,30 @@ def sad_child(confidence: float = 0.9, *, obeys: bool = True) -> FixedPerceiver:
     )
 
 
+def sad_elder(confidence: float = 0.9) -> FixedPerceiver:
+    return FixedPerceiver(
+        {"age_band": ("older_adult", confidence), "expression": ("sad", confidence)}
+    )
+
+
+WIDEST = {"healthcare": "comfort", "education": "explain"}
+AGREED = frozenset(
+    name
+    for context, purpose in WIDEST.items()
+    for name in load_policy(context).consentable(purpose)
+)
+agreed = partial(Turn, purpose="comfort", consented=AGREED)
+"""A turn of somebody who wants comfort and consented to everything."""
+
+
 def expected_prompt(vlm: Vlm, question: Question, person: str) -> str:
     messages = build_prompt(question.question, note=question.note, person=person)
     return vlm.tokenizer.decode(encode_prompt(vlm, messages), clean_up_tokenization_spaces=False)
 
 
 @pytest.mark.parametrize(
-    ("confidence", "person"), [(0.9, f"a child with a sad expression, {EASY}"), (0.4, NOBODY)]
+    ("confidence", "person"),
+    [(0.9, f"an older adult with a sad expression, {STEPS}"), (0.4, NOBODY)],
 )
 def test_the_prompt_is_the_note_the_question_and_what_passed(
     build: Build,
@@ -162,8 +193,8 @@ def test_the_prompt_is_the_note_the_question_and_what_passed(
     confidence: float,
     person: str,
 ) -> None:
-    reply = build("healthcare", sad_child(confidence)).reply(
-        Turn(question=ASKED, image=faces[0]), max_new_tokens=2
+    reply = build("healthcare", sad_elder(confidence)).reply(
+        agreed(question=ASKED, image=faces[0]), max_new_tokens=2
     )
     assert wire.prompt(tiny) == expected_prompt(tiny, questions[0], person)
     contrast = [expected_prompt(tiny, questions[0], NOBODY)]
@@ -185,7 +216,7 @@ def test_at_school_no_expression_reaches_the_model(
     """Also when a perceiver says more than it was asked."""
     perceiver = sad_child(obeys=obeys)
     reply = build("education", perceiver).reply(
-        Turn(question=HALVES, image=faces[0]), max_new_tokens=2
+        Turn(question=HALVES, image=faces[0], consented=AGREED), max_new_tokens=2
     )
     assert wire.prompt(tiny) == expected_prompt(tiny, questions[2], f"a child, {EASY}")
     assert perceiver.asked == [["age_band"]]
@@ -208,7 +239,7 @@ def test_what_is_declared_is_not_looked_for(
 ) -> None:
     perceiver = sad_child()
     build("healthcare", perceiver).reply(
-        Turn(question=ASKED, image=faces[0], declared={"age_band": "older_adult"}),
+        agreed(question=ASKED, image=faces[0], declared={"age_band": "older_adult"}),
         max_new_tokens=2,
     )
     assert perceiver.asked == [["expression"]]
@@ -219,22 +250,113 @@ def test_what_is_declared_is_not_looked_for(
 def test_what_may_only_be_declared_is_not_looked_for(
     build: Build, tiny: Vlm, wire: Wire, questions: list[Question], faces: list[Image]
 ) -> None:
-    rule = Rule(sources=("declared",), min_confidence=0.5)
-    policy = Policy(
-        context="healthcare",
-        purpose="a test",
-        native=False,
-        attributes={"age_band": rule, "expression": rule},
-    )
+    only = {
+        name: replace(rule, sources=("declared",), estimated_values=())
+        for name, rule in load_policy("healthcare").purpose_of("comfort").attributes.items()
+    }
     perceiver = sad_child(obeys=False)
-    build(policy, perceiver).reply(Turn(question=ASKED, image=faces[0]), max_new_tokens=2)
+    consented = frozenset({"test/age_band", "test/expression"})
+    turn = Turn(question=ASKED, image=faces[0], consented=consented)
+    build(policy_of("healthcare", only), perceiver).reply(turn, max_new_tokens=2)
     assert perceiver.asked in ([], [[]]), "asked for nothing"
     assert wire.prompt(tiny) == expected_prompt(tiny, questions[0], NOBODY)
 
 
+@pytest.mark.parametrize(
+    ("consented", "asked", "person"),
+    [
+        ((), [], NOBODY),
+        (("inform/age_band", "age_band", "*"), [], NOBODY),
+        (("comfort/age_band",), [["age_band"]], f"an older adult, {STEPS}"),
+        (("comfort/expression",), [["expression"]], f"somebody with a sad expression, {CALM}"),
+    ],
+)
+def test_nobody_looks_for_what_was_not_consented_to(
+    build: Build,
+    tiny: Vlm,
+    wire: Wire,
+    questions: list[Question],
+    faces: list[Image],
+    consented: tuple[str, ...],
+    asked: list[list[str]],
+    person: str,
+) -> None:
+    perceiver = sad_elder()
+    turn = replace(agreed(question=ASKED, image=faces[0]), consented=frozenset(consented))
+    build("healthcare", perceiver).reply(turn, max_new_tokens=2)
+    assert perceiver.asked == asked
+    assert wire.prompt(tiny) == expected_prompt(tiny, questions[0], person)
+
+
+@pytest.mark.parametrize("change", [{"minor": True}, {"declared": {"age_band": "child"}}], ids=str)
+@pytest.mark.parametrize("mode", ["gated", "native"])
+def test_nobody_looks_at_the_picture_of_a_minor(
+    build: Build, wire: Wire, faces: list[Image], change: dict[str, Any], mode: Mode
+) -> None:
+    perceiver = sad_child(obeys=False)
+    turn = replace(agreed(question=ASKED, image=faces[0]), **change)
+    reply = build("healthcare", perceiver).reply(turn, mode=mode, max_new_tokens=2)
+    assert (perceiver.asked, wire.pictures, reply.mode) == ([], [], "gated")
+    assert reply.left_out == (NOT_FOR_MINORS if mode == "native" else None)
+    assert all(seen.source == "declared" for seen in reply.decision.passed)
+
+
+def test_the_responder_sees_no_picture_that_it_was_not_consented_to(
+    build: Build, tiny: Vlm, wire: Wire, questions: list[Question], faces: list[Image]
+) -> None:
+    perceiver = sad_elder()
+    rest = AGREED - {"comfort/picture"}
+    turn = replace(agreed(question=ASKED, image=faces[0]), consented=rest)
+    reply = build("healthcare", perceiver).reply(turn, mode="native", max_new_tokens=2)
+    assert (reply.mode, reply.left_out, perceiver.asked) == ("gated", NOT_CONSENTED, [])
+    assert wire.prompts(tiny) == [expected_prompt(tiny, questions[0], NOBODY)]
+    assert wire.pictures == []
+
+
+def test_for_a_purpose_that_reads_no_expression_the_picture_is_not_handed_over(
+    build: Build, wire: Wire, faces: list[Image]
+) -> None:
+    turn = replace(agreed(question=ASKED, image=faces[0]), purpose="inform")
+    with pytest.raises(PolicyError, match="for this purpose"):
+        build("healthcare").reply(turn, mode="native")
+    assert wire.calls == []
+
+
+def test_an_unknown_purpose_is_refused_unless_life_is_in_danger(build: Build, wire: Wire) -> None:
+    turn = Turn(question=ASKED, purpose="marketing")
+    with pytest.raises(PolicyError, match="Expected a purpose of healthcare"):
+        build().reply(turn)
+    assert wire.calls == []
+    assert build().reply(replace(turn, question="I have chest pain")).text.startswith(EMERGENCY)
+
+
+@pytest.mark.parametrize(
+    ("declared", "person"),
+    [
+        ({"text_size": "large", "language": "fr"}, NOBODY),
+        ({"reading": "plain"}, f"somebody, {EASY}"),
+        ({"reading": "standard"}, NOBODY),
+        ({"reading": "plain", "age_band": "young_adult"}, f"a young adult, {EASY}"),
+        ({"reading": "plain", "age_band": "older_adult"}, f"an older adult, {STEPS}"),
+    ],
+)
+def test_of_preferences_only_the_form_of_an_answer_reaches_the_model(
+    build: Build,
+    tiny: Vlm,
+    wire: Wire,
+    questions: list[Question],
+    declared: dict[str, str],
+    person: str,
+) -> None:
+    reply = build().reply(Turn(question=ASKED, declared=declared), max_new_tokens=2)
+    assert wire.prompt(tiny) == expected_prompt(tiny, questions[0], person)
+    kept = {name for name, value in declared.items() if value != "standard"}
+    assert {seen.attribute for seen in reply.decision.passed} == kept
+
+
 def test_no_perceiver_looks_without_a_picture(build: Build) -> None:
-    perceiver = sad_child()
-    reply = build("healthcare", perceiver).reply(Turn(question=ASKED), max_new_tokens=2)
+    perceiver = sad_elder()
+    reply = build("healthcare", perceiver).reply(agreed(question=ASKED), max_new_tokens=2)
     assert perceiver.asked == []
     assert reply.decision.passed == ()
 
@@ -242,11 +364,11 @@ def test_no_perceiver_looks_without_a_picture(build: Build) -> None:
 def test_native_mode_hands_over_the_visual_tokens_and_no_words(
     build: Build, tiny: Vlm, wire: Wire, questions: list[Question], faces: list[Image]
 ) -> None:
-    perceiver = sad_child()
+    perceiver = sad_elder()
     expected = encode_images(tiny, faces[:1])
     wire.calls.clear()
     reply = build("healthcare", perceiver).reply(
-        Turn(question=ASKED, image=faces[0]), mode="native", max_new_tokens=2
+        agreed(question=ASKED, image=faces[0]), mode="native", max_new_tokens=2
     )
     assert perceiver.asked == [[]], "faces are counted; nothing is estimated that nobody reads"
     assert wire.prompts(tiny) == [
@@ -278,7 +400,7 @@ def test_a_picture_without_exactly_one_face_is_left_out_and_the_answer_goes_on(
 ) -> None:
     count = None if faces_seen is None else FaceCount(value=faces_seen, confidence=0.9)
     perceiver = replace(sad_child(obeys=False), faces=count)
-    turn = Turn(question=ASKED, image=faces[0])
+    turn = agreed(question=ASKED, image=faces[0])
     reply = build("healthcare", perceiver).reply(turn, mode=mode, max_new_tokens=2)
     assert (reply.left_out, reply.mode) == (NOT_ONE[faces_seen], "gated")
     assert (reply.decision.passed, reply.decision.withheld) == ((), ())
@@ -290,8 +412,8 @@ def test_a_picture_without_exactly_one_face_is_left_out_and_the_answer_goes_on(
 def test_what_was_declared_counts_also_without_the_picture(
     build: Build, faces: list[Image], mode: Mode
 ) -> None:
-    perceiver = replace(sad_child(), faces=FaceCount(value="two", confidence=0.9))
-    turn = Turn(question=ASKED, image=faces[0], declared={"age_band": "older_adult"})
+    perceiver = replace(sad_elder(), faces=FaceCount(value="two", confidence=0.9))
+    turn = agreed(question=ASKED, image=faces[0], declared={"age_band": "older_adult"})
     reply = build("healthcare", perceiver).reply(turn, mode=mode, max_new_tokens=2)
     assert [seen.value for seen in reply.decision.passed] == ["older_adult"]
     assert reply.left_out is not None
@@ -300,8 +422,8 @@ def test_what_was_declared_counts_also_without_the_picture(
 def test_a_picture_of_one_face_is_used_and_nothing_is_said_of_the_count(
     build: Build, tiny: Vlm, wire: Wire, faces: list[Image]
 ) -> None:
-    reply = build("healthcare", sad_child()).reply(
-        Turn(question=ASKED, image=faces[0]), max_new_tokens=2
+    reply = build("healthcare", sad_elder()).reply(
+        agreed(question=ASKED, image=faces[0]), max_new_tokens=2
     )
     assert reply.left_out is None
     assert {seen.attribute for seen in reply.decision.passed} == {"age_band", "expression"}
@@ -311,8 +433,10 @@ def test_a_picture_of_one_face_is_used_and_nothing_is_said_of_the_count(
 def test_where_everything_is_declared_faces_are_not_even_counted(
     build: Build, faces: list[Image]
 ) -> None:
-    perceiver = replace(sad_child(), faces=None)
-    turn = Turn(question=ASKED, image=faces[0], declared={"age_band": "child", "expression": "sad"})
+    perceiver = replace(sad_elder(), faces=None)
+    turn = agreed(
+        question=ASKED, image=faces[0], declared={"age_band": "older_adult", "expression": "sad"}
+    )
     reply = build("healthcare", perceiver).reply(turn, max_new_tokens=2)
     assert (perceiver.asked, reply.left_out) == ([], None)
 
@@ -323,11 +447,11 @@ def test_all_drafts_are_asked_for_in_the_same_words_and_one_is_shown(
 ) -> None:
     """A fact that nobody says has to be added, so that all drafts are written."""
     unsaid = (KeyFact(name="unsaid", pattern="nobody says this"),)
-    built = replace(build("healthcare", sad_child()), drafts=3, guidance=1.0)
+    built = replace(build("healthcare", sad_elder()), drafts=3, guidance=1.0)
     notes = Notes.build([replace(note, facts=unsaid) for note in built.notes.notes])
     assistant = replace(built, notes=notes)
     pieces: list[str] = []
-    turn = Turn(question=ASKED, image=faces[0])
+    turn = agreed(question=ASKED, image=faces[0])
     first = assistant.reply(turn, mode=mode, max_new_tokens=6, on_text=pieces.append)
     assert ("".join(pieces), first.drafts) == (first.text, 3)
     reads = [call for call in wire.calls if call["input_ids"].shape[1] > 1]
@@ -371,11 +495,11 @@ def test_without_guidance_there_is_no_contrast(build: Build, tiny: Vlm, wire: Wi
 def test_in_native_mode_a_declared_age_is_said_beside_the_picture(
     build: Build, tiny: Vlm, wire: Wire, questions: list[Question], faces: list[Image]
 ) -> None:
-    turn = Turn(question=ASKED, image=faces[0], declared={"age_band": "child"})
+    turn = agreed(question=ASKED, image=faces[0], declared={"age_band": "older_adult"})
     reply = build().reply(turn, mode="native", max_new_tokens=2)
-    person = f"{IMAGE_TOKEN} a child, {EASY}"
+    person = f"{IMAGE_TOKEN} an older adult, {STEPS}"
     assert wire.prompt(tiny) == expected_prompt(tiny, questions[0], person)
-    assert [seen.value for seen in reply.decision.passed] == ["child"]
+    assert [seen.value for seen in reply.decision.passed] == ["older_adult"]
 
 
 def test_native_mode_is_refused_where_the_policy_does_not_allow_it(
@@ -388,7 +512,7 @@ def test_native_mode_is_refused_where_the_policy_does_not_allow_it(
 
 def test_native_mode_is_refused_without_a_picture(build: Build, wire: Wire) -> None:
     with pytest.raises(ValueError, match="Expected a picture"):
-        build().reply(Turn(question=ASKED), mode="native")
+        build().reply(agreed(question=ASKED), mode="native")
     assert wire.calls == []
 
 
@@ -407,7 +531,7 @@ def test_without_a_note_of_this_context_nothing_is_generated(
     build: Build, wire: Wire, faces: list[Image], policy: str, question: str, mode: Mode
 ) -> None:
     pieces: list[str] = []
-    turn = Turn(question=question, image=faces[0])
+    turn = Turn(question=question, image=faces[0], purpose=WIDEST[policy], consented=AGREED)
     reply = build(policy).reply(turn, mode=mode, on_text=pieces.append)
     assert reply.text.startswith(NO_NOTE)
     assert (reply.note_id, reply.note_question, reply.note_text) == (None, None, None)

@@ -294,12 +294,13 @@ def test_chat_hands_over_the_picture_only_where_the_policy_allows(
     picture.write_bytes(load_portraits("test")[0].jpeg)
     words = ["chat", "--adapter", trained, "--image", picture, "--mode", "native"]
     words += ["--max-new-tokens", 3, "--json", "--once", QUESTION]
-    status, out, err = discreet(*words)
+    status, out, err = discreet(*words, "--purpose", "comfort")
     assert status == 0, err
     assert (json.loads(out)["mode"], json.loads(out)["picture_left_out"]) == ("native", None)
-    status, _, err = discreet(*words, "--policy", "education")
-    assert status == 1
-    assert "PolicyError" in err
+    for more in ([], ["--policy", "education"], ["--purpose", "marketing"]):
+        status, _, err = discreet(*words, *more)
+        assert status == 1
+        assert "PolicyError" in err
 
 
 @pytest.mark.parametrize(
@@ -382,7 +383,7 @@ def test_chat_leaves_out_a_picture_of_nobody_and_says_so(
     status, _, err = discreet(*words)
     assert status == 0
     assert "why: nothing about you; picture left out: no face is seen" in " ".join(err.split())
-    _, out, _ = discreet(*words, "--mode", "native", "--json")
+    _, out, _ = discreet(*words, "--mode", "native", "--purpose", "comfort", "--json")
     reply = json.loads(out)
     assert (reply["mode"], reply["used"]) == ("gated", [])
     assert reply["picture_left_out"].startswith("no face is seen")
@@ -415,10 +416,8 @@ def test_chat_without_a_run_takes_the_shipped_adapter_aloud(
     assert asked == ["reference", "latest"]
 
 
-def test_a_context_without_notes_says_so(discreet: Run, trained: Path, tmp_path: Path) -> None:
-    policy = tmp_path / "policy.toml"
-    policy.write_text('context = "research"\npurpose = "try"\nnative = false\n[attributes]\n')
-    status, _, err = discreet("chat", "--adapter", trained, "--policy", policy, "--once", QUESTION)
+def test_a_context_without_notes_says_so(discreet: Run, trained: Path) -> None:
+    status, _, err = discreet("chat", "--adapter", trained, "--policy", "home", "--once", QUESTION)
     assert status == 1
     assert "no notes ship" in " ".join(err.split())
 

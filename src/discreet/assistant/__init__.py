@@ -1,7 +1,7 @@
 """The assistant in use: what it may know, what it may say, one turn at a time."""
 
 from discreet.assistant.drafts import DRAFTS
-from discreet.assistant.gate import Decision, Reason, Withheld, gate, say_reason
+from discreet.assistant.gate import Decision, Reason, Withheld, declare, gate, say_reason
 from discreet.assistant.notes import (
     FINDS,
     LEAST_FIT,
@@ -20,7 +20,7 @@ from discreet.assistant.policy import (
     Rule,
 )
 from discreet.assistant.policy_files import load_policy
-from discreet.assistant.session import Assistant, Reply, Turn, declare
+from discreet.assistant.session import Assistant, Reply, Turn
 from discreet.assistant.texts import EMERGENCY, NO_NOTE
 
 __all__ = [

@@ -142,6 +142,22 @@ def gate(
     )
 
 
+def declare(name: str, value: str) -> Observation:
+    """Return what a person says of themselves as an observation.
+
+    Raises:
+        ValueError: if there is no such attribute, or no such value of it.
+    """
+    if name not in VALUES:
+        raise ValueError(
+            f"Expected a declared attribute among {', '.join(VALUES)}, got another. There is none "
+            "for race, gender or identity."
+        )
+    if value not in VALUES[name]:
+        raise ValueError(f"Expected {name} in {', '.join(VALUES[name])}, got another value.")
+    return Observation(attribute=name, value=value, source="declared", confidence=1.0)  # type: ignore[arg-type]
+
+
 def say_reason(reason: Reason, language: Language) -> str:
     """Return a reason in words that people read."""
     return _WORDS[language][reason]

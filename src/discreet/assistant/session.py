@@ -12,10 +12,10 @@ from PIL.Image import Image
 
 from discreet.assistant.drafts import DRAFTS, best_of, falls_short, reader_told, redrafts
 from discreet.assistant.emergency import is_emergency
-from discreet.assistant.gate import Decision, gate
+from discreet.assistant.gate import Decision, declare, gate
 from discreet.assistant.guard import Guard, Guarded
 from discreet.assistant.notes import Note, Notes, say_no_note
-from discreet.assistant.policy import PICTURE, VALUES, Policy
+from discreet.assistant.policy import PICTURE, Policy
 from discreet.assistant.texts import TEXTS
 from discreet.errors import PolicyError
 from discreet.model import (
@@ -33,7 +33,7 @@ from discreet.model import (
 )
 from discreet.perception import Perceives
 from discreet.readers import Reader
-from discreet.types import Faces, Language, Mode, Observation, Percept
+from discreet.types import Faces, Language, Mode, Percept
 
 NEAR = 3
 """Notes that are named where none fits."""
@@ -333,19 +333,3 @@ def why_left_out(percept: Percept | None) -> str | None:
     if percept.faces is None:
         return "it is not sure that exactly one face is seen"
     return f"{_SEEN[percept.faces.value]}, and not exactly one"
-
-
-def declare(name: str, value: str) -> Observation:
-    """Return what a person says of themselves as an observation.
-
-    Raises:
-        ValueError: if there is no such attribute, or no such value of it.
-    """
-    if name not in VALUES:
-        raise ValueError(
-            f"Expected a declared attribute among {', '.join(VALUES)}, got another. There is none "
-            "for race, gender or identity."
-        )
-    if value not in VALUES[name]:
-        raise ValueError(f"Expected {name} in {', '.join(VALUES[name])}, got another value.")
-    return Observation(attribute=name, value=value, source="declared", confidence=1.0)  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ COMMANDS = {
     "bench": ("bench", "app", "What privacy costs, on held-out people; how fast people are drawn."),
     "audit": ("audit", "app", "What can still be read from what a picture becomes."),
     "privacy": ("privacy", "app", "Plan a guarantee, and see what was spent of it."),
+    "policy": ("policy", "app", "What the assistant may know of people: check a policy file."),
     "law": ("law", "law", "What the law asks for: articles, dates, when they were last read."),
     "doctor": ("doctor", "doctor", "Check that this installation can do its work."),
     "version": ("doctor", "version", "Print the version."),

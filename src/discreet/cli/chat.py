@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from discreet.assistant import (
+    CONTEXTS,
     DRAFTS,
     Assistant,
     Find,
@@ -86,7 +87,7 @@ def chat(
         ),
     ] = "gated",
     policy: Annotated[
-        str, typer.Option(help="healthcare, education, or a policy file.")
+        str, typer.Option(help=f"{', '.join(CONTEXTS)}, or a policy file.")
     ] = "healthcare",
     purpose: Annotated[
         str | None,
