@@ -1,4 +1,4 @@
-"""Articles of law as data: what they ask in our own words, since when, and when that was read.
+"""Articles of law as data: what they ask in our own words, since when, and when that was checked.
 
 `law.toml` is the only place that names an article; everything else calls it by its id, so that what
 changes is changed once. It is an engineer's translation and no legal advice, and nothing here says
@@ -42,7 +42,7 @@ class Article:
     source: str
     """The publication that it stands in."""
     checked_on: date
-    """The day on which that was last read."""
+    """The day on which this was last held against notes on it; word for word it never was."""
     unsure: str = ""
     """What of this was not verified; empty if everything was."""
 
@@ -62,7 +62,7 @@ def article(id: str) -> Article:  # noqa: A002  (the field's word)
     """
     found = _by_id().get(id)
     if found is None:
-        raise ValueError(f"Expected the id of an article, got {id!r}. `discreet law` lists them.")
+        raise ValueError("Expected the id of an article, got another. `discreet law` lists them.")
     return found
 
 
@@ -97,4 +97,4 @@ def _consent_ages() -> Mapping[str, int]:
 
 
 LAW_CHECKED_ON = min(one.checked_on for one in load_law())
-"""The day since which every article was read again."""
+"""The day since which every article was checked."""

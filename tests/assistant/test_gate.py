@@ -3,13 +3,13 @@
 import json
 import math
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discreet.assistant import Decision, Policy, Reason, Rule, gate, load_policy, say_reason
+from discreet.assistant import Decision, Policy, Reason, Rule, Turn, gate, load_policy, say_reason
 from discreet.assistant.policy import CONTEXTS, DECLARED_ONLY, EFFECTS, PAGE_ONLY, SOURCES, VALUES
 from discreet.errors import PolicyError
 from discreet.types import AGE_BANDS, EXPRESSIONS, Attribute, Language, Observation
@@ -219,6 +219,14 @@ def test_consent_is_to_one_attribute_for_one_purpose_by_its_exact_name(
     face, healthcare = age("older_adult", "estimated"), load_policy("healthcare")
     assert reasons(gate([face], healthcare, consented=frozenset(consented))) == ["no_consent"]
     assert gate([face], healthcare, consented=frozenset({"inform/age_band"})).passed
+
+
+def test_a_text_is_no_set_of_consents() -> None:
+    face, healthcare = age("older_adult", "estimated"), load_policy("healthcare")
+    text: Any = "I consent to inform/age_band and inform/picture."
+    assert reasons(gate([face], healthcare, consented=text)) == ["no_consent"]
+    with pytest.raises(TypeError, match="frozenset"):
+        Turn(question="", consented=text)
 
 
 def test_an_expression_passes_for_comfort_and_for_no_other_purpose() -> None:

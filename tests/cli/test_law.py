@@ -1,4 +1,4 @@
-"""`discreet law` shows every article, and says when it was read too long ago."""
+"""`discreet law` shows every article, and says when it was checked too long ago."""
 
 import json
 from datetime import timedelta
@@ -25,7 +25,7 @@ def test_law_is_printed_for_machines(discreet: Run) -> None:
     assert read[0]["checked_on"] == str(load_law()[0].checked_on)
 
 
-def test_what_was_read_too_long_ago_is_said_with_the_way_out() -> None:
+def test_what_was_checked_too_long_ago_is_said_with_the_way_out() -> None:
     assert stale(load_law(), LAW_CHECKED_ON + STALE) is None
     told = stale(load_law(), LAW_CHECKED_ON + STALE + timedelta(days=1))
     assert told is not None

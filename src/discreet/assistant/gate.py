@@ -122,7 +122,7 @@ def gate(
     children = {s.source for s in observations if (s.attribute, s.value) == ("age_band", "child")}
     asker = _Asker(
         purpose=policy.purpose_of(purpose),
-        consented=consented,
+        consented=frozenset(consented),  # a text is no name: parts of it are not looked for
         declared=frozenset(s.attribute for s in observations if s.source == "declared"),
         is_minor=minor or "declared" in children,
         looks_minor="estimated" in children,

@@ -33,7 +33,7 @@ from discreet.model import (
 )
 from discreet.perception import Perceives
 from discreet.readers import Reader
-from discreet.types import Faces, Language, Mode, Percept
+from discreet.types import Faces, Language, Mode, Observation, Percept
 
 NEAR = 3
 """Notes that are named where none fits."""
@@ -64,6 +64,11 @@ class Turn:
     """What the person consented to, by names of `Policy.consentable`; nothing else is estimated."""
     minor: bool = False
     """Whether the person is known to be a minor; who declares to be a child is one, too."""
+
+    def __post_init__(self) -> None:
+        """Refuse consents that are no set: a part of a text is no name."""
+        if not isinstance(self.consented, frozenset):
+            raise TypeError("Expected consented as a frozenset of names, got something else.")
 
     @property
     def is_of_minor(self) -> bool:
@@ -148,14 +153,13 @@ class Assistant:
         show = on_text or (lambda piece: None)
         if is_emergency(turn.question):
             return self._reply_to_danger(turn, show, started)
-        self._check_mode(turn, mode)
-        check_question(self.vlm, turn.question)
+        said = self._check(turn, mode)
         refused = self._why_refused(turn, mode)
         percept = None if refused else self._perceive(turn, mode)
         left_out = refused or why_left_out(percept)
         if left_out is not None:
             turn, mode = replace(turn, image=None), "gated"
-        decision = self._decide(turn, percept)
+        decision = self._decide(turn, said, percept)
         note_cut = drafts = 0
         note = self.notes.find(turn.question, self.policy.context)
         near: list[Note] = []
@@ -206,9 +210,16 @@ class Assistant:
             seconds=time.perf_counter() - started,
         )
 
-    def _check_mode(self, turn: Turn, mode: Mode) -> None:
-        if mode == "gated":
-            return
+    def _check(self, turn: Turn, mode: Mode) -> list[Observation]:
+        """Return what the person declares; refuse what may not be asked, before anybody looks."""
+        said = [declare(name, value) for name, value in turn.declared.items()]
+        self.policy.purpose_of(turn.purpose)
+        check_question(self.vlm, turn.question)
+        if mode == "native":
+            self._check_native(turn)
+        return said
+
+    def _check_native(self, turn: Turn) -> None:
         if not self.policy.may_show_picture(turn.purpose):
             raise PolicyError(
                 f"The policy for {self.policy.context} does not let the responder see pictures for "
@@ -226,9 +237,8 @@ class Assistant:
         purpose = self.policy.purpose_of(turn.purpose)
         return None if purpose.consent_to(PICTURE) in turn.consented else NOT_CONSENTED
 
-    def _decide(self, turn: Turn, percept: Percept | None) -> Decision:
+    def _decide(self, turn: Turn, said: list[Observation], percept: Percept | None) -> Decision:
         """Return what of what is said and seen may be used."""
-        said = [declare(name, value) for name, value in turn.declared.items()]
         return gate(
             [*said, *(() if percept is None else percept.observations)],
             self.policy,

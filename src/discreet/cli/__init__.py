@@ -31,7 +31,7 @@ COMMANDS = {
     "audit": ("audit", "app", "What can still be read from what a picture becomes."),
     "privacy": ("privacy", "app", "Plan a guarantee, and see what was spent of it."),
     "policy": ("policy", "app", "What the assistant may know of people: check a policy file."),
-    "law": ("law", "law", "What the law asks for: articles, dates, when they were last read."),
+    "law": ("law", "law", "What the law asks for: articles, dates, when they were last checked."),
     "doctor": ("doctor", "doctor", "Check that this installation can do its work."),
     "version": ("doctor", "version", "Print the version."),
 }

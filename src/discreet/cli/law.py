@@ -1,4 +1,4 @@
-"""`discreet law`: the articles that the rest refers to, and whether they were read lately."""
+"""`discreet law`: the articles that the rest refers to, and whether they were checked lately."""
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -10,11 +10,11 @@ from discreet.cli.options import Json, show_json, talk
 from discreet.law import Article, cite, load_law
 
 STALE = timedelta(days=180)
-"""From this age on, what was read of the law may have changed."""
+"""From this age on, what is said of the law may have changed."""
 
 
 def law(as_json: Json = False) -> None:
-    """Show what the law asks for, since when, where it stands and when that was last read.
+    """Show what the law asks for, since when, where it stands and when that was last checked.
 
     It is an engineer's translation and no legal advice.
     """
@@ -28,18 +28,18 @@ def law(as_json: Json = False) -> None:
 
 
 def stale(articles: Iterable[Article], today: date) -> str | None:
-    """Return a warning if articles were read longer than `STALE` ago, or None."""
+    """Return a warning if articles were checked longer than `STALE` ago, or None."""
     old = [one.checked_on for one in articles if today - one.checked_on > STALE]
     if not old:
         return None
     return (
-        f"{len(old)} articles were read more than {STALE.days} days ago, the first on {min(old)}. "
-        "Read the publications again and change checked_on in law.toml."
+        f"{len(old)} articles were checked more than {STALE.days} days ago, the first on "
+        f"{min(old)}. Read the publications again and change checked_on in law.toml."
     )
 
 
 def _table(articles: Iterable[Article], today: date) -> Table:
-    table = Table("id", "article", "in force", "what it asks, in our words", "read on")
+    table = Table("id", "article", "in force", "what it asks, in our words", "checked on")
     for one in articles:
         asks = f"{one.asks} (Not verified: {one.unsure})" if one.unsure else one.asks
         since = f"from {one.in_force}" if one.in_force > today else f"since {one.in_force}"

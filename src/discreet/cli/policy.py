@@ -81,6 +81,6 @@ def _ending(policy: Policy) -> str:
     names = ", ".join(f"{name}/picture" for name in shown)
     sees = f"sees the picture itself if consented to ({names})" if shown else "never sees pictures"
     return (
-        f"The responder {sees}. Of minors nothing is estimated ({cite('gdpr-8')}). Whatever is not "
-        f"in this table is denied.\nsha256 {policy.sha256}"
+        f"The responder {sees}. Of known minors nothing is estimated ({cite('gdpr-8')}). Whatever "
+        f"is not in this table is denied.\nsha256 {policy.sha256}"
     )
