@@ -200,7 +200,7 @@ def _perceiver(
             origin,
             f"heads.{name}.test_by_group.{by}.{group}",
             head=words.term(name),
-            group=f"{words.term(by)}: {words.term(group)}",
+            group=f"{words.term(by)}{words.term('colon')} {words.term(group)}",
             error=words.interval(_error(found)),
             promised=words.share(head["promised_error"]),
             people=words.number(found["units"], 0),

@@ -96,7 +96,7 @@ def _kept(rule: Rule, words: Words) -> str:
         return words.term("this_turn")
     kept = f"{words.term('at_most')} {words.number(rule.ttl_seconds / 60)} {words.term('minutes')}"
     is_guessed = "estimated" in rule.sources
-    return f"{kept}; {words.term('a_guess')} {words.term('this_turn')}" if is_guessed else kept
+    return f"{kept}, {words.term('a_guess')} {words.term('this_turn')}" if is_guessed else kept
 
 
 def _names(rules: Rules, origin: Origin, words: Words) -> tuple[Fact, ...]:

@@ -53,7 +53,7 @@ def _of_card(card: AdapterCard, origin: Origin, words: Words) -> dict[str, tuple
         ),
         "card.licence": (fact(origin, "data.licence", licence=card.data_licence),),
         "card.examples": (fact(origin, "data.examples", kind=words.term(card.examples)),),
-        "card.chance": (fact(origin, "randomness", randomness=card.randomness),),
+        "card.chance": (fact(origin, "randomness", randomness=words.term(card.randomness)),),
         "card.noise": (fact(origin, "reproducible", noise=words.term(_noise(card))),),
         "card.commit": (
             (fact(origin, "commit", commit=card.commit),)
