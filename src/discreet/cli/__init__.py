@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train", "train", "Train an adapter over several owners with privacy."),
     "fields": ("fields", "fields", "What may stand in the plan of a training."),
     "report": ("report", "report", "Write a run as one page: plan, privacy, rounds, bytes."),
+    "docs": ("docs", "docs", "Write the papers of a deployment, from what was measured."),
     "chat": ("chat", "chat", "Ask the assistant: perceive, gate by the policy, respond."),
     "serve": ("serve", "serve", "Answer over HTTP, for robots and apps; keys for who may ask."),
     "federation": ("federation", "app", "Run a federation over several machines."),

@@ -102,6 +102,20 @@ class RunRecord:
         return bool(self.owners) and self.owners_from != "ledger.jsonl"
 
     @property
+    def target(self) -> PrivacyStatement | None:
+        """What the plan allows each owner to spend; None: the plan does not say."""
+        config = self.config
+        if not {"target_epsilon", "delta", "unit"} <= config.keys():
+            return None
+        adds_own_noise = config["unit"] == "owner" and bool(config.get("secure_aggregation"))
+        return PrivacyStatement(
+            epsilon=float(config["target_epsilon"]),
+            delta=float(config["delta"]),
+            unit=str(config["unit"]),
+            neighbouring_relation="zero_out_one" if adds_own_noise else "add_or_remove_one",
+        )
+
+    @property
     def worst(self) -> PrivacyStatement | None:
         """What the owner spent who spent most; None: nothing is known, or it has no bound."""
         spent = [owner.spent for owner in self.owners]

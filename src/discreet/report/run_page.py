@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined
 
 from discreet.report.plots import Plot, bar_plot, line_plot
 from discreet.report.record import NAMES, RunRecord
-from discreet.types import FLOWERTUNE_MIB, PrivacyStatement, meaning, rounded_up
+from discreet.types import FLOWERTUNE_MIB, meaning, rounded_up
 
 MISSING = "not recorded"
 """Stands for what a run folder does not say."""
@@ -62,7 +62,7 @@ def page_of(record: RunRecord) -> str:
     return template.render(
         record=record,
         missing=MISSING,
-        target=_target(record),
+        target=record.target,
         meaning=record.worst and meaning(record.worst.unit, record.worst),
         sent=_against_budget(record),
         partly=_partly(record),
@@ -90,20 +90,6 @@ def size_in_words(size_bytes: float) -> str:
     number = size_bytes / 1000**place
     digits = f"{number:.3g}" if number < 100 else f"{number:,.0f}"
     return f"{digits} {('B', 'kB', 'MB', 'GB')[place]}"
-
-
-def _target(record: RunRecord) -> PrivacyStatement | None:
-    """Return what the plan allows each owner to spend."""
-    config = record.config
-    if not {"target_epsilon", "delta", "unit"} <= config.keys():
-        return None
-    adds_own_noise = config["unit"] == "owner" and bool(config.get("secure_aggregation"))
-    return PrivacyStatement(
-        epsilon=float(config["target_epsilon"]),
-        delta=float(config["delta"]),
-        unit=str(config["unit"]),
-        neighbouring_relation="zero_out_one" if adds_own_noise else "add_or_remove_one",
-    )
 
 
 def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
@@ -134,7 +120,7 @@ def _warnings(record: RunRecord) -> Iterator[str]:
         )
     if any(owner.spent is None for owner in record.owners):
         yield "An owner's epsilon is beyond what can be computed: nothing is promised there."
-    target = _target(record)
+    target = record.target
     if target and record.worst and record.worst.epsilon > target.epsilon:
         spent = "says it spent" if record.is_said else "spent"
         yield f"An owner {spent} more than the plan of this run allows."
@@ -171,7 +157,7 @@ def _partly(record: RunRecord) -> str:
 def _charts(record: RunRecord) -> Iterator[Chart]:
     """Yield the plots over rounds, or that there is nothing to plot."""
     rounds = record.rounds
-    numbers, target = [one.number for one in rounds], _target(record)
+    numbers, target = [one.number for one in rounds], record.target
     kind = next((f", {one.worst.qualified}" for one in rounds if one.worst), "")
     spent = {
         "worst owner": [one.worst.epsilon if one.worst else None for one in rounds],
