@@ -38,8 +38,8 @@ def list_(runs: Runs = RUNS, as_json: Json = False) -> None:
                 escape(card.created),
             )
     nothing = escape(
-        f"No adapters in '{runs}'. Make one with: discreet train. Two ship: 'reference' and, without "
-        "privacy, 'federated'."
+        f"No adapters in '{runs}'. Make one with: discreet train. Two ship: 'reference' and, "
+        "without privacy, 'federated'."
     )
     talk().print(table if shelf else nothing)
 
