@@ -153,6 +153,30 @@ def test_visitors_who_wait_share_a_pass_and_get_what_each_gets_alone(
     assert max(rows) <= 4, "no more than are answered at once"
 
 
+def test_each_hears_the_words_that_were_written_for_it(
+    engine: Engine, assistant: Assistant
+) -> None:
+    """Of the model itself, without notes and guards; drawn, so that no two are the same."""
+
+    def request(seed: int, heard: Show) -> Request:
+        messages = [{"role": "user", "content": MARKERS[seed]}]
+        return Request(
+            messages=messages, temperature=1.0, seed=seed, max_new_tokens=24, on_text=heard
+        )
+
+    def asking(seed: int) -> Callable[[Show], object]:
+        write = engine.assistants["en"].write
+        return lambda show: write(assistant.vlm, [request(seed, show)])
+
+    tickets = [engine.submit(asking(seed)) for seed in range(12)]
+    alone: list[list[str]] = [[] for _ in tickets]
+    for seed, heard in enumerate(alone):
+        answer_all(assistant.vlm, [request(seed, heard.append)])
+    told = ["".join(ticket.pieces()) for ticket in tickets]
+    assert told == ["".join(heard) for heard in alone]
+    assert len(set(told)) == 12
+
+
 def test_one_row_that_cannot_be_written_takes_no_other_along(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
