@@ -331,6 +331,18 @@ def test_an_unknown_purpose_is_refused_unless_life_is_in_danger(build: Build, wi
     assert build().reply(replace(turn, question="I have chest pain")).text.startswith(EMERGENCY)
 
 
+def test_what_the_responder_may_not_see_is_in_no_prompt(
+    build: Build, tiny: Vlm, wire: Wire, questions: list[Question]
+) -> None:
+    rule = replace(
+        load_policy("healthcare").purpose_of().attributes["age_band"], seen_by=("person",)
+    )
+    turn = Turn(question=ASKED, declared={"age_band": "child"})
+    reply = build(policy_of("healthcare", {"age_band": rule})).reply(turn, max_new_tokens=2)
+    assert [seen.value for seen in reply.decision.passed] == ["child"], "for the page"
+    assert wire.prompts(tiny) == [expected_prompt(tiny, questions[0], NOBODY)]
+
+
 @pytest.mark.parametrize(
     ("declared", "person"),
     [
