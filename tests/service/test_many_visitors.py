@@ -35,6 +35,16 @@ def http(address: str, key: str) -> Iterator[httpx.Client]:
         yield http
 
 
+@pytest.fixture(autouse=True)
+def _briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few tokens each, so that it does not take minutes."""
+
+    def briefly(vlm: Vlm, requests: list[Request]) -> list[Answer]:
+        return answer_all(vlm, [replace(request, max_new_tokens=8) for request in requests])
+
+    monkeypatch.setattr(passes, "answer_all", briefly)
+
+
 def asked(word: str, colour: tuple[int, int, int]) -> dict[str, Any]:
     stream = BytesIO()
     Image.new("RGB", (64, 64), colour).save(stream, "PNG")
@@ -122,15 +132,8 @@ def memory_bytes() -> int:
 
 
 @pytest.mark.slow
-def test_five_hundred_turns_take_no_more_memory_than_a_few(
-    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Over HTTP, with a picture each; of a few tokens, so that it does not take minutes."""
-
-    def briefly(vlm: Vlm, requests: list[Request]) -> list[Answer]:
-        return answer_all(vlm, [replace(request, max_new_tokens=4) for request in requests])
-
-    monkeypatch.setattr(passes, "answer_all", briefly)
+def test_five_hundred_turns_take_no_more_memory_than_a_few(http: httpx.Client) -> None:
+    """Over HTTP, with a picture each."""
 
     def turn(number: int) -> int:
         body = asked(MARKERS[number % len(MARKERS)], (number % 256, 0, 0))

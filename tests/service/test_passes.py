@@ -1,5 +1,9 @@
 """The worker: what it does with rows that fail, and with those who hear them."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from discreet.errors import Stopped
@@ -43,12 +47,37 @@ def test_nothing_is_written_twice_to_who_has_heard_some_of_it(
     monkeypatch.setattr(passes, "answer_all", breaks)
     heard: list[str] = []
     request = Request(messages=ASKED, max_new_tokens=2, on_text=heard.append)
-    jobs = [_Job((request,), lambda: False) for _ in range(2)]
+    jobs = [_Job(0, (request,), lambda: False) for _ in range(2)]
     with Passes(tiny, most_rows=4) as queue:
         queue._write(jobs)
     assert calls == [2, 1], "the one who has heard nothing is written alone, once more"
     assert heard == ["piece", "piece"]
     assert all(isinstance(job.future.exception(1), MemoryError) for job in jobs)
+
+
+def test_what_an_older_turn_asks_for_is_written_first(
+    tiny: Vlm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second draft of somebody who came early does not wait behind those who came late."""
+    order: list[str] = []
+    begun, gate = threading.Event(), threading.Event()
+
+    def noted(vlm: Vlm, requests: list[Request]) -> list[Answer]:
+        begun.set()
+        gate.wait(10)
+        order.extend(request.messages[0]["content"] for request in requests)
+        return answer_all(vlm, requests)
+
+    monkeypatch.setattr(passes, "answer_all", noted)
+    with Passes(tiny, most_rows=1) as queue, ThreadPoolExecutor(4) as pool:
+        for turn in (1, 4, 3, 2):
+            asked = [{"role": "user", "content": str(turn)}]
+            pool.submit(queue.write, [Request(messages=asked, max_new_tokens=2)], turn=turn)
+            assert begun.wait(10)
+        while len(queue._jobs) < 3:
+            time.sleep(0.001)
+        gate.set()
+    assert order == ["1", "2", "3", "4"]
 
 
 def test_after_its_end_nothing_is_taken(tiny: Vlm) -> None:

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
+from itertools import count
 from threading import Condition, Lock, Thread, local
 from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
@@ -41,6 +42,8 @@ class Ticket(Generic[T]):
 
     def __init__(self, work: Callable[[Show], T], engine: "Engine") -> None:
         """Wrap a turn; `Engine.submit` makes tickets."""
+        self.number = engine.next_number()
+        """Counts the turns in the order in which they came."""
         self._work: Callable[[Show], T] | None = work
         self._engine = engine
         self._future: Future[T] = Future()
@@ -166,6 +169,7 @@ class Engine:
         self._news = Condition()
         self._free = at_once
         self._closed = False
+        self._numbers = count(1)
         self._baton = Lock()
         self._mine = local()
         self._threads = [
@@ -232,6 +236,10 @@ class Engine:
             self._news.notify()
         return ticket
 
+    def next_number(self) -> int:
+        """Return the number of the next turn, from 1."""
+        return next(self._numbers)
+
     def place_of(self, ticket: Ticket[Any]) -> int:
         """Return a ticket's place in the line, from 1; 0 if it begins now, or has begun."""
         with self._news:
@@ -291,6 +299,8 @@ class Engine:
             return self._passes.write(requests)
         self._baton.release()
         try:
-            return self._passes.write(requests, stopped=lambda: ticket.is_stopped)
+            return self._passes.write(
+                requests, turn=ticket.number, stopped=lambda: ticket.is_stopped
+            )
         finally:
             self._baton.acquire()

@@ -1,8 +1,8 @@
 """What the journal is told of a visit: names, hashes and numbers, no word and no value.
 
 >>> from discreet.assistant import load_policy
->>> sorted(names_of([load_policy("education")], ["base"]) - NAMES)[:3]
-['may_not_change', 'minor', 'no_confidence']
+>>> sorted(names_of([load_policy("education")], ["base", "clinic-7"]) - NAMES)
+['clinic-7']
 """
 
 import time

@@ -1,8 +1,8 @@
 """One worker for one model: what waits to be written is written together.
 
-A turn asks for a few rows, each a `Request`. The worker takes what waits, oldest first, and writes
-it in one `answer_all`; each row goes to the function that asked for it, and to no other. It knows
-nothing of visitors (`engine`).
+A turn asks for a few rows, each a `Request`. The worker takes what waits, that of the oldest turn
+first, and writes it in one `answer_all`; each row goes to the function that asked for it, and to no
+other. It knows nothing of visitors (`engine`).
 
 >>> from discreet.model import load
 >>> vlm = load("tiny")
@@ -12,7 +12,7 @@ nothing of visitors (`engine`).
 ['length']
 """
 
-from collections import deque
+from bisect import insort
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -37,7 +37,7 @@ class Passes:
         """
         self._vlm = vlm
         self._most_rows = most_rows
-        self._jobs: deque[_Job] = deque()
+        self._jobs: list[_Job] = []
         self._news = Condition()
         self._closed = False
         self._worker = Thread(target=self._work, name="passes", daemon=True)
@@ -59,23 +59,28 @@ class Passes:
         self._worker.join(timeout_seconds)
 
     def write(
-        self, requests: Sequence[Request], *, stopped: Callable[[], bool] = lambda: False
+        self,
+        requests: Sequence[Request],
+        *,
+        turn: int = 0,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> list[Answer]:
         """Return the answers, as `answer_all` does, once the worker has written them.
 
         Args:
             requests: Rows of one turn.
+            turn: Its number. What an older one asks for, also later on, is written first.
             stopped: Asked at each word of each row; once it says so, the rows end.
 
         Raises:
             Stopped: if `stopped` said so, or the worker ended.
             Exception: what `answer_all`, or a function that receives a row, raised for these rows.
         """
-        job = _Job(tuple(requests), lambda: self._closed or stopped())
+        job = _Job(turn, tuple(requests), lambda: self._closed or stopped())
         with self._news:
             if self._closed:
                 raise Stopped(STOPPED)
-            self._jobs.append(job)
+            insort(self._jobs, job, key=lambda one: one.turn)
             self._news.notify_all()
         return job.future.result()
 
@@ -96,7 +101,7 @@ class Passes:
             self._news.wait_for(lambda: self._jobs or self._closed)
             taken: list[_Job] = []
             while self._jobs and self._has_room(taken):
-                job = self._jobs.popleft()
+                job = self._jobs.pop(0)
                 if job.stopped():
                     job.future.set_exception(Stopped(STOPPED))
                 else:
@@ -127,6 +132,7 @@ class Passes:
 class _Job:
     """What one turn asks for."""
 
+    turn: int
     requests: tuple[Request, ...]
     stopped: Callable[[], bool]
     future: "Future[list[Answer]]" = field(default_factory=Future)
