@@ -253,16 +253,28 @@ def test_personalisation_off_is_the_prompt_of_nobody_known_and_the_same_service(
     assert urgent.reply.text.startswith(TEXTS["en"].emergency)
 
 
-def test_a_declared_child_stays_protected_with_personalisation_off(
-    talk: Conversation, eyes: Eyes, consents: set[str]
+@pytest.mark.parametrize("way", ["off and on", "taken back", "run out"])
+def test_a_declared_child_stays_protected_until_another_age_is_declared(
+    assistant: Assistant, eyes: Eyes, way: str
 ) -> None:
-    consents.add("inform/picture")
+    clock = Clock()
+    talk = Conversation(assistant, language="en", consents=lambda: AGE, clock=clock)
     talk.declare("age_band", "child")
-    talk.personalise(False)
-    talk.ask(ASKED, face())
-    talk.personalise(True)
+    if way == "off and on":
+        talk.personalise(False)
+        talk.ask(ASKED, face())
+        talk.personalise(True)
+    elif way == "taken back":
+        talk.declare("age_band", None)
+    else:
+        clock.now = 1e6
     talk.ask(ASKED, face())
     assert eyes.looks == 0
+    assert talk.export()["provided"]["minor"]
+    talk.declare("age_band", "young_adult")
+    talk.declare("age_band", None)
+    talk.ask(ASKED, face())
+    assert eyes.looks == 1
 
 
 def test_what_was_declared_runs_out(assistant: Assistant, pen: Pen) -> None:
@@ -308,6 +320,12 @@ def test_stop_ends_the_turn_at_its_next_word_and_keeps_nothing_of_it(
     talk.assistant = replace(plain, drafts=1)
     assert talk.retry().question == ASKED
     assert len(talk.exchanges) == 1
+
+
+def test_a_fixed_answer_that_was_stopped_is_not_kept_either(talk: Conversation) -> None:
+    with pytest.raises(Stopped):
+        talk.ask("How much ibuprofen can I take?", on_text=lambda piece: talk.stop())
+    assert talk.exchanges == ()
 
 
 def test_who_stops_one_turn_does_not_stop_the_next(talk: Conversation) -> None:
@@ -367,6 +385,7 @@ def test_export_holds_all_that_is_held_in_three_parts(talk: Conversation) -> Non
     assert list(out) == ["provided", "observed", "inferred"]
     assert out["provided"] == {
         "declared": {"reading": "plain"},
+        "minor": False,
         "rejected": ["expression"],
         "personalisation": True,
         "questions": [ASKED],
@@ -394,6 +413,7 @@ def test_clear_drops_turns_and_forget_drops_the_person(talk: Conversation) -> No
     empty = talk.export()
     assert empty["provided"] == {
         "declared": {},
+        "minor": False,
         "rejected": [],
         "personalisation": True,
         "questions": [],

@@ -50,6 +50,8 @@ def test_a_good_answer_is_shown_as_it_is_and_ends_with_the_safety_line() -> None
         ("Read the leaflet. Wait 9 hours.", "number"),
         ("Read the leaflet. Wait twelve hours.", "number"),
         ("Ask for half a pill.", "number"),
+        ("Read the leaflet. You probably have an infection.", "diagnosis"),
+        ("The usual dose is on the leaflet.", "dose"),
     ],
 )
 def test_what_must_not_be_said_is_never_shown(text: str, reason: str) -> None:

@@ -89,6 +89,7 @@ class Conversation:
         self.purpose = assistant.policy.purpose_of(purpose).name
         self.exchanges: tuple[Exchange, ...] = ()
         self.is_personal = True
+        self.is_minor = False
         self._consents, self._contact, self._clock = consents, contact, clock
         self._declared: dict[str, _Said] = {}
         self._rejected: set[str] = set()
@@ -99,16 +100,18 @@ class Conversation:
     def declared(self) -> dict[str, str]:
         """What the person said of themselves and that has not run out."""
         now = self._clock()
-        alive = {
+        self._declared = {
             name: said
             for name, said in self._declared.items()
             if not (seconds := self._seconds_of(name)) or now - said.at <= seconds
         }
-        self._declared = alive
-        return {name: said.value for name, said in alive.items()}
+        return {name: said.value for name, said in self._declared.items()}
 
     def declare(self, name: str, value: str | None) -> None:
         """Say something of oneself, or take it back with None; it replaces what is estimated.
+
+        Whoever said to be a child is a minor, also when that was taken back or ran out, until
+        another age is declared: of minors nothing is estimated.
 
         Raises:
             ValueError: if there is no such attribute, or no such value of it.
@@ -117,6 +120,8 @@ class Conversation:
             self._declared.pop(_known(name), None)
             return
         declare(name, value)
+        if name == "age_band":
+            self.is_minor = value == "child"
         self._declared[name] = _Said(value, self._clock())
 
     def correct(self, attribute: str, value: str) -> None:
@@ -148,7 +153,7 @@ class Conversation:
         """Return an answer, and keep it; see `Assistant.reply`, also for what it raises.
 
         Args:
-            question: In the person's words.
+            question: In their words.
             image: What they show. A copy of its pixels is looked at, and let go before anything
                 is written.
             mode: With personalisation off, `gated` whatever is asked for.
@@ -200,7 +205,8 @@ class Conversation:
         """Drop everything of the person and return how many things were found."""
         found = len(self.exchanges) + len(self._declared) + len(self._rejected)
         self.clear()
-        self._declared, self._rejected, self.is_personal = {}, set(), True
+        self._declared, self._rejected = {}, set()
+        self.is_personal, self.is_minor = True, False
         return found
 
     def export(self) -> dict[str, Any]:
@@ -211,6 +217,7 @@ class Conversation:
         return {
             "provided": {
                 "declared": self.declared,
+                "minor": self.is_minor,
                 "rejected": sorted(self._rejected),
                 "personalisation": self.is_personal,
                 "questions": [done.question for done in self.exchanges],
@@ -266,14 +273,11 @@ class Conversation:
     def _turn(self, question: str, image: Image | None = None) -> Turn:
         """Return a turn with what may be known of the person at this moment."""
         declared = self.declared
-        consented = {
-            name
-            for name in self._consents()
-            if name.partition("/")[2] not in self._rejected and self.is_personal
-        }
+        agreed = self._consents() if self.is_personal else frozenset()
+        consented = {name for name in agreed if name.partition("/")[2] not in self._rejected}
         return Turn(
             question=question,
-            image=image if self.is_personal else None,
+            image=image,
             declared={
                 name: value
                 for name, value in declared.items()
@@ -281,7 +285,7 @@ class Conversation:
             },
             purpose=self.purpose,
             consented=frozenset(consented),
-            minor=declared.get("age_band") == "child",
+            minor=self.is_minor,
         )
 
     def _look(self, question: str, image: Image | None, mode: Mode) -> Sight:
@@ -292,9 +296,8 @@ class Conversation:
     def _sight_now(self, sight: Sight, turn: Turn) -> Sight:
         """Return what may still be used of a picture that was looked at before."""
         picture = self.assistant.policy.purpose_of(self.purpose).consent_to(PICTURE)
-        if not self.is_personal or (
-            sight.mode == "native" and (picture not in turn.consented or turn.is_of_minor)
-        ):
+        is_shown = picture in turn.consented and not turn.is_of_minor
+        if not self.is_personal or (sight.mode == "native" and not is_shown):
             return Sight()
         seen = tuple(s for s in sight.observations if s.attribute not in self._rejected)
         return replace(sight, observations=seen)
