@@ -120,7 +120,7 @@ def run_federation(
     watch = Watch(on_step=step, on_result=record, on_failure=fail)
     app = client_app(lambda *_: task, config=config, ledger=run.ledger_path, watch=watch)
     count = config.num_owners
-    nodes = [{"partition-id": index, "num-partitions": count} for index in range(count)]
+    nodes = [{"partition-id": index, "num-partitions": count} for index in config.present]
     grid = LocalGrid(app, nodes)
     try:
         with grid.activated():
