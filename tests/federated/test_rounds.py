@@ -14,7 +14,7 @@ from flwr.app import Context, RecordDict
 from safetensors.torch import save_file
 
 from discreet.artifacts import RunFolder, read_lines_after
-from discreet.errors import ArtifactCorrupt, DataError, FederationError
+from discreet.errors import AdapterWithdrawn, ArtifactCorrupt, DataError, FederationError
 from discreet.federated import (
     Assignment,
     Checkpoint,
@@ -37,6 +37,7 @@ from discreet.federated import (
 )
 from discreet.federated.checkpoint import write_checkpoint
 from discreet.privacy import PrivacyLedger, StepRecord, epsilon_of
+from discreet.registry import withdraw
 from discreet.types import OwnerId
 from federated.tiny import TinyTask, plan_of, tiny_config
 
@@ -513,3 +514,10 @@ def test_an_absent_owner_leaves_what_an_owner_who_always_fails_leaves(tmp_path: 
     last = read_checkpoint(run)
     assert last is not None
     assert last.taken_part == {1000: 2, 1002: 2}, "nodes keep their numbers"
+
+
+def test_nobody_goes_on_with_a_run_whose_adapter_was_withdrawn(run: RunFolder) -> None:
+    train(run, tiny_config(num_rounds=1))
+    withdraw(run, reason="a test")
+    with pytest.raises(AdapterWithdrawn, match="a test"):
+        train(run, tiny_config(num_rounds=1))

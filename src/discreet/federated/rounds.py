@@ -49,6 +49,7 @@ from discreet.federated.receipts import RoundReport
 from discreet.federated.terms import Terms
 from discreet.keys import read_roster
 from discreet.privacy import PrivacyLedger, StepRecord
+from discreet.registry import refuse_withdrawn
 from discreet.types import OwnerId
 
 OnRound = Callable[[int, State, RoundReport], None]
@@ -177,9 +178,11 @@ def drive(
     With a roster, raw public keys, nobody but these owners is let into secure sums.
 
     Raises:
+        AdapterWithdrawn: if the run's adapter was taken off the shelf.
         ArtifactError: if another process goes on with the run.
     """
     with alone_in(run):
+        refuse_withdrawn(run)
         ledger = _own_ledger(config, run)  # before the plan: a run with a plan has begun
         require_same_plan(config, run)
         if not run.checkpoint_path.exists():
