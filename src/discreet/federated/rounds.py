@@ -252,7 +252,7 @@ def _where_it_stands(
         ArtifactCorrupt: if it holds another adapter.
         ValueError: if it belongs to another plan.
     """
-    plan = _plan_hash(config, task)
+    plan = plan_hash(config, task)
     first = {name: torch.zeros(shape) for name, shape in terms.shapes.items()}
     first |= task.initial_state()
     last = read_checkpoint(run)
@@ -295,7 +295,7 @@ def _taken(owner: OwnerId, server_round: int, record: StepRecord, config: TrainC
     )
 
 
-def _plan_hash(config: TrainConfig, task: LocalTask) -> str:
+def plan_hash(config: TrainConfig, task: LocalTask) -> str:
     """Return a SHA-256 of the plan, the base and the frozen part of the adapter."""
     plan = json.dumps([config.as_mapping(), task.frozen_hash], sort_keys=True)
     return hashlib.sha256(plan.encode()).hexdigest()

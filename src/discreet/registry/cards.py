@@ -123,6 +123,7 @@ class AdapterCard:
             raise ValueError("Expected randomness to be what reproducible says. Card changed.")
         return card
 
+
 def write_card(run: RunFolder, card: AdapterCard) -> None:
     """Write the card of a run."""
     write_json(run.card_path, card.to_dict())
@@ -139,6 +140,7 @@ def read_card(run: RunFolder) -> AdapterCard:
         return AdapterCard.from_dict(raw)
     except (ValueError, TypeError) as error:
         raise ArtifactCorrupt(f"The card of run '{run.id}' cannot be used. {error}") from error
+
 
 def _check_keys(what: str, raw: object, wanted: frozenset[str]) -> None:
     """Refuse a part of a card with other keys than it should have."""

@@ -30,6 +30,8 @@ REFERENCE = "reference"
 
 REFERENCE_DIR = Path(__file__).parents[1] / "reference"
 """Run folder of the adapter that ships with the package (docs/cards/reference.md)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Adapter:
     """An adapter on the shelf that passed its checks."""
@@ -50,6 +52,7 @@ class Shelved:
     run: RunFolder
     card: AdapterCard | None
     problem: str | None = None
+
 
 def list_adapters(runs_dir: Path) -> list[Shelved]:
     """Return every run in a folder, oldest adapter first; the unreadable ones at the end.

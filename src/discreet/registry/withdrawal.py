@@ -1,6 +1,6 @@
 """Take an adapter off the shelf, with a reason; nobody resolves it afterwards, or goes on with it.
 
-    withdraw(RunFolder(Path("runs/first")), reason=OWNER_FORGOTTEN, successor="second")
+withdraw(RunFolder(Path("runs/first")), reason=OWNER_FORGOTTEN, successor="second")
 """
 
 from datetime import UTC, datetime
