@@ -2,8 +2,8 @@
 
 Reads a run folder and writes nothing, so that it can be shown before anybody is asked.
 
-    found = plan_forgetting(RunFolder(Path("runs/first")), OwnerId("owner-1"), out=Path("runs/next"))
-    found.costs[0].after        # epsilon of an owner who stays, with retraining, delta, unit, neighbours
+    found = plan_forgetting(run, OwnerId("owner-1"), out=Path("runs/next"))
+    found.costs[0].after        # what an owner who stays will have spent, retraining included
 """
 
 import re

@@ -3,7 +3,8 @@
 A receipt claims what was done and nothing else: a store that failed is told as failed, and a store
 that nobody can reach is told as kept.
 
->>> receipt = Receipt(lines=(Line(store="adapter", found=3, erased=3), Line.kept("copies", "copies")))
+>>> done, left = Line(store="adapter", found=3, erased=3), Line.kept("copies", "copies")
+>>> receipt = Receipt(lines=(done, left))
 >>> receipt.is_complete, receipt.lines[1].state
 (True, 'kept')
 >>> print(receipt.in_words("en").splitlines()[1])
