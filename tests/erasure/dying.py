@@ -1,20 +1,20 @@
 """Forgettings to be killed, with the witness of `federated.crashing`.
 
-    Nursery.of("erasure.dying").run(folder="...", die_at=17)
+Nursery.of("erasure.dying").run(folder="...", die_at=17)
 """
 
 import json
 import tempfile
 from pathlib import Path
 
+from federated.crashing import FREE, DyingCalls, Witness, make_room, publisher, watch
+from federated.tiny import TinyTask, tiny_config
 from nursery import serve
 
 from discreet.artifacts import RunFolder
 from discreet.erasure import forget_owner, plan_forgetting
 from discreet.federated import run_federation
 from discreet.types import OwnerId
-from federated.crashing import FREE, DyingCalls, Witness, make_room, publisher, watch
-from federated.tiny import TinyTask, tiny_config
 
 CONFIG = tiny_config(**{**FREE, "num_owners": 3, "num_rounds": 2})
 GONE = OwnerId("owner-1")

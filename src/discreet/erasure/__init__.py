@@ -1,6 +1,6 @@
 """Erase what is held of a person or of a data owner, and say store by store what was done."""
 
-from discreet.erasure.cost import Cost, Forgetting, plan_forgetting
+from discreet.erasure.cost import Cost, Forgetting, plan_forgetting, plan_withdrawal
 from discreet.erasure.losses import auditor, held_out_like
 from discreet.erasure.receipt import Line, Receipt
 from discreet.erasure.removal import RECEIPT, forget_owner
@@ -15,4 +15,5 @@ __all__ = [
     "forget_owner",
     "held_out_like",
     "plan_forgetting",
+    "plan_withdrawal",
 ]

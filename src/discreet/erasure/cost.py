@@ -57,11 +57,6 @@ class Forgetting:
     """Rounds that are done and in which the owner took no part; 0: from the first adapter."""
     costs: tuple[Cost, ...]
 
-    @property
-    def node(self) -> int:
-        """Return the number that stands for the owner in the metrics."""
-        return FIRST_NODE_ID + _number(self.owner)
-
     def require_budget(self) -> None:
         """Refuse to retrain beyond what was promised.
 
@@ -102,8 +97,8 @@ def plan_forgetting(
     config = TrainConfig.load(run.config_path)
     if not run.ledger_path.exists():
         raise ArtifactError(
-            f"Expected accounts in run '{run.id}', found none: its owners keep them. Withdraw the "
-            "adapter (--no-retrain), and run its plan over the nodes that stay."
+            f"Expected accounts in run '{run.id}', found none: its owners keep them. With --driver "
+            "deployment the adapter is withdrawn, and you are told how to train it again."
         )
     accounts = PrivacyLedger.open(run.ledger_path).accounts()
     if not _OWNER.fullmatch(owner) or _number(owner) not in config.present:
@@ -128,6 +123,19 @@ def plan_forgetting(
         target_epsilon=target_epsilon,
         rounds_kept=kept,
         costs=costs,
+    )
+
+
+def plan_withdrawal(run: RunFolder, owner: OwnerId) -> Forgetting:
+    """Return what withdrawing a run's adapter for an owner takes: no budget and no training."""
+    return Forgetting(
+        run=run,
+        owner=owner,
+        out=run.path,
+        config=TrainConfig.load(run.config_path),
+        target_epsilon=None,
+        rounds_kept=0,
+        costs=(),
     )
 
 
