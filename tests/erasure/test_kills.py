@@ -1,4 +1,4 @@
-"""Whatever kills a forgetting: no account says less than was drawn, and no receipt says too much."""
+"""Whatever kills a forgetting: no account says less than was drawn, no receipt too much."""
 
 import json
 import shutil
