@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "consent": BASE | {"chain", "keys", "law"},
     "journal": BASE | {"chain", "keys"},
     "service": BASE
-    | {"assistant", "consent", "journal", "keys", "law"}
+    | {"assistant", "consent", "data", "journal", "keys", "law"}
     | {"model", "perception", "registry"},
     "erasure": BASE
     | {"assistant", "audit", "consent", "data", "federated", "journal", "keys"}

@@ -7,6 +7,7 @@
     │   ├── AdapterWithdrawn an adapter was taken off the shelf
     │   ├── ArtifactCorrupt  a file is damaged or was changed after it was written
     │   ├── RunExists        a run folder is already there and holds something
+    │   ├── StoreInUse       other processes hold a store of records for too long
     │   └── UnsafeFile       a file format that can run code (pickle) was refused
     ├── IncompatibleBase     an adapter was made for another base model
     ├── BudgetExhausted      a privacy budget would be overrun; nothing was spent
@@ -16,6 +17,9 @@
     │       └── RosterMismatch  who is in a sum is not on the roster, or is there twice
     ├── DeploymentError      a server or a node cannot be started, trusted or reached
     ├── PolicyError          a policy file asks for something that may not be done
+    ├── ServiceError         a visitor cannot be answered now
+    │   ├── LineFull         too many wait already; nothing was kept
+    │   └── Stopped          the turn was stopped before its end
     └── ExtraMissing         an optional package is not installed
 
 Wrong arguments raise `ValueError` or `TypeError`. No message holds a person's words, face or name.
@@ -48,6 +52,10 @@ class ArtifactCorrupt(ArtifactError):
 
 class RunExists(ArtifactError):
     """A run folder already exists and is not empty."""
+
+
+class StoreInUse(ArtifactError):
+    """Other processes held a store of records for too long; the call can be made again."""
 
 
 class UnsafeFile(ArtifactError):
@@ -84,6 +92,18 @@ class DeploymentError(DiscreetError):
 
 class PolicyError(DiscreetError):
     """A policy file asks for something that may not be done."""
+
+
+class ServiceError(DiscreetError):
+    """A visitor cannot be answered now."""
+
+
+class LineFull(ServiceError):
+    """Too many visitors wait already; nothing of what was asked is kept."""
+
+
+class Stopped(ServiceError):
+    """The turn was stopped before its end; nothing of it is kept."""
 
 
 class ExtraMissing(DiscreetError):

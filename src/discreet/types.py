@@ -10,6 +10,9 @@ from typing import Literal, NewType
 AgeBand = Literal["child", "young_adult", "middle_aged", "older_adult"]
 """Coarse age: under 13, 18 to 39, 40 to 64, 65 and more years."""
 
+Attribute = Literal["age_band", "expression", "reading", "text_size", "language"]
+"""What may be known of a person; the last three are preferences, which nobody estimates."""
+
 Audience = Literal["child", "adult", "older_adult"]
 """The three ways an answer is written; both middle age bands read the `adult` one."""
 
@@ -76,7 +79,7 @@ class Observation:
     `confidence` is a calibrated probability in [0, 1]; 1 for what a person declared.
     """
 
-    attribute: Literal["age_band", "expression"]
+    attribute: Attribute
     value: str = field(repr=False)
     source: Source
     confidence: float

@@ -6,7 +6,7 @@ The model is a real `tiny`; a PyTorch hook on it records everything that its for
 import logging
 import tempfile
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +33,15 @@ from discreet.assistant.session import NOT_FOR_DANGER, OTHER_LANGUAGE
 from discreet.assistant.texts import TEXTS
 from discreet.data import Question
 from discreet.errors import PolicyError
-from discreet.model import IMAGE_TOKEN, Request, TooManyTokens, Vlm, build_prompt, encode_images
+from discreet.model import (
+    IMAGE_TOKEN,
+    Answer,
+    Request,
+    TooManyTokens,
+    Vlm,
+    build_prompt,
+    encode_images,
+)
 from discreet.model.prompt import encode_prompt
 from discreet.types import FACES, FaceCount, Faces, KeyFact, Mode, Observation, Percept
 
@@ -560,9 +568,7 @@ def test_fixed_texts_are_in_the_language_of_the_notes(
     assert wire.calls == []
 
 
-def test_a_reply_says_how_many_sentences_were_added_and_not_shown(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reply_says_how_many_sentences_were_added_and_not_shown(build: Build) -> None:
     """With the responder's words written down, so that the right counts are known."""
     assistant = build()
     text = "Coffee keeps people awake. A short walk is good. Tea is milder."
@@ -570,13 +576,14 @@ def test_a_reply_says_how_many_sentences_were_added_and_not_shown(
     notes = [replace(note, text=text, facts=(fact,)) for note in assistant.notes.notes]
     written = "Coffee keeps people awake. Volcanoes erupt lava beneath oceans. "
 
-    def answer(vlm: Vlm, requests: list[Request]) -> None:
+    def answer(vlm: Vlm, requests: Sequence[Request]) -> list[Answer]:
         for request in requests:
             assert request.on_text is not None
             request.on_text(written)
+        return []
 
-    monkeypatch.setattr(session, "answer_all", answer)
-    reply = replace(assistant, notes=Notes.build(notes)).reply(Turn(question=ASKED))
+    said = replace(assistant, notes=Notes.build(notes), write=answer)
+    reply = said.reply(Turn(question=ASKED))
     also = TEXTS["en"].note_also_says
     assert reply.text == f"Coffee keeps people awake. {also} Tea is milder."
     assert (reply.added, reply.unsaid) == (1, 1)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from discreet.assistant import Assistant, Turn, gate, load_policy
+from discreet.assistant import Assistant, Turn, load_policy
 from discreet.bench import (
     MIN_PEOPLE,
     TwinFlips,
@@ -24,6 +24,7 @@ from discreet.bench import (
     represent,
 )
 from discreet.bench.twins import Compared
+from discreet.cli.bench_twins import gate_of
 from discreet.cli.chat import notes_of
 from discreet.data import TwinPortraits
 from discreet.model import Vlm
@@ -34,7 +35,7 @@ PEOPLE = 40
 HAIR, TONE, AGE, EXPRESSION = (
     TWIN_KINDS.index(k) for k in ("hair", "skin_tone", "age", "expression")
 )
-VALUES = {"age": ("child", "older_adult"), "expression": ("sad", "happy")}
+VALUES = {"age": ("older_adult", "child"), "expression": ("sad", "happy")}
 
 
 def picture(kind: int, person: int, which: int) -> bytes:
@@ -58,7 +59,7 @@ def twins_of(people: int = PEOPLE) -> list[TwinPortraits]:
             values=VALUES.get(kind, ("a", "b")),
             identity_id=f"p{person}",
             audit_labels={
-                "age_band": "child",
+                "age_band": "older_adult",
                 "expression": "sad",
                 "ethnicity": ("asian", "african")[person % 2],
                 "skin_tone": str(person % 4),
@@ -74,7 +75,7 @@ PAIRS = twins_of()
 
 
 class Planted:
-    """Sees a sad child, and follows what is changed in twins of some kinds and people."""
+    """Sees a sad older adult, and follows what is changed in twins of some kinds and people."""
 
     def __init__(self, kinds: Sequence[int] = (), every: int = 1) -> None:
         self.kinds, self.every = kinds, every
@@ -83,7 +84,7 @@ class Planted:
         kind, person, second = read(image)
         flips = second and kind in self.kinds and person % self.every == 0
         name = "expression" if kind == EXPRESSION else "age_band"
-        seen = {"age_band": "child", "expression": "sad"}
+        seen = {"age_band": "older_adult", "expression": "sad"}
         if flips:
             seen[name] = VALUES["expression" if name == "expression" else "age"][1]
         return Percept(
@@ -96,9 +97,11 @@ class Planted:
         )
 
 
+WIDEST = {"healthcare": "comfort", "education": "explain"}
+
+
 def through(context: str):  # type: ignore[no-untyped-def]
-    policy = load_policy(context)
-    return lambda seen: gate(seen, policy).passed
+    return gate_of(load_policy(context), WIDEST[context])
 
 
 def measured(perceiver: Planted, context: str = "healthcare") -> TwinFlips:
@@ -144,7 +147,9 @@ def test_what_a_policy_lets_pass_is_warranted_there_and_nowhere_else() -> None:
 
 def test_causes_say_what_changed() -> None:
     found = measured(Planted([TONE]))
-    assert found.causes == {"age_band is another": pytest.approx(1 / 6)}
+    share = pytest.approx(1 / 6)
+    both = {"age_band is another": share, "expression passes of one only": share}
+    assert found.causes == both, "of a child no expression passes"
 
 
 def test_declared_values_decide_and_the_picture_has_no_way_in() -> None:
@@ -170,7 +175,15 @@ def test_an_assistant_does_not_look_where_everything_is_declared(tiny: Vlm, cont
     assistant = Assistant(vlm=tiny, policy=policy, notes=notes, perceiver=Sighted())
     declared = {"age_band": "child", "expression": "sad"}
     for image in PAIRS[0].images:
-        assistant.reply(Turn(question="Why rest?", image=image, declared=declared))
+        assistant.reply(
+            Turn(
+                question="Why rest?",
+                image=image,
+                declared=declared,
+                purpose=WIDEST[context],
+                consented=frozenset(policy.consentable(WIDEST[context])),
+            )
+        )
 
 
 def test_groups_are_told_of_where_enough_people_are_in_them() -> None:
@@ -179,7 +192,7 @@ def test_groups_are_told_of_where_enough_people_are_in_them() -> None:
     assert found.by_group["ethnicity"] == {"african": None, "asian": None}
     assert set(found.by_group["skin_tone"].values()) == {None}
     assert found.by_group["gender_presentation"]["feminine"] is not None
-    assert found.worst_group in {"gender_presentation: feminine", "age_band: child"}
+    assert found.worst_group in {"gender_presentation: feminine", "age_band: older_adult"}
 
 
 def test_the_worst_group_is_the_one_that_flips_most() -> None:

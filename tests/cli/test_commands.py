@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from discreet.assistant import Decision, Reply, load_policy
-from discreet.cli import COMMANDS, bench, chat, main, train
+from discreet.cli import COMMANDS, bench, chat, main, replies, train
 from discreet.cli.chat import notes_of
 from discreet.data import Language, load_portraits, load_questions
 from discreet.errors import DataError
@@ -214,11 +214,11 @@ def test_what_of_a_note_was_cut_is_said() -> None:
         note_question="What helps?",
         note_cut=2,
     )
-    assert chat.vetted(reply).startswith('From the note "What helps?": Rest. Drink.')
-    assert "the last 2 sentences of the note did not fit" in chat.vetted(reply)
-    assert chat.vetted(reply) in chat.why(reply)
-    assert chat.as_record(reply)["note_cut"] == 2
-    assert "did not fit" not in chat.vetted(replace(reply, note_cut=0))
+    assert replies.vetted(reply).startswith('From the note "What helps?": Rest. Drink.')
+    assert "the last 2 sentences of the note did not fit" in replies.vetted(reply)
+    assert replies.vetted(reply) in replies.why(reply)
+    assert replies.as_record(reply)["note_cut"] == 2
+    assert "did not fit" not in replies.vetted(replace(reply, note_cut=0))
 
 
 def test_what_the_guard_did_is_said() -> None:
@@ -234,13 +234,13 @@ def test_what_the_guard_did_is_said() -> None:
         added=1,
         unsaid=2,
     )
-    assert "added: 1 sentence of the note" in chat.why(reply)
-    assert "not shown: 2 sentences" in chat.why(reply)
-    record = chat.as_record(reply)
+    assert "added: 1 sentence of the note" in replies.why(reply)
+    assert "not shown: 2 sentences" in replies.why(reply)
+    record = replies.as_record(reply)
     assert (record["added"], record["unsaid"]) == (1, 2)
-    assert chat.changed(replace(reply, added=0, unsaid=0)) == ""
-    assert "chosen from 4 drafts" in chat.why(replace(reply, drafts=4))
-    assert "draft" not in chat.why(replace(reply, drafts=1))
+    assert replies.changed(replace(reply, added=0, unsaid=0)) == ""
+    assert "chosen from 4 drafts" in replies.why(replace(reply, drafts=4))
+    assert "draft" not in replies.why(replace(reply, drafts=1))
 
 
 def test_chat_in_french_says_the_french_note(discreet: Run, trained: Path) -> None:

@@ -1,6 +1,11 @@
 """The assistant in use: what it may know, what it may say, one turn at a time."""
 
+from discreet.assistant.conversation import Conversation
 from discreet.assistant.drafts import DRAFTS
+from discreet.assistant.emergency import is_emergency
+from discreet.assistant.exchange import Exchange
+from discreet.assistant.gate import Decision, Reason, Withheld, gate, say_reason
+from discreet.assistant.handover import PARTS, Card, Contact, Part, hand_over
 from discreet.assistant.notes import (
     FINDS,
     LEAST_FIT,
@@ -10,27 +15,62 @@ from discreet.assistant.notes import (
     Notes,
     say_no_note,
 )
-from discreet.assistant.policy import Decision, Policy, gate, load_policy
-from discreet.assistant.session import Assistant, Reply, Turn, declare
+from discreet.assistant.policy import (
+    CHANGES,
+    CONTEXTS,
+    VALUES,
+    Policy,
+    Purpose,
+    Rule,
+)
+from discreet.assistant.policy_files import load_policy
+from discreet.assistant.safety_numbers import Numbers, emergency_text, numbers_of
+from discreet.assistant.session import Assistant
+from discreet.assistant.sight import Sight, only_pixels
 from discreet.assistant.texts import EMERGENCY, NO_NOTE
+from discreet.assistant.turn import Reply, Turn, declare
+from discreet.assistant.why import Observed, Why
 
 __all__ = [
+    "CHANGES",
+    "CONTEXTS",
     "DRAFTS",
     "EMERGENCY",
     "FINDS",
     "LEAST_FIT",
     "NO_NOTE",
+    "PARTS",
+    "VALUES",
     "Assistant",
+    "Card",
+    "Contact",
+    "Conversation",
     "Decision",
+    "Exchange",
     "Find",
     "Match",
     "Note",
     "Notes",
+    "Numbers",
+    "Observed",
+    "Part",
     "Policy",
+    "Purpose",
+    "Reason",
     "Reply",
+    "Rule",
+    "Sight",
     "Turn",
+    "Why",
+    "Withheld",
     "declare",
+    "emergency_text",
     "gate",
+    "hand_over",
+    "is_emergency",
     "load_policy",
+    "numbers_of",
+    "only_pixels",
     "say_no_note",
+    "say_reason",
 ]

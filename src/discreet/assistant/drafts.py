@@ -18,7 +18,7 @@ from dataclasses import replace
 from discreet.assistant.guard import Guarded
 from discreet.model import Request
 from discreet.readers import Reader, fits_reader, reader_of
-from discreet.types import Language, Observation
+from discreet.types import ADULTS, Language, Observation
 
 DRAFTS = 4
 """Written where the first falls short, the first included."""
@@ -30,14 +30,16 @@ TOP_P = 0.95
 def reader_told(passed: Sequence[Observation]) -> Reader:
     """Return for whom an answer is written, by what passed the gate.
 
-    A gate that lets an expression pass allows what `reader_of` does with it in healthcare.
+    A gate that lets an expression pass allows what `reader_of` does with it in healthcare. Who
+    wants plain words gets the form of a child's answer, unless steps or calm words are for them.
     """
     values = {seen.attribute: seen.value for seen in passed}
-    return reader_of(
+    reader = reader_of(
         "healthcare",
         values.get("age_band") or "young_adult",  # type: ignore[arg-type]
         values.get("expression"),  # type: ignore[arg-type]
     )
+    return "child" if values.get("reading") == "plain" and reader in ADULTS else reader
 
 
 def redrafts(request: Request, drafts: int) -> list[Request]:

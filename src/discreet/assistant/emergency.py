@@ -15,6 +15,7 @@ A rule misses what it has no words for: docs/design.md says how often.
 import re
 import tomllib
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,6 +62,7 @@ class _Words:
 
     said: re.Pattern[str]
     named: re.Pattern[str]
+    kinds: Mapping[str, re.Pattern[str]]
     opener: re.Pattern[str]
     somebody: re.Pattern[str]
     ahead: re.Pattern[str]
@@ -73,16 +75,19 @@ class _Words:
         groups = tomllib.loads(path.read_text(encoding="utf-8"))
         rules = groups.pop("questions")
         dangers = {
-            tier: _compiled([word for group in groups.values() for word in group[tier]])
+            tier: compiled([word for group in groups.values() for word in group[tier]])
             for tier in ("said", "named")
         }
         return cls(
             **dangers,
-            opener=_compiled([rules["opener"]], "^ ?"),
-            somebody=_compiled([rules["somebody"]]),
-            ahead=_compiled([rules["ahead"]]),
-            past=_compiled([rules["past"]]),
-            denied=_compiled([rules["denied"]], end=" $"),
+            kinds={
+                kind: compiled(words["said"] + words["named"]) for kind, words in groups.items()
+            },
+            opener=compiled([rules["opener"]], "^ ?"),
+            somebody=compiled([rules["somebody"]]),
+            ahead=compiled([rules["ahead"]]),
+            past=compiled([rules["past"]]),
+            denied=compiled([rules["denied"]], end=" $"),
         )
 
     def asks_for_knowledge(self, sentence: str) -> bool:
@@ -92,7 +97,8 @@ class _Words:
         return bool(self.ahead.search(sentence)) or not self.somebody.search(sentence)
 
 
-def _compiled(patterns: list[str], begin: str = r"\b", end: str = r"\b") -> re.Pattern[str]:
+def compiled(patterns: list[str], begin: str = r"\b", end: str = r"\b") -> re.Pattern[str]:
+    """Return one pattern for several, to be looked for in what `plain` returns."""
     written = "|".join(_squeezed(pattern) for pattern in patterns).replace("~", GAP)
     return re.compile(f"{begin}(?:{written}){end}")
 
@@ -139,16 +145,32 @@ def is_emergency(question: str) -> bool:
     return any(_speaks_of_danger(part) for part in _SENTENCE.findall(plain(question)))
 
 
+def dangers(question: str) -> frozenset[str]:
+    """Return the kinds of danger to life that a question speaks of: groups of the files of words.
+
+    >>> sorted(dangers("she drank bleach and wants to kill herself"))
+    ['poisoning', 'self_harm']
+    """
+    return frozenset(
+        kind
+        for part in _SENTENCE.findall(plain(question))
+        if _speaks_of_danger(part)
+        for words in _languages()
+        for kind, pattern in words.kinds.items()
+        if any(is_stated(found) for found in pattern.finditer(part))
+    )
+
+
 def _speaks_of_danger(sentence: str) -> bool:
     languages = _languages()
-    if any(_stands(found) for words in languages for found in words.said.finditer(sentence)):
+    if any(is_stated(found) for words in languages for found in words.said.finditer(sentence)):
         return True
     if any(w.asks_for_knowledge(sentence) or w.past.search(sentence) for w in languages):
         return False
-    return any(_stands(found) for words in languages for found in words.named.finditer(sentence))
+    return any(is_stated(found) for words in languages for found in words.named.finditer(sentence))
 
 
-def _stands(found: re.Match[str]) -> bool:
-    """Return whether a danger is not denied right before."""
+def is_stated(found: re.Match[str]) -> bool:
+    """Return whether what was found is not denied right before."""
     before = found.string[max(0, found.start() - _BEFORE) : found.start()]
     return not any(words.denied.search(before) for words in _languages())

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from discreet.assistant.amounts import amounts, are_borne_out, plain_text
 from discreet.assistant.notes import Note
+from discreet.assistant.safety import Refused, gives
 from discreet.assistant.texts import TEXTS
 from discreet.assistant.wording import SENTENCE, Wording, stems
 from discreet.model import Enough
@@ -28,6 +29,10 @@ from discreet.types import KeyFact
 
 SAME_LINE = 0.75
 """Share of stems in common, of all in either, from which a sentence says the safety line."""
+NEVER_GIVEN: dict[Refused, str] = {
+    "dose": "it gave a dose that the note does not have",
+    "diagnosis": "it gave a diagnosis",
+}
 _END = re.compile(r"(?<!\d)[.!?]+(?=\s)|\n+")
 _STEP = re.compile(r"^\s*(\d+)[.)](?!\d)\s*")
 _FIRST_STEP = re.compile(r"(?<=:)\s*(1)[.)]\s")
@@ -144,6 +149,9 @@ class Guard:
         said = [" ".join((text + plain).split()) for text in (self._shown, self._heard)]
         if any(re.search(pattern, text) for pattern in self._note.forbidden for text in said):
             self._reason = "it said what the note forbids"
+            raise Enough
+        if given := gives(sentence, note=f"{self._note.text} {self._note.safety}"):
+            self._reason = NEVER_GIVEN[given]
             raise Enough
         if not are_borne_out(amounts(self._without_step(sentence)), self._known):
             self._reason = "a number that the note does not have"

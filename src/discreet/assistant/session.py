@@ -5,21 +5,32 @@ for one turn and not kept; nothing is logged.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-
-from PIL.Image import Image
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from discreet.assistant.drafts import DRAFTS, best_of, falls_short, reader_told, redrafts
 from discreet.assistant.emergency import is_emergency
+from discreet.assistant.gate import Decision, gate
 from discreet.assistant.guard import Guard, Guarded
 from discreet.assistant.notes import Note, Notes, say_no_note
-from discreet.assistant.policy import VALUES, Decision, Policy, gate
+from discreet.assistant.policy import PICTURE, Policy
+from discreet.assistant.safety import asks_for
+from discreet.assistant.safety_numbers import emergency_text
+from discreet.assistant.sight import (
+    NOT_CONSENTED,
+    NOT_FOR_DANGER,
+    NOT_FOR_MINORS,
+    NOT_FOR_REFUSAL,
+    Sight,
+    why_left_out,
+)
 from discreet.assistant.texts import TEXTS
+from discreet.assistant.turn import Reply, Turn, declare
 from discreet.errors import PolicyError
 from discreet.model import (
     GUIDANCE,
     IMAGE_TOKEN,
+    Answer,
     Request,
     Vlm,
     answer_all,
@@ -32,59 +43,13 @@ from discreet.model import (
 )
 from discreet.perception import Perceives
 from discreet.readers import Reader
-from discreet.types import Faces, Language, Mode, Observation, Percept
+from discreet.types import Language, Mode, Observation, Percept
 
 NEAR = 3
 """Notes that are named where none fits."""
 RESPONDER_LANGUAGE: Language = "en"
 """What the base writes and the guard reads; a note in another language is said as it is."""
 OTHER_LANGUAGE = "the responder does not write the note's language"
-NOT_FOR_DANGER = "danger to life is answered without it"
-_SEEN: dict[Faces, str] = {
-    "none": "no face is seen",
-    "two": "two faces are seen",
-    "three_or_more": "three or more faces are seen",
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Turn:
-    """What a person asks, with what they show and declare."""
-
-    question: str = field(repr=False)
-    image: Image | None = field(default=None, repr=False)
-    declared: dict[str, str] = field(default_factory=dict, repr=False)
-    """For example `{"age_band": "child"}`; a declared value wins over an estimate."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
-    """The answer and why it is the way it is."""
-
-    text: str = field(repr=False)
-    mode: Mode
-    note_id: str | None = field(repr=False)
-    """The vetted note it rests on; None when there was none."""
-    note_text: str | None = field(repr=False)
-    """What the note says: the facts, whatever the responder made of them."""
-    replaced: str | None
-    """Why the note had to speak for the responder; None if it had not."""
-    left_out: str | None
-    """Why the picture was not used; None if it was, or if there was none to use."""
-    decision: Decision = field(repr=False)
-    seconds: float
-    note_question: str | None = field(default=None, repr=False)
-    """What the note is called: the question that it answers."""
-    near: tuple[str, ...] = field(default=(), repr=False)
-    """Where no note fits: what the nearest ones of the same context are called."""
-    note_cut: int = 0
-    """Sentences at the note's end that the responder was not shown: they did not fit."""
-    added: int = 0
-    """Sentences of the note that were added for key facts which the responder left unsaid."""
-    unsaid: int = 0
-    """Sentences of the responder that were not shown because the note does not bear them out."""
-    drafts: int = 0
-    """Answers that the responder wrote, of which this one was chosen; 0 where it was not asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +66,13 @@ class Assistant:
     drafts: int = DRAFTS
     """Answers written where the first falls short, 1 or more; the best is shown. With 1 an answer
     is shown while it is written, else when it was chosen."""
+    adapter: str | None = None
+    """Which of the responder's adapters answers: its name, `base` for none, None for the one in
+    use."""
+    country: str | None = None
+    """Two letters of ISO 3166-1: whose emergency numbers are said. None names no number."""
+    write: Callable[[Vlm, Sequence[Request]], list[Answer]] = answer_all
+    """What lets the responder write; a service puts the passes of many visitors together."""
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing."""
@@ -125,24 +97,63 @@ class Assistant:
         mode, picture nor declared values are looked at then, in no context.
 
         Raises:
-            PolicyError: if `native` is asked for where the policy does not allow it.
+            PolicyError: if the policy has no such purpose, or does not allow `native` for it.
             ValueError: if `native` is asked for without a picture, or a declared value is unknown.
             TooManyTokens: if the question is too long.
         """
+        sight = self.look(turn, mode=mode)
+        return self.answer(turn, sight, max_new_tokens=max_new_tokens, on_text=on_text)
+
+    def look(self, turn: Turn, *, mode: Mode = "gated") -> Sight:
+        """Return what this turn makes of its picture, which `answer` does not look at.
+
+        Where words of danger to life or of what is never given are answered, nobody looks.
+
+        Raises:
+            PolicyError: if the policy has no such purpose, or does not allow `native` for it.
+            ValueError: if `native` is asked for without a picture.
+            TooManyTokens: if the question is too long.
+        """
         started = time.perf_counter()
-        turn = replace(turn, question=turn.question.encode("utf-8", "replace").decode())
-        show = on_text or (lambda piece: None)
         if is_emergency(turn.question):
-            return self._reply_to_danger(turn, show, started)
+            return Sight(left_out=None if turn.image is None else NOT_FOR_DANGER)
+        if asks_for(turn.question):
+            return Sight(left_out=None if turn.image is None else NOT_FOR_REFUSAL)
         self._check_mode(turn, mode)
         check_question(self.vlm, turn.question)
-        percept = self._perceive(turn, mode)
-        left_out = why_left_out(percept)
-        if left_out is not None:
-            turn, mode = replace(turn, image=None), "gated"
-        seen = [] if percept is None else list(percept.observations)
-        said = [declare(name, value) for name, value in turn.declared.items()]
-        decision = gate([*said, *seen], self.policy)
+        refused = self._why_refused(turn, mode)
+        percept = None if refused else self._perceive(turn, mode)
+        left_out = refused or why_left_out(percept)
+        features = None
+        if mode == "native" and turn.image is not None and left_out is None:
+            features = encode_images(self.vlm, [turn.image], adapter=self.adapter)
+        return Sight(
+            mode="gated" if features is None else "native",
+            observations=() if percept is None else percept.observations,
+            left_out=left_out,
+            features=features,
+            seconds=time.perf_counter() - started,
+        )
+
+    def answer(
+        self,
+        turn: Turn,
+        sight: Sight,
+        *,
+        max_new_tokens: int = 96,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Reply:
+        """Return an answer to a turn whose picture, if any, was looked at; see `reply`."""
+        started = time.perf_counter() - sight.seconds
+        show = on_text or (lambda piece: None)
+        if is_emergency(turn.question):
+            text = emergency_text(self.notes.language, self.country, turn.question)
+            return self._reply_fixed(turn, text, show, started, sight.left_out)
+        if refused := asks_for(turn.question):
+            text = TEXTS[self.notes.language].refusal(refused)
+            fixed = self._reply_fixed(turn, text, show, started, sight.left_out)
+            return replace(fixed, refused=refused)
+        decision = self._decide(turn, sight)
         note_cut = drafts = 0
         note = self.notes.find(turn.question, self.policy.context)
         near: list[Note] = []
@@ -151,19 +162,19 @@ class Assistant:
             answer = _fixed(say_no_note(near, self.notes.language), show)
         else:
             if note.language == RESPONDER_LANGUAGE:
-                request, note_cut = self._request(turn, note, decision, mode, max_new_tokens)
-                reader = None if mode == "native" else reader_told(decision.passed)
+                request, note_cut = self._request(turn, note, decision, sight, max_new_tokens)
+                reader = None if sight.mode == "native" else reader_told(decision.told)
                 answer, drafts = self._respond(note, turn.question, request, reader, show)
             else:
                 answer = replace(Guard(note, turn.question, show).close(), replaced=OTHER_LANGUAGE)
         return Reply(
             text=answer.text,
-            mode=mode,
+            mode=sight.mode,
             note_id=None if note is None else note.id,
             note_question=None if note is None else note.question,
             note_text=None if note is None else note.text,
             replaced=answer.replaced,
-            left_out=left_out,
+            left_out=sight.left_out,
             decision=decision,
             seconds=time.perf_counter() - started,
             near=tuple(n.question for n in near),
@@ -173,9 +184,15 @@ class Assistant:
             drafts=drafts,
         )
 
-    def _reply_to_danger(self, turn: Turn, show: Callable[[str], None], started: float) -> Reply:
-        """Show the fixed text, and only then what a note of this context says."""
-        text = TEXTS[self.notes.language].emergency
+    def _reply_fixed(
+        self,
+        turn: Turn,
+        text: str,
+        show: Callable[[str], None],
+        started: float,
+        left_out: str | None,
+    ) -> Reply:
+        """Show a fixed text, and only then what a note of this context says."""
         show(text)
         note = self.notes.find(turn.question, self.policy.context)
         if note is not None:
@@ -188,7 +205,7 @@ class Assistant:
             note_question=None if note is None else note.question,
             note_text=None if note is None else note.text,
             replaced=None,
-            left_out=None if turn.image is None else NOT_FOR_DANGER,
+            left_out=left_out,
             decision=Decision(passed=(), withheld=()),
             seconds=time.perf_counter() - started,
         )
@@ -196,13 +213,41 @@ class Assistant:
     def _check_mode(self, turn: Turn, mode: Mode) -> None:
         if mode == "gated":
             return
-        if not self.policy.native:
+        if not self.policy.may_show_picture(turn.purpose):
             raise PolicyError(
-                f"The policy for {self.policy.context} does not let the responder see pictures. "
-                "Use the gated mode."
+                f"The policy for {self.policy.context} does not let the responder see pictures for "
+                "this purpose. Use the gated mode."
             )
         if turn.image is None:
             raise ValueError("Expected a picture in native mode, got none. Add one, or use gated.")
+
+    def _why_refused(self, turn: Turn, mode: Mode) -> str | None:
+        """Return why the responder may not see this person's picture, or None."""
+        if mode == "gated":
+            return None
+        if turn.is_of_minor:
+            return NOT_FOR_MINORS
+        purpose = self.policy.purpose_of(turn.purpose)
+        return None if purpose.consent_to(PICTURE) in turn.consented else NOT_CONSENTED
+
+    def observations(self, turn: Turn, sight: Sight) -> tuple[Observation, ...]:
+        """Return what is said and what is seen, in the order in which the gate takes it.
+
+        Raises:
+            ValueError: if a declared value is unknown.
+        """
+        said = (declare(name, value) for name, value in turn.declared.items())
+        return (*said, *sight.observations)
+
+    def _decide(self, turn: Turn, sight: Sight) -> Decision:
+        """Return what of what is said and seen may be used."""
+        return gate(
+            self.observations(turn, sight),
+            self.policy,
+            purpose=turn.purpose,
+            consented=turn.consented,
+            minor=turn.minor,
+        )
 
     def _perceive(self, turn: Turn, mode: Mode) -> Percept | None:
         """Return what is seen, or None where nobody would use it.
@@ -215,11 +260,14 @@ class Assistant:
         return self.perceiver.perceive(turn.image, wanted)
 
     def _may_estimate(self, turn: Turn) -> list[str]:
-        """Return what is worth looking for: allowed as an estimate and not declared."""
+        """Return what is worth looking for: allowed, consented to and not declared; of no minor."""
+        purpose = self.policy.purpose_of(turn.purpose)
         return [
             name
-            for name, rule in self.policy.attributes.items()
-            if "estimated" in rule.sources and name not in turn.declared
+            for name in purpose.attributes
+            if purpose.may_estimate(name)
+            and purpose.consent_to(name) in turn.consented
+            and not (name in turn.declared or turn.is_of_minor)
         ]
 
     def _respond(
@@ -253,17 +301,16 @@ class Assistant:
             replace(request, on_text=guard.take)
             for request, guard in zip(requests, guards, strict=True)
         ]
-        answer_all(self.vlm, heard)
+        self.write(self.vlm, heard)
         return [guard.close() for guard in guards]
 
     def _request(
-        self, turn: Turn, note: Note, decision: Decision, mode: Mode, max_new_tokens: int
+        self, turn: Turn, note: Note, decision: Decision, sight: Sight, max_new_tokens: int
     ) -> tuple[Request, int]:
         """Return what the responder is asked, and how many sentences of the note were cut."""
-        person, features = person_line(decision.passed), None
-        if mode == "native" and turn.image is not None:
-            person = f"{IMAGE_TOKEN} {person}" if decision.passed else IMAGE_TOKEN
-            features = encode_images(self.vlm, [turn.image])
+        person = person_line(decision.told)
+        if sight.mode == "native":
+            person = f"{IMAGE_TOKEN} {person}" if decision.told else IMAGE_TOKEN
         anybody = person_line([])
         fitted = fit_note(
             self.vlm,
@@ -274,11 +321,12 @@ class Assistant:
         )
         request = Request(
             messages=build_prompt(turn.question, note=fitted.text, person=person),
-            image_features=features,
+            image_features=sight.features,
             contrast=None
             if person == anybody
             else build_prompt(turn.question, note=fitted.text, person=anybody),
             guidance=self.guidance,
+            adapter=self.adapter,
             max_new_tokens=max_new_tokens,
         )
         return request, fitted.sentences_cut
@@ -288,28 +336,3 @@ def _fixed(text: str, show: Callable[[str], None]) -> Guarded:
     """Say a fixed text, and return it as an answer that nothing was changed in."""
     show(text)
     return Guarded(text=text, replaced=None, added=0, unsaid=0)
-
-
-def why_left_out(percept: Percept | None) -> str | None:
-    """Return why a picture may not be used for the person who asks, or None if it may."""
-    if percept is None or percept.shows_one_face:
-        return None
-    if percept.faces is None:
-        return "it is not sure that exactly one face is seen"
-    return f"{_SEEN[percept.faces.value]}, and not exactly one"
-
-
-def declare(name: str, value: str) -> Observation:
-    """Return what a person says of themselves as an observation.
-
-    Raises:
-        ValueError: if there is no such attribute, or no such value of it.
-    """
-    if name not in VALUES:
-        raise ValueError(
-            f"Expected a declared attribute among {', '.join(VALUES)}, got another. There is none "
-            "for race, gender or identity."
-        )
-    if value not in VALUES[name]:
-        raise ValueError(f"Expected {name} in {', '.join(VALUES[name])}, got another value.")
-    return Observation(attribute=name, value=value, source="declared", confidence=1.0)  # type: ignore[arg-type]

@@ -201,7 +201,7 @@ def is_followed(
     """Tell whether what passes of both pictures is what would pass of estimates without error."""
     attribute = ATTRIBUTE_OF[pair.kind]
     return all(
-        _values(gate(one)).get(attribute) == _values(gate([_seen(attribute, value)])).get(attribute)
+        _values(gate(one)).get(attribute) == _values(gate(_right(pair, value))).get(attribute)
         for one, value in zip(seen, pair.values, strict=True)
     )
 
@@ -310,6 +310,13 @@ def _causes(
 
 def _values(observations: Sequence[Observation]) -> dict[str, str]:
     return {seen.attribute: seen.value for seen in observations}
+
+
+def _right(pair: TwinPortraits, value: str) -> list[Observation]:
+    """Return estimates without error of the picture that has a value of what was changed."""
+    known = [one for one in _truth(pair) if one.attribute != ATTRIBUTE_OF[pair.kind]]
+    estimates = [replace(one, source="estimated") for one in known]
+    return [*estimates, _seen(ATTRIBUTE_OF[pair.kind], value)]
 
 
 def _truth(pair: TwinPortraits) -> list[Observation]:

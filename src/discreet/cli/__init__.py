@@ -21,6 +21,7 @@ COMMANDS = {
     "fields": ("fields", "fields", "What may stand in the plan of a training."),
     "report": ("report", "report", "Write a run as one page: plan, privacy, rounds, bytes."),
     "chat": ("chat", "chat", "Ask the assistant: perceive, gate by the policy, respond."),
+    "serve": ("serve", "serve", "Answer over HTTP, for robots and apps; keys for who may ask."),
     "federation": ("federation", "app", "Run a federation over several machines."),
     "adapters": ("adapters", "app", "What is on the shelf, and what it cost."),
     "forget": ("forget", "app", "Take a data owner out of a run, with a receipt."),
@@ -30,6 +31,8 @@ COMMANDS = {
     "bench": ("bench", "app", "What privacy costs, on held-out people; how fast people are drawn."),
     "audit": ("audit", "app", "What can still be read from what a picture becomes."),
     "privacy": ("privacy", "app", "Plan a guarantee, and see what was spent of it."),
+    "law": ("law", "law", "What the law asks for: articles, dates, when they were last read."),
+    "log": ("log", "app", "What the assistant decided, without content: verify, show, hand on."),
     "doctor": ("doctor", "doctor", "Check that this installation can do its work."),
     "version": ("doctor", "version", "Print the version."),
 }

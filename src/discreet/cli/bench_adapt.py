@@ -24,7 +24,7 @@ from discreet.bench import (
     repeat_note,
     write_all,
 )
-from discreet.cli.chat import CONTEXT_OF, load_responder, notes_of
+from discreet.cli.chat import CONTEXT_OF, WIDEST_OF, load_responder, notes_of
 from discreet.cli.options import (
     RUNS,
     Cache,
@@ -119,7 +119,8 @@ def _served(
     answers = []
     for ask in asks:
         said: dict[str, str] = {seen.attribute: seen.value for seen in declared(ask)}
-        turn = Turn(question=ask.question.question, declared=said)
+        purpose = WIDEST_OF[ask.question.domain]
+        turn = Turn(question=ask.question.question, declared=said, purpose=purpose)
         answers.append(assistants[ask.question.domain].reply(turn).text)
         on_done(1)
     return answers

@@ -23,7 +23,7 @@ from discreet.bench import (
     told,
     write_for_lines,
 )
-from discreet.cli.chat import CONTEXT_OF, load_responder
+from discreet.cli.chat import CONTEXT_OF, WIDEST_OF, load_responder
 from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, progress, tell
 from discreet.data import Question, TwinPortraits, load_questions, load_twins, split_questions
 from discreet.model import GUIDANCE, check_guidance
@@ -31,6 +31,7 @@ from discreet.perception import CLASSES, PERCEIVER_PATH, Perceiver
 from discreet.registry import REFERENCE
 from discreet.types import Domain, Observation
 
+Gate = Callable[[Sequence[Observation]], Sequence[Observation]]
 Seen = list[tuple[Sequence[Observation], Sequence[Observation]]]
 
 
@@ -73,8 +74,8 @@ def twins(
         )
         seen: Seen = [(first.observations, second.observations) for first, second in percepts]
         lines = {
-            policy.context: measure_twins(chosen, seen, gate_of(policy))
-            for policy in policies.values()
+            policy.context: measure_twins(chosen, seen, gate_of(policy, WIDEST_OF[domain]))
+            for domain, policy in policies.items()
         }
         answers: dict[str, AnswerFlips] = {}
         if questions:
@@ -88,7 +89,9 @@ def twins(
                     on_done=lambda count, row=row: bar.update(row, advance=count),  # type: ignore[misc]
                 )
                 asked = _held_out(domain, questions)
-                answers[policy.context] = _answers(chosen, seen, policy, asked, write)
+                answers[policy.context] = _answers(
+                    chosen, seen, gate_of(policy, WIDEST_OF[domain]), asked, write
+                )
     record = made_by() | {
         "pairs": len(chosen),
         "adapter": adapter if questions else None,
@@ -99,9 +102,10 @@ def twins(
     tell(record, "\n".join([as_flips(lines), *_summary(lines, answers)]), out, as_json)
 
 
-def gate_of(policy: Policy) -> Callable[[Sequence[Observation]], Sequence[Observation]]:
-    """Return what of observations may be used behind a policy."""
-    return lambda observations: gate(observations, policy).passed
+def gate_of(policy: Policy, purpose: str) -> Gate:
+    """Return what of observations a responder is told for a purpose, if all is consented to."""
+    consented = frozenset(policy.consentable(purpose))
+    return lambda seen: gate(seen, policy, purpose=purpose, consented=consented).told
 
 
 def _of_people(pairs: list[TwinPortraits], people: int | None) -> list[TwinPortraits]:
@@ -118,12 +122,11 @@ def _held_out(domain: Domain, count: int) -> list[Question]:
 def _answers(
     pairs: list[TwinPortraits],
     seen: Seen,
-    policy: Policy,
+    through: Gate,
     questions: list[Question],
     write: Callable[..., list[str]],
 ) -> AnswerFlips:
     """Return how often answers differ where the change may not be used."""
-    through = gate_of(policy)
     unwarranted = [not is_warranted(pair.kind, through) for pair in pairs]
     kept = [pair for pair, is_kept in zip(pairs, unwarranted, strict=True) if is_kept]
     own = [both for both, is_kept in zip(seen, unwarranted, strict=True) if is_kept]

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,7 +16,6 @@ from discreet.assistant import (
     Note,
     Notes,
     Policy,
-    Reply,
     Turn,
     declare,
     load_policy,
@@ -32,6 +31,7 @@ from discreet.cli.options import (
     show_json,
     talk,
 )
+from discreet.cli.replies import as_record, vetted, why
 from discreet.data import load_questions, open_image
 from discreet.errors import DiscreetError
 from discreet.model import (
@@ -48,6 +48,8 @@ from discreet.registry import LATEST, REFERENCE, list_adapters, require_base, re
 from discreet.types import Domain, Language, Mode
 
 CONTEXT_OF: dict[Domain, str] = {"healthcare": "healthcare", "tutoring": "education"}
+WIDEST_OF: dict[Domain, str] = {"healthcare": "comfort", "tutoring": "explain"}
+"""The purpose that may know the most; what is measured is measured for it."""
 """The policy context that the notes of a domain belong to."""
 
 _HELP = (
@@ -72,7 +74,7 @@ def chat(
         list[str] | None,
         typer.Option(
             help="Declared attribute; may be repeated. age_band=child, young_adult, middle_aged or "
-            "older_adult; expression=neutral, happy, sad, angry or surprised."
+            "older_adult; expression=neutral, happy, sad, angry or surprised; reading=plain."
         ),
     ] = None,
     once: Annotated[str | None, typer.Option(help="Ask this one question and stop.")] = None,
@@ -86,6 +88,10 @@ def chat(
     policy: Annotated[
         str, typer.Option(help="healthcare, education, or a policy file.")
     ] = "healthcare",
+    purpose: Annotated[
+        str | None,
+        typer.Option(help="Of the policy, for example comfort; by default the policy's own."),
+    ] = None,
     perceiver: Annotated[
         str, typer.Option(help=f"Who reads pictures: {', '.join(ESTIMATORS)}.")
     ] = "small",
@@ -103,11 +109,15 @@ def chat(
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the assistant: perceive, gate by the policy, respond."""
+    """Ask the assistant: perceive, gate by the policy, respond.
+
+    Who hands over a picture here consents to all that the policy may estimate from it.
+    """
     turn = Turn(
         question=once or "",
         image=None if image is None else open_image(image),
         declared=parse_profile(profile or []),
+        purpose=purpose,
     )
     chosen = parse_mode(mode)
     check_guidance(guidance)
@@ -131,6 +141,7 @@ def chat(
         guidance=guidance,
         drafts=drafts,
     )
+    turn = replace(turn, consented=frozenset(assistant.policy.consentable(purpose)))
     if once is None:
         _talk(assistant, turn, chosen, max_new_tokens, as_json)
         return
@@ -242,85 +253,6 @@ def parse_mode(text: str) -> Mode:
     raise ValueError("Expected --mode gated or native, got another one.")
 
 
-def as_record(reply: Reply) -> dict[str, Any]:
-    """Return a reply for machines: the answer and everything that shaped it."""
-    return {
-        "answer": reply.text,
-        "mode": reply.mode,
-        "note": reply.note_id,
-        "note_question": reply.note_question,
-        "note_text": reply.note_text,
-        "note_cut": reply.note_cut,
-        "near_notes": list(reply.near),
-        "replaced": reply.replaced,
-        "added": reply.added,
-        "unsaid": reply.unsaid,
-        "drafts": reply.drafts,
-        "picture_left_out": reply.left_out,
-        "used": [
-            {
-                "attribute": s.attribute,
-                "value": s.value,
-                "source": s.source,
-                "confidence": round(s.confidence, 3),
-            }
-            for s in reply.decision.passed
-        ],
-        "withheld": [
-            {"attribute": w.attribute, "reason": w.reason} for w in reply.decision.withheld
-        ],
-        "seconds": round(reply.seconds, 2),
-    }
-
-
-def why(reply: Reply) -> str:
-    """Return what shaped an answer, and the note that it should have kept to."""
-    used = ", ".join(
-        f"{s.attribute}={s.value} ({s.source}, {s.confidence:.0%})" for s in reply.decision.passed
-    )
-    picture = "the picture itself" if reply.mode == "native" else ""
-    seen = ", ".join(part for part in (picture, used) if part) or "nothing about you"
-    note = f'"{reply.note_question}" ({reply.note_id})' if reply.note_id else "none"
-    left_out = f"; picture left out: {reply.left_out}" if reply.left_out else ""
-    said = f"why: {seen}{left_out}; note: {note}; {reply.seconds:.1f} s{changed(reply)}"
-    return f"{said}\n{vetted(reply)}"
-
-
-def changed(reply: Reply) -> str:
-    """Return a line for each thing that the guard did to an answer, or nothing."""
-    lines = []
-    if reply.drafts > 1:
-        lines.append(f"chosen from {reply.drafts} drafts")
-    if reply.replaced:
-        lines.append(f"stopped: {reply.replaced}")
-    if reply.unsaid:
-        lines.append(f"not shown: {_sentences(reply.unsaid)} that the note does not bear out")
-    if reply.added:
-        lines.append(f"added: {_sentences(reply.added)} of the note, for facts left unsaid")
-    return "".join(f"\n{line}" for line in lines)
-
-
-def _sentences(count: int) -> str:
-    return f"{count} sentence" if count == 1 else f"{count} sentences"
-
-
-def cut(reply: Reply) -> str:
-    """Return a line about what of the note did not fit, or nothing."""
-    if not reply.note_cut:
-        return ""
-    return (
-        f"\ncut: the last {reply.note_cut} sentences of the note did not fit beside the question "
-        "and were not read for the answer"
-    )
-
-
-def vetted(reply: Reply) -> str:
-    """Return the facts that somebody vouches for, whatever the responder made of them."""
-    if reply.note_text is None:
-        return "vetted note: none"
-    return f'From the note "{reply.note_question}": {reply.note_text}{cut(reply)}'
-
-
 def _say(text: str) -> None:
     typer.echo(text, nl=False)
 
@@ -368,7 +300,7 @@ def _talk(assistant: Assistant, turn: Turn, mode: Mode, max_new_tokens: int, as_
             elif line.startswith("/") or not line:
                 console.print(_HELP, markup=False)
             else:
-                asked = Turn(question=line, image=image, declared=declared)
+                asked = replace(turn, question=line, image=image, declared=declared)
                 say = None if as_json else _say
                 reply = assistant.reply(
                     asked, mode=mode, max_new_tokens=max_new_tokens, on_text=say

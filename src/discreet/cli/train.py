@@ -13,7 +13,7 @@ from PIL.Image import Image
 
 from discreet.artifacts import RunFolder
 from discreet.assistant import Assistant, Turn
-from discreet.cli.chat import build_assistant, why
+from discreet.cli.chat import build_assistant
 from discreet.cli.following import finished, follow, promise
 from discreet.cli.live import watching
 from discreet.cli.options import (
@@ -27,6 +27,7 @@ from discreet.cli.options import (
     talk,
 )
 from discreet.cli.owners import lines_of_owners
+from discreet.cli.replies import why
 from discreet.cli.train_plan import (
     for_data,
     for_objective,
@@ -256,7 +257,8 @@ def quickstart(runs: Runs = RUNS, cache: Cache = None) -> None:
         talk().print(f"\nA held-out person ({band}) asks: {QUESTION}", style="bold")
         if place > 1:
             talk().print(f"(Number {place} of their age: the ones before were taken for others.)")
-        reply = assistant.reply(Turn(question=QUESTION, image=image))
+        consented = frozenset(assistant.policy.consentable())
+        reply = assistant.reply(Turn(question=QUESTION, image=image, consented=consented))
         typer.echo(reply.text)
         talk().print(why(reply), style="dim", markup=False)
     _show(run, outcome, False)

@@ -3,7 +3,7 @@
 A question file is TOML, one for each domain and language; the same `id` is the same question in
 both. `reference_answer` returns what the file says to a reader; `compose_answer` dresses it with an
 opening and a closing, by a seed, for training. Distress that a face shows changes an answer in
-healthcare only: reading emotion in education is prohibited (EU AI Act, Art. 5(1)(f)).
+healthcare only: reading emotion in education is prohibited (`ai-act-5-1-f` of `law.toml`).
 
     >>> question = load_questions("tutoring", language="fr")[0]
     >>> question.language, question.domain

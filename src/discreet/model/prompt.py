@@ -69,7 +69,7 @@ def person_line(observations: Sequence[Observation]) -> str:
     face = values.get("expression")
     if face:
         who += f" with {'an' if face[0] in 'aeiou' else 'a'} {face} expression"
-    return f"{who}, {_style(band, face)}"
+    return f"{who}, {_style(band, face, values.get('reading'))}"
 
 
 def styled(style: str) -> str:
@@ -81,9 +81,11 @@ def styled(style: str) -> str:
     return f"somebody, {style}"
 
 
-def _style(band: AgeBand | None, face: str | None) -> str:
+def _style(band: AgeBand | None, face: str | None, reading: str | None) -> str:
     if face in DISTRESSED and band in ADULTS:
         return CALM
+    if reading == "plain" and band in ADULTS:
+        return _STYLES["child"]
     return PLAIN if band is None else _STYLES[band]
 
 

@@ -31,7 +31,8 @@ class Declared:
     licence: str = UNKNOWN
     """Under which terms it may be used."""
     legal_basis: str = UNKNOWN
-    """Of the processing, for example GDPR Art. 6(1)(a) and Art. 9(2)(a)."""
+    """Of the processing, for example the articles that `discreet law` calls `gdpr-6-1-a` and
+    `gdpr-9-2-a`."""
     consent: str = UNKNOWN
     """Of the people in it: how it was given, where it is kept, how it is withdrawn."""
     purpose: str = UNKNOWN

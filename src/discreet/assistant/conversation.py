@@ -1,0 +1,344 @@
+"""A person's session: what they say of themselves, turns, why, corrections, export, forgetting.
+
+All of it is in memory and ends with the session. A picture is looked at once and let go before
+anything is written; what was estimated from it is kept for its turn. It writes no record of its own
+(`journal` does), asks for no consent (`consent` does), and reads no picture (`session` does).
+
+    talk = Conversation(assistant, language="en", consents=lambda: frozenset())
+    talk.declare("age_band", "older_adult")
+    talk.ask("Why do I sleep badly after coffee?").why.in_words("en")
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from PIL.Image import Image
+
+from discreet.assistant.emergency import is_emergency
+from discreet.assistant.exchange import Exchange
+from discreet.assistant.handover import PARTS, Card, Contact, Part, hand_over
+from discreet.assistant.policy import PAGE_ONLY, PICTURE, VALUES
+from discreet.assistant.safety import hears_distress, says_distress
+from discreet.assistant.session import Assistant
+from discreet.assistant.sight import Sight, only_pixels
+from discreet.assistant.stopping import STOPPED, Show, until
+from discreet.assistant.texts import TEXTS
+from discreet.assistant.turn import Turn, declare
+from discreet.assistant.why import why_of
+from discreet.errors import Stopped
+from discreet.types import Language, Mode
+
+
+@dataclass(slots=True)
+class _Said:
+    """Something that the person declared."""
+
+    value: str
+    at: float
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question with what is left of its picture; a turn can be tried again with it."""
+
+    place: int
+    """Of its exchange."""
+    question: str = field(repr=False)
+    sight: Sight = field(repr=False)
+
+
+class Conversation:
+    """The turns of one person.
+
+    Guarantee:
+        With personalisation off, the model reads the prompt of somebody of whom nothing is known;
+        notes, safety and limits are the same. What was withdrawn, rejected or has run out is not
+        used from the next turn on.
+    """
+
+    def __init__(
+        self,
+        assistant: Assistant,
+        *,
+        language: Language,
+        consents: Callable[[], frozenset[str]],
+        purpose: str | None = None,
+        contact: Contact | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin; nothing of the person is known.
+
+        Args:
+            assistant: Who answers; may be replaced between turns by one with the same policy.
+            language: Of fixed texts; that of the assistant's notes.
+            consents: Says what the person consents to at this moment; asked at every turn.
+            purpose: Of the policy; None is its default one.
+            contact: Whom a hand-over card names; None names the context's.
+            clock: Seconds that only grow.
+
+        Raises:
+            PolicyError: if the policy has no such purpose.
+        """
+        self.assistant = assistant
+        self.language = language
+        self.purpose = assistant.policy.purpose_of(purpose).name
+        self.exchanges: tuple[Exchange, ...] = ()
+        self.is_personal = True
+        self._consents, self._contact, self._clock = consents, contact, clock
+        self._declared: dict[str, _Said] = {}
+        self._rejected: set[str] = set()
+        self._asked: _Asked | None = None
+        self._stops: set[threading.Event] = set()
+
+    @property
+    def declared(self) -> dict[str, str]:
+        """What the person said of themselves and that has not run out."""
+        now = self._clock()
+        alive = {
+            name: said
+            for name, said in self._declared.items()
+            if not (seconds := self._seconds_of(name)) or now - said.at <= seconds
+        }
+        self._declared = alive
+        return {name: said.value for name, said in alive.items()}
+
+    def declare(self, name: str, value: str | None) -> None:
+        """Say something of oneself, or take it back with None; it replaces what is estimated.
+
+        Raises:
+            ValueError: if there is no such attribute, or no such value of it.
+        """
+        if value is None:
+            self._declared.pop(_known(name), None)
+            return
+        declare(name, value)
+        self._declared[name] = _Said(value, self._clock())
+
+    def correct(self, attribute: str, value: str) -> None:
+        """Put right what was estimated, from the next turn on; see `declare`."""
+        self.declare(attribute, value)
+        self._rejected.discard(attribute)
+
+    def reject(self, attribute: str) -> None:
+        """Let something be used no more, wherever it came from; nobody looks for it again.
+
+        Raises:
+            ValueError: if there is no such attribute.
+        """
+        self._rejected.add(_known(attribute))
+        self._declared.pop(attribute, None)
+
+    def personalise(self, on: bool) -> None:
+        """Have answers fitted to oneself, or have those that anybody gets."""
+        self.is_personal = on
+
+    def ask(
+        self,
+        question: str,
+        image: Image | None = None,
+        *,
+        mode: Mode = "gated",
+        on_text: Show | None = None,
+    ) -> Exchange:
+        """Return an answer, and keep it; see `Assistant.reply`, also for what it raises.
+
+        Args:
+            question: In the person's words.
+            image: What they show. A copy of its pixels is looked at, and let go before anything
+                is written.
+            mode: With personalisation off, `gated` whatever is asked for.
+            on_text: Receives the answer.
+
+        Raises:
+            Stopped: if `stop` was called meanwhile.
+        """
+        self._end_last_turn()
+        sight = self._look(question, None if image is None else only_pixels(image), mode)
+        del image
+        return self._run(_Asked(len(self.exchanges), question, sight), on_text)
+
+    def retry(self, on_text: Show | None = None) -> Exchange:
+        """Answer the last question again, without its picture: by what was estimated, if it may be.
+
+        Raises:
+            ValueError: if nothing was asked yet.
+            Stopped: if `stop` was called meanwhile.
+        """
+        if self._asked is None:
+            raise ValueError("Expected a question to answer again, got none. Ask one first.")
+        return self._run(self._asked, on_text)
+
+    def edit(self, index: int, question: str, on_text: Show | None = None) -> Exchange:
+        """Answer another question in the place of an earlier one; what came after it is dropped.
+
+        Raises:
+            ValueError: if there is no such turn.
+            Stopped: if `stop` was called meanwhile.
+        """
+        if not 0 <= index < len(self.exchanges):
+            raise ValueError(f"Expected a turn from 0 to {len(self.exchanges) - 1}, got another.")
+        is_last = self._asked is not None and self._asked.place == index
+        sight = self._asked.sight if self._asked and is_last else Sight()
+        return self._run(_Asked(index, question, sight), on_text)
+
+    def stop(self) -> None:
+        """End what is being written, at its next word; nothing of it is kept."""
+        for event in tuple(self._stops):
+            event.set()
+
+    def clear(self) -> None:
+        """Drop all turns, and what was estimated in them; what was declared stays."""
+        self.stop()
+        self.exchanges, self._asked = (), None
+
+    def forget(self) -> int:
+        """Drop everything of the person and return how many things were found."""
+        found = len(self.exchanges) + len(self._declared) + len(self._rejected)
+        self.clear()
+        self._declared, self._rejected, self.is_personal = {}, set(), True
+        return found
+
+    def export(self) -> dict[str, Any]:
+        """Return all that is held: what was provided, observed and inferred, apart; plain values.
+
+        A value that was estimated in an earlier turn is not kept, and None here.
+        """
+        return {
+            "provided": {
+                "declared": self.declared,
+                "rejected": sorted(self._rejected),
+                "personalisation": self.is_personal,
+                "questions": [done.question for done in self.exchanges],
+            },
+            "observed": {
+                "language": self.language,
+                "purpose": self.purpose,
+                "turns": [done.as_observed() for done in self.exchanges],
+            },
+            "inferred": [
+                {"turn": turn, **estimate}
+                for turn, done in enumerate(self.exchanges)
+                for estimate in done.inferred()
+            ],
+        }
+
+    def hand_over(self, tell: Collection[Part] = ()) -> Card:
+        """Return a card for going to a person; it tells what is named in `tell` and nothing else.
+
+        Raises:
+            ValueError: if a part is none of `PARTS`.
+        """
+        if not set(tell) <= set(PARTS):
+            raise ValueError(f"Expected parts among {', '.join(PARTS)}, got another.")
+        known = self.exchanges[-1].as_told() if self.exchanges else {}
+        profile = ", ".join(f"{name}: {value}" for name, value in self.declared.items())
+        known |= {"profile": profile} if profile else {}
+        return hand_over(
+            self.assistant.policy.context,
+            self.language,
+            contact=self._contact,
+            country=self.assistant.country,
+            told={part: text for part, text in known.items() if part in tell},
+        )
+
+    def _seconds_of(self, attribute: str) -> int:
+        """Return how long what was declared is kept; what may not be used, for one turn."""
+        rule = self.assistant.policy.purpose_of(self.purpose).attributes.get(attribute)
+        return 0 if rule is None else rule.ttl_seconds
+
+    def _end_last_turn(self) -> None:
+        """Let go of what was estimated, and of what was said for one turn."""
+        self._asked = None
+        self.exchanges = tuple(done.faded() for done in self.exchanges)
+        self._declared = {
+            name: said
+            for name, said in self._declared.items()
+            if not said.used or self._seconds_of(name)
+        }
+        for said in self._declared.values():
+            said.used = True
+
+    def _turn(self, question: str, image: Image | None = None) -> Turn:
+        """Return a turn with what may be known of the person at this moment."""
+        declared = self.declared
+        consented = {
+            name
+            for name in self._consents()
+            if name.partition("/")[2] not in self._rejected and self.is_personal
+        }
+        return Turn(
+            question=question,
+            image=image if self.is_personal else None,
+            declared={
+                name: value
+                for name, value in declared.items()
+                if self.is_personal or name in PAGE_ONLY
+            },
+            purpose=self.purpose,
+            consented=frozenset(consented),
+            minor=declared.get("age_band") == "child",
+        )
+
+    def _look(self, question: str, image: Image | None, mode: Mode) -> Sight:
+        """Return what is left of a picture, which goes with the turn that holds it."""
+        turn = self._turn(question, image)
+        return self.assistant.look(turn, mode=mode if self.is_personal else "gated")
+
+    def _sight_now(self, sight: Sight, turn: Turn) -> Sight:
+        """Return what may still be used of a picture that was looked at before."""
+        picture = self.assistant.policy.purpose_of(self.purpose).consent_to(PICTURE)
+        if not self.is_personal or (
+            sight.mode == "native" and (picture not in turn.consented or turn.is_of_minor)
+        ):
+            return Sight()
+        seen = tuple(s for s in sight.observations if s.attribute not in self._rejected)
+        return replace(sight, observations=seen)
+
+    def _run(self, asked: _Asked, on_text: Show | None) -> Exchange:
+        """Answer, and keep the exchange at its place, with nothing after it."""
+        self._asked = asked
+        event = threading.Event()
+        self._stops.add(event)
+        try:
+            done = self._answer(asked, event, on_text or (lambda piece: None))
+        finally:
+            self._stops.discard(event)
+        if event.is_set():
+            raise Stopped(STOPPED)
+        self.exchanges = (*self.exchanges[: asked.place], done)
+        return done
+
+    def _answer(self, asked: _Asked, event: threading.Event, show: Show) -> Exchange:
+        turn = self._turn(asked.question)
+        sight = self._sight_now(asked.sight, turn)
+        urgent = is_emergency(asked.question)
+        supported = (
+            not urgent and hears_distress(self.assistant.policy) and says_distress(asked.question)
+        )
+        support = f"{TEXTS[self.language].support} " if supported else ""
+        if support:
+            show(support)
+        assistant = replace(self.assistant, write=until(event, self.assistant.write))
+        reply = assistant.answer(turn, sight, on_text=show)
+        return Exchange(
+            question=asked.question,
+            reply=replace(reply, text=support + reply.text),
+            why=why_of(
+                reply,
+                assistant.observations(turn, sight),
+                language=self.language,
+                personalised=self.is_personal,
+                urgent=urgent,
+            ),
+            supported=supported,
+        )
+
+
+def _known(attribute: str) -> str:
+    if attribute not in VALUES:
+        raise ValueError(f"Expected an attribute among {', '.join(VALUES)}, got another.")
+    return attribute

@@ -1,0 +1,20 @@
+"""The assistant for many visitors: a line, one model, an HTTP interface."""
+
+from discreet.service.access import add_key, read_keys
+from discreet.service.engine import Engine, Show, Ticket
+from discreet.service.events import names_of
+from discreet.service.visit import Visit
+from discreet.service.web import PER_MINUTE, build_app, serve
+
+__all__ = [
+    "PER_MINUTE",
+    "Engine",
+    "Show",
+    "Ticket",
+    "Visit",
+    "add_key",
+    "build_app",
+    "names_of",
+    "read_keys",
+    "serve",
+]

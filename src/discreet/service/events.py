@@ -1,0 +1,62 @@
+"""What the journal is told of a visit: names, hashes and numbers, no word and no value.
+
+>>> from discreet.assistant import load_policy
+>>> sorted(names_of([load_policy("education")], ["base"]) - NAMES)[:3]
+['may_not_change', 'minor', 'no_confidence']
+"""
+
+import time
+from collections.abc import Iterable
+
+from discreet.assistant import Assistant, Policy, Reason, Reply
+from discreet.journal import NAMES, Event, Kind
+from discreet.types import Mode
+
+
+def names_of(policies: Iterable[Policy], adapters: Iterable[str]) -> frozenset[str]:
+    """Return the names of all that may happen under some policies, to open a journal with."""
+    names = NAMES | {*adapters, *map(str, Reason)}
+    for policy in policies:
+        names |= {policy.context, *policy.purposes}
+        names |= {name for purpose in policy.purposes.values() for name in purpose.attributes}
+    return frozenset(names)
+
+
+def event_of(
+    kind: Kind,
+    *,
+    person: str | None,
+    assistant: Assistant,
+    purpose: str,
+    adapter: str,
+    mode: Mode | None = None,
+    reply: Reply | None = None,
+    started: float | None = None,
+) -> Event:
+    """Return what happened, as the journal keeps it.
+
+    Args:
+        kind: What.
+        person: The visit's random id; None for what may not be linked to one.
+        assistant: Who answers.
+        purpose: What for.
+        adapter: Which one of the responder.
+        mode: That was asked for; the reply says which one it was.
+        reply: The answer, of which nothing but its decision is read.
+        started: When the turn began, by `time.perf_counter`.
+    """
+    passed, withheld = (reply.decision.passed, reply.decision.withheld) if reply else ((), ())
+    return Event(
+        kind=kind,
+        person=person,
+        context=assistant.policy.context,
+        purpose=purpose,
+        policy_sha256=assistant.policy.sha256,
+        model_sha256=assistant.vlm.base_hash,
+        adapter=adapter,
+        language=assistant.notes.language,
+        mode=reply.mode if reply else mode,
+        used=tuple((seen.attribute, seen.source) for seen in passed),
+        withheld=tuple((held.attribute, str(held.reason)) for held in withheld),
+        milliseconds=None if started is None else round(1000 * (time.perf_counter() - started)),
+    )

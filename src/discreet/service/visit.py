@@ -1,0 +1,351 @@
+"""One person's visit: a conversation, what they agreed to, what is written down of it, their turn.
+
+Pages and the HTTP interface do everything through a visit, so that what consent and the journal ask
+for is done in one place. A visit lives in memory; who it is, is a random number that ends with it.
+Words and pictures go to the assistant and nowhere else.
+
+    visit = Visit(engine, consents=consents, journal=journal, language="en")
+    visit.disclosed()
+    visit.declare("age_band", "older_adult")
+    ticket = visit.ask("Why do I sleep badly after coffee?")
+    for piece in ticket.pieces(): ...
+    ticket.result().why
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Any, Literal
+
+from PIL.Image import Image
+
+from discreet.assistant import (
+    Card,
+    Conversation,
+    Exchange,
+    Part,
+    Policy,
+    Reply,
+    Why,
+    is_emergency,
+)
+from discreet.consent import (
+    ConsentRecord,
+    ConsentStore,
+    Notice,
+    Protection,
+    Standing,
+    notice_for,
+    protection_of,
+    standing_of,
+)
+from discreet.errors import DiscreetError, Stopped
+from discreet.journal import Journal, Kind
+from discreet.service.engine import Engine, Show, Ticket
+from discreet.service.events import event_of
+from discreet.types import Language, Mode
+
+Method = Literal["button", "command", "request"]
+"""How somebody agrees: on a page, on the command line, by the HTTP interface."""
+
+STOP_SECONDS = 10.0
+"""How long a new question waits for the one before to end."""
+GUARDIAN = "guardian/declared"
+"""The consent under which what a child says of itself is used, but for that it is a child."""
+_PROTECTION: tuple[Standing, ...] = ("adult", "youth", "child")
+"""The more protective, the later."""
+
+
+def new_person() -> str:
+    """Return a random id for somebody; it links what is kept of them, and is in no file."""
+    return secrets.token_hex(16)
+
+
+class Visit:
+    """What one person does, one thing at a time."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        consents: ConsentStore,
+        journal: Journal,
+        language: Language = "en",
+        purpose: str | None = None,
+        person: str | None = None,
+        method: Method = "button",
+    ) -> None:
+        """Begin a visit; nothing of the person is known.
+
+        Args:
+            engine: Who answers, in `language`.
+            consents: Where what they agree to is kept.
+            journal: Where what happened is kept, opened with `names_of` its policies.
+            language: Of notes and texts.
+            purpose: What for; None for the policy's default.
+            person: Their random id, if consent was given under it before; None draws one.
+            method: How consent is given here, as its record says it.
+
+        Raises:
+            PolicyError: if the policy has no such purpose.
+            ValueError: if the engine has no assistant in this language.
+        """
+        self.person = person or new_person()
+        self.language = language
+        self.standing: Standing = "adult"
+        """How old they are, if they were asked; a declared age can only protect them more."""
+        self.policy: Policy = engine.assistant(language).policy
+        self.purpose = self.policy.purpose_of(purpose).name
+        self._engine, self._consents, self._journal = engine, consents, journal
+        self._method: Method = method
+        self._adapter = engine.adapters[-1]
+        self._unused: dict[str, str] = {}
+        self._ticket: Ticket[Exchange] | None = None
+        self._conversation = Conversation(
+            engine.assistants[language],
+            language=language,
+            purpose=self.purpose,
+            consents=lambda: self.consented,
+        )
+        if person is None:
+            self._log(Kind.STARTED)
+
+    @property
+    def protection(self) -> Protection:
+        """What holds for somebody of this age."""
+        band = self._conversation.declared.get("age_band")
+        told = standing_of("child" if band == "child" else None)
+        return protection_of(max(self.standing, told, key=_PROTECTION.index))
+
+    @property
+    def notice(self) -> Notice | None:
+        """What this person, or their guardian, is asked; None where nothing would follow."""
+        standing: Standing = "child" if self.protection.guardian else self.standing
+        return notice_for(standing, self.policy.context, self.language)
+
+    @property
+    def consented(self) -> frozenset[str]:
+        """What they agree to at this moment, by name; nothing lets anything be read of a minor."""
+        active = self._consents.active(self.person)
+        return active if self.protection.estimates else active - self._estimates
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """What was asked and answered."""
+        return self._conversation.exchanges
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of what may answer; see `ask`."""
+        return self._engine.adapters
+
+    @property
+    def ticket(self) -> Ticket[Exchange] | None:
+        """The turn that was asked for last."""
+        return self._ticket
+
+    def disclosed(self) -> None:
+        """Write down that they were told that they talk with an AI, and what it does."""
+        self._log(Kind.DISCLOSED)
+
+    def give(self, names: Collection[str]) -> None:
+        """Agree to some of what the notice asks, from the next turn on.
+
+        Raises:
+            ValueError: if it does not ask for that, or for nothing.
+        """
+        self._answer(self._consents.give, names)
+        self._log(Kind.CONSENT_GIVEN)
+
+    def refuse(self, names: Collection[str]) -> None:
+        """Say no to some of it; nothing else changes. Errors are those of `give`."""
+        self._answer(self._consents.refuse, names)
+        self._log(Kind.CONSENT_REFUSED)
+
+    def withdraw(self, names: Collection[str]) -> None:
+        """Take back what was agreed to, from the next turn on."""
+        self._consents.withdraw(self.person, names)
+        self._log(Kind.CONSENT_WITHDRAWN)
+
+    def declare(self, name: str, value: str | None) -> None:
+        """Say something of oneself, or take it back with None.
+
+        Raises:
+            ValueError: if there is no such attribute, or no such value of it.
+        """
+        self._unused.pop(name, None)
+        self._conversation.declare(name, value)
+
+    def correct(self, attribute: str, value: str) -> None:
+        """Put something right that was seen."""
+        self._conversation.correct(attribute, value)
+        self._log(Kind.CORRECTED)
+
+    def reject(self, attribute: str) -> None:
+        """Let something that was seen be used no more."""
+        self._conversation.reject(attribute)
+        self._log(Kind.REJECTED)
+
+    def personalise(self, on: bool) -> None:
+        """Have answers fitted to oneself, or not; the service is the same."""
+        self._conversation.personalise(on)
+        self._log(Kind.PERSONALISED if on else Kind.NOT_PERSONALISED)
+
+    def ask(
+        self,
+        question: str,
+        image: Image | None = None,
+        *,
+        adapter: str | None = None,
+        mode: Mode = "gated",
+    ) -> Ticket[Exchange]:
+        """Return the ticket of an answer; a turn that is not done is stopped first.
+
+        Words of danger to life are answered at once, whoever waits.
+
+        Args:
+            question: In the person's words.
+            image: What they show, for this turn.
+            adapter: Who answers, among `adapters`; None for the last choice.
+            mode: See `Assistant.reply`.
+
+        Raises:
+            LineFull: if too many visitors wait.
+            ValueError: if there is no such adapter.
+        """
+        talk = self._conversation
+        chosen = adapter or self._adapter
+        talk.assistant = self._engine.assistant(self.language, adapter=chosen)
+        self._adapter = chosen
+        return self._begin(
+            lambda show: talk.ask(question, image, mode=mode, on_text=show), mode, question
+        )
+
+    def retry(self) -> Ticket[Exchange]:
+        """Return the ticket of another answer to the last question."""
+        return self._begin(self._conversation.retry, "gated", "")
+
+    def edit(self, index: int, question: str) -> Ticket[Exchange]:
+        """Return the ticket of an answer to another question in the place of an earlier one."""
+        talk = self._conversation
+        return self._begin(lambda show: talk.edit(index, question, show), "gated", question)
+
+    def stop(self) -> None:
+        """End the turn: at once where it waits, at its next word where it is written."""
+        self._conversation.stop()
+        if self._ticket is not None:
+            self._ticket.cancel()
+
+    def clear(self) -> None:
+        """Drop what was asked and answered."""
+        self.stop()
+        self._ticket = None
+        self._conversation.clear()
+
+    def why(self, index: int = -1) -> Why:
+        """Return what shaped an answer."""
+        return self.exchanges[index].why
+
+    def export(self) -> dict[str, Any]:
+        """Return all that is held of this person: provided, observed and inferred, apart."""
+        self._log(Kind.EXPORTED)
+        return {**self._conversation.export(), "consent": self._consents.export(self.person)}
+
+    def hand_over(self, tell: Collection[Part] = ()) -> Card:
+        """Return a card for going to a person; it tells what is named in `tell` alone."""
+        self._log(Kind.HANDED_OVER)
+        return self._conversation.hand_over(tell)
+
+    def forget(self) -> dict[str, int]:
+        """Drop everything of this person; return how many things were found, by where."""
+        self.stop()
+        self._ticket = None
+        found = self._conversation.forget() + len(self._unused)
+        self._unused.clear()
+        self._log(Kind.FORGOTTEN)
+        erased = self._consents.erase(self.person).erased
+        links = self._journal.forget(self.person)
+        self.person = new_person()
+        return {"conversation": found, "consent": erased, "journal": links}
+
+    @property
+    def _estimates(self) -> frozenset[str]:
+        """Everything that anybody can agree to have read from a picture here."""
+        names = (self.policy.consentable(purpose) for purpose in self.policy.purposes)
+        return frozenset(name for some in names for name in some)
+
+    def _answer(self, keep: Callable[..., ConsentRecord], names: Collection[str]) -> None:
+        """Keep an answer to the notice."""
+        asked = self.notice
+        if asked is None:
+            raise ValueError(
+                "Expected somebody of whom something may be estimated, got a minor: nothing is "
+                "asked of them. Go on without."
+            )
+        told = {"language": self.language, "method": self._method, "guardian": asked.guardian}
+        keep(self.person, names, notice=asked, **told)
+
+    def _begin(
+        self, answer: Callable[[Show], Exchange], mode: Mode, question: str
+    ) -> Ticket[Exchange]:
+        """Get into the line, and write down how the turn ended."""
+        self._use_or_not()
+        urgent = is_emergency(question)
+        self._end_last(wait=not urgent)
+        started = time.perf_counter()
+
+        def turn(show: Show) -> Exchange:
+            try:
+                done = answer(show)
+            except (DiscreetError, ValueError) as error:
+                stopped = isinstance(error, Stopped)
+                self._log(Kind.STOPPED if stopped else Kind.REFUSED, None, mode, started)
+                raise
+            self._log(Kind.EMERGENCY if urgent else Kind.ANSWERED, done.reply, mode, started)
+            return done
+
+        self._ticket = self._engine.submit(turn, urgent=urgent)
+        return self._ticket
+
+    def _use_or_not(self) -> None:
+        """Keep what a child says of itself from use, but for its age, until a guardian agrees."""
+        talk = self._conversation
+        if self.protection.guardian and GUARDIAN not in self._consents.active(self.person):
+            self._unused |= {n: v for n, v in talk.declared.items() if n != "age_band"}
+            for name in self._unused:
+                talk.declare(name, None)
+            return
+        for name, value in self._unused.items():
+            talk.declare(name, value)
+        self._unused.clear()
+
+    def _end_last(self, *, wait: bool) -> None:
+        """Stop the turn before, so that a conversation has one at a time."""
+        if self._ticket is None or self._ticket.done:
+            return
+        self.stop()
+        if wait:
+            with suppress(DiscreetError, ValueError):
+                self._ticket.result(STOP_SECONDS)
+
+    def _log(
+        self,
+        kind: Kind,
+        reply: Reply | None = None,
+        mode: Mode | None = None,
+        started: float | None = None,
+    ) -> None:
+        """Write down what happened; of minors, without what links it to a visit."""
+        self._journal.add(
+            event_of(
+                kind,
+                person=self.person if self.protection.keeps else None,
+                assistant=self._engine.assistants[self.language],
+                purpose=self.purpose,
+                adapter=self._adapter,
+                mode=mode,
+                reply=reply,
+                started=started,
+            )
+        )

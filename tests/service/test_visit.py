@@ -1,0 +1,215 @@
+"""A visit: consent before estimates, a journal without words, one turn at a time."""
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from discreet.assistant import Assistant
+from discreet.errors import PolicyError
+from discreet.journal import Kind
+from discreet.model import LoraSpec, attach_lora, load, load_adapter, save_adapter
+from discreet.service import Engine, Visit
+from discreet.types import FaceCount, Observation, Percept
+from tests.service.conftest import MARKERS, Kept
+
+ASKED = f"What helps against {MARKERS[3]}?"
+AGE = "inform/age_band"
+Begin = Callable[..., Visit]
+
+
+class Eyes:
+    """Sees an older adult in every picture, and remembers that it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def perceive(self, image: Image.Image, attributes: Collection[str]) -> Percept:
+        self.asked.append(sorted(attributes))
+        seen = Observation(
+            attribute="age_band", value="older_adult", source="estimated", confidence=0.95
+        )
+        observations = (seen,) if "age_band" in attributes else ()
+        one = FaceCount(value="one", confidence=0.95)
+        return Percept(present=None, faces=one, observations=observations)
+
+
+@pytest.fixture
+def eyes() -> Eyes:
+    return Eyes()
+
+
+@pytest.fixture
+def assistant(assistant: Assistant, eyes: Eyes) -> Assistant:
+    return replace(assistant, perceiver=eyes)
+
+
+def kinds(kept: Kept) -> list[Kind]:
+    return [entry.event.kind for entry in kept.journal.events()]
+
+
+def used(visit: Visit) -> list[tuple[str, str]]:
+    decision = visit.exchanges[-1].reply.decision
+    return [(seen.attribute, seen.source) for seen in decision.passed]
+
+
+def test_nothing_is_read_from_a_picture_before_consent_and_after_withdrawal(
+    visit: Begin, eyes: Eyes, faces: list[Image.Image]
+) -> None:
+    person = visit()
+    person.ask(ASKED, faces[0]).result(30)
+    assert (eyes.asked, used(person)) == ([], [])
+    person.give([AGE])
+    person.ask(ASKED, faces[0]).result(30)
+    assert used(person) == [("age_band", "estimated")]
+    seen = len(eyes.asked)
+    person.withdraw([AGE])
+    person.ask(ASKED, faces[0]).result(30)
+    assert (len(eyes.asked), used(person)) == (seen, [])
+
+
+def test_refusing_changes_no_answer(visit: Begin, faces: list[Image.Image]) -> None:
+    one, other = visit(), visit()
+    other.refuse([AGE])
+    answers = [v.ask(ASKED, faces[0]).result(30).reply.text for v in (one, other)]
+    assert answers[0] == answers[1]
+
+
+def test_nothing_is_estimated_of_a_child_whoever_consents(
+    visit: Begin, eyes: Eyes, faces: list[Image.Image]
+) -> None:
+    person = visit()
+    person.give([AGE])
+    person.declare("age_band", "child")
+    person.ask(ASKED, faces[0]).result(30)
+    assert eyes.asked == []
+    assert person.consented == frozenset()
+    assert person.notice is not None
+    assert person.notice.guardian
+
+
+def test_what_a_child_says_is_used_once_a_guardian_agrees(visit: Begin) -> None:
+    person = visit()
+    person.declare("age_band", "child")
+    person.declare("reading", "plain")
+    person.ask(ASKED).result(30)
+    assert used(person) == [("age_band", "declared")]
+    person.give(["guardian/declared"])
+    person.ask(ASKED).result(30)
+    assert used(person) == [("age_band", "declared"), ("reading", "declared")]
+
+
+def test_of_a_minor_nothing_is_linked(visit: Begin, kept: Kept) -> None:
+    person = visit()
+    person.declare("age_band", "child")
+    person.give(["guardian/declared"])
+    person.ask(ASKED).result(30)
+    linked = [entry.event.kind for entry in kept.journal.events() if entry.pseudonym]
+    assert linked == [Kind.STARTED], "before anybody knew"
+
+
+def test_a_youth_is_asked_nothing(visit: Begin) -> None:
+    person = visit()
+    person.standing = "youth"
+    assert person.notice is None
+    with pytest.raises(ValueError, match="nothing is asked"):
+        person.give([AGE])
+
+
+def test_the_journal_tells_what_happened_and_no_word(
+    visit: Begin, kept: Kept, faces: list[Image.Image]
+) -> None:
+    person = visit()
+    person.disclosed()
+    person.give([AGE])
+    person.ask(ASKED, faces[0]).result(30)
+    person.withdraw([AGE])
+    person.personalise(False)
+    person.personalise(True)
+    person.ask("I have chest pain").result(30)
+    person.export()
+    assert kinds(kept) == [
+        Kind.STARTED,
+        Kind.DISCLOSED,
+        Kind.CONSENT_GIVEN,
+        Kind.ANSWERED,
+        Kind.CONSENT_WITHDRAWN,
+        Kind.NOT_PERSONALISED,
+        Kind.PERSONALISED,
+        Kind.EMERGENCY,
+        Kind.EXPORTED,
+    ]
+    answered = kept.journal.events()[3].event
+    assert answered.used == (("age_band", "estimated"),)
+    assert answered.policy_sha256 == person.policy.sha256
+    written = b"".join(path.read_bytes() for path in kept.folder.rglob("*") if path.is_file())
+    for word in (MARKERS[3], "chest", "older_adult", person.person):
+        assert word.encode() not in written
+
+
+def test_forgetting_leaves_nothing_of_a_visit(visit: Begin, kept: Kept) -> None:
+    person = visit()
+    before = person.person
+    person.declare("age_band", "older_adult")
+    person.give([AGE])
+    person.ask(ASKED).result(30)
+    person.forget()
+    assert person.exchanges == ()
+    assert kept.consents.history(before) == ()
+    assert kept.journal.of(before) == []
+    assert kept.journal.verify().is_sound
+    person.ask(ASKED).result(30)
+    assert used(person) == []
+
+
+def test_a_question_ends_the_one_before(visit: Begin) -> None:
+    person = visit()
+    first = person.ask(ASKED)
+    second = person.ask(f"What helps against {MARKERS[4]}?").result(30)
+    assert first.done
+    assert MARKERS[4] in second.reply.text
+
+
+def test_danger_is_answered_while_others_wait(assistant: Assistant, kept: Kept) -> None:
+    gate = threading.Event()
+    with Engine(assistant, at_once=1, most_waiting=0) as engine:
+        engine.submit(lambda show: gate.wait(20))
+        person = Visit(engine, consents=kept.consents, journal=kept.journal)
+        reply = person.ask("I can not breathe").result(10).reply
+        gate.set()
+    assert "emergency" in reply.text
+
+
+def test_stopping_is_written_down_and_the_place_is_free(visit: Begin, kept: Kept) -> None:
+    person = visit()
+    ticket = person.ask(ASKED)
+    person.stop()
+    assert list(ticket.pieces()) is not None
+    assert person.ask(ASKED).result(30)
+    assert kinds(kept)[-1] == Kind.ANSWERED
+
+
+def test_an_unknown_purpose_language_or_adapter_is_refused(visit: Begin) -> None:
+    with pytest.raises(PolicyError, match="Expected a purpose"):
+        visit(purpose="advertise")
+    with pytest.raises(ValueError, match="Expected a language"):
+        visit(language="fr")
+    with pytest.raises(ValueError, match="Expected an adapter"):
+        visit().ask(ASKED, adapter="other")
+
+
+def test_a_visitor_chooses_who_answers(
+    assistant: Assistant, kept: Kept, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder, spec = tmp_path_factory.mktemp("adapter"), LoraSpec(r=4, layers=1)
+    save_adapter(attach_lora(load("tiny"), spec), spec, folder)
+    vlm = load_adapter(load("tiny"), folder, name="one")
+    with Engine(replace(assistant, vlm=vlm)) as engine:
+        person = Visit(engine, consents=kept.consents, journal=kept.journal)
+        assert person.adapters == ("base", "one")
+        person.ask(ASKED).result(30)
+        person.ask(ASKED, adapter="base").result(30)
+    answered = [e.event.adapter for e in kept.journal.events() if e.event.kind == Kind.ANSWERED]
+    assert answered == ["one", "base"]
