@@ -4,6 +4,7 @@ from discreet.erasure.cost import Cost, Forgetting, plan_forgetting, plan_withdr
 from discreet.erasure.losses import auditor, held_out_like
 from discreet.erasure.receipt import Line, Receipt
 from discreet.erasure.removal import RECEIPT, forget_owner
+from discreet.erasure.stores import Store, erase, erase_visit
 
 __all__ = [
     "RECEIPT",
@@ -11,7 +12,10 @@ __all__ = [
     "Forgetting",
     "Line",
     "Receipt",
+    "Store",
     "auditor",
+    "erase",
+    "erase_visit",
     "forget_owner",
     "held_out_like",
     "plan_forgetting",
