@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from federated import tiny
 from federated.tiny import TinyTask, tiny_config
 from safetensors.torch import save_file
 
 from discreet.artifacts import RunFolder
-from discreet.erasure import RECEIPT, Receipt, forget_owner, plan_forgetting, removal
+from discreet.erasure import RECEIPT, Receipt, cost, forget_owner, plan_forgetting, removal
 from discreet.errors import (
     AdapterWithdrawn,
     ArtifactError,
@@ -32,8 +33,15 @@ from discreet.registry import resolve
 from discreet.types import OwnerId
 
 GONE = OwnerId("owner-1")
-ROOMY = {"spare_rounds": 2}
+ROOMY = {"spare_rounds": 2, "max_update_norm": 1e6}
 """Rounds that a retraining may take within the promise."""
+
+
+@pytest.fixture(autouse=True)
+def _plans_of_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costs are told of the plan that `TinyTask` runs, which is quick to calibrate."""
+    for module in (cost, removal):
+        monkeypatch.setattr(module, "plan_of", tiny.plan_of)
 
 
 def config_of(**changes: object) -> TrainConfig:
@@ -105,14 +113,14 @@ def test_what_is_said_beforehand_is_what_is_spent(tmp_path: Path) -> None:
     assert [cost.account for cost in found.costs] == ["owner-0", "owner-2"]
     receipt = forget_owner(found, TinyTask(found.config))
     ledgers = [PrivacyLedger.open(r.ledger_path) for r in (run, RunFolder(tmp_path / "next"))]
-    for cost in found.costs:
-        assert cost.fits
-        assert cost.spent == ledgers[0].spent(cost.account)
-        assert ledgers[1].spent(cost.account).epsilon == pytest.approx(cost.after.epsilon)
-        assert spent_together(ledgers, owner=cost.account) == ledgers[1].spent(cost.account)
-        assert receipt.spent[cost.account] == (
-            cost.spent.epsilon,
-            ledgers[1].spent(cost.account).epsilon,
+    for one in found.costs:
+        assert one.fits
+        assert one.spent == ledgers[0].spent(one.account)
+        assert ledgers[1].spent(one.account).epsilon == pytest.approx(one.after.epsilon)
+        assert spent_together(ledgers, owner=one.account) == ledgers[1].spent(one.account)
+        assert receipt.spent[one.account] == (
+            one.spent.epsilon,
+            ledgers[1].spent(one.account).epsilon,
         )
 
 
@@ -253,6 +261,15 @@ def test_an_adapter_can_be_withdrawn_without_budget(tmp_path: Path) -> None:
     assert not (tmp_path / "next").exists()
     with pytest.raises(AdapterWithdrawn, match="Use another adapter"):
         resolve("first", tmp_path)
+
+
+def test_a_run_has_one_successor_and_may_get_it_later(tmp_path: Path) -> None:
+    run = trained(tmp_path / "first", config_of())
+    forget_owner(plan_forgetting(run, GONE, out=tmp_path / "next"), None)
+    assert forget(run, tmp_path / "next").retraining == "exact"
+    with pytest.raises(ArtifactError, match="Expected 'next' for the run without the owner"):
+        forget(run, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_one_after_the_other_can_be_forgotten(tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
 """`discreet forget`: take a data owner out of a run, and say what that costs before it begins."""
 
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from discreet.artifacts import RunFolder, read_json
+from discreet.artifacts import RunFolder
 from discreet.cli.following import promise
 from discreet.cli.live import watching
 from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
@@ -41,7 +39,7 @@ def owner_(
     run: Annotated[str, typer.Argument(help="Run id or folder.")],
     owner: Annotated[str, typer.Argument(help="The owner's pseudonym, as in the ledger.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run that takes its place; by the time.")
+        Path | None, typer.Option(help="Folder of the run that takes its place; RUN-again.")
     ] = None,
     epsilon: Annotated[
         float | None,
@@ -80,7 +78,7 @@ def owner_(
         if not dry_run:
             _withdraw(plan_withdrawal(folder, OwnerId(owner)), yes, language, as_json)
         return
-    place = out or _place_of(folder) or folder.path.parent / _new_name(folder)
+    place = out or folder.path.resolve().with_name(f"{folder.id}-again")
     found = plan_forgetting(folder, OwnerId(owner), out=place, target_epsilon=epsilon)
     if as_json and dry_run:
         show_json({"costs": found.costs, "rounds_kept": found.rounds_kept, "out": str(place)})
@@ -146,20 +144,6 @@ def _publish_to(run: RunFolder, task: AssistantTask) -> OnRound:
         publish(run, task, state, rounds_done=done)
 
     return on_round
-
-
-def _place_of(run: RunFolder) -> Path | None:
-    """Return where a forgetting that was cut short trains, if it came so far."""
-    path = run.path / "withdrawn.json"
-    name = read_json(path).get("successor") if path.exists() else None
-    return run.path.parent / name if name else None
-
-
-def _new_name(run: RunFolder) -> str:
-    """Return a name for the next run, from the time: names hold nothing of an owner."""
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    free = not (run.path.parent / stamp).exists()
-    return stamp if free else f"{stamp}-{time.monotonic_ns()}"
 
 
 def _tell_costs(found: Forgetting, retrain: bool) -> None:

@@ -100,7 +100,7 @@ class Receipt:
         for epsilons in sorted(self.spent.items()):
             told.append("- " + words["spent"].format(epsilons, **self.guarantee))
         for name in ("before", "after"):
-            if self.retraining and (self.before or self.after):
+            if self.retraining:
                 told.append(_membership(words[name], getattr(self, name), words))
         if self.before or self.after:
             told.append(words["one_attack"])

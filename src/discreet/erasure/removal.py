@@ -5,10 +5,11 @@
 
 Guarantee:
     The adapter that takes the place of the older one was trained from a state in which the owner
-    had no part, on the data of the others: it is the one that a run without the owner makes. Before
-    a step is taken, its account holds all that was spent before. A process that is killed leaves a
-    job that the same call goes on with. No promise is made of copies, and none that an adapter
-    which is not trained again forgets anything: it is withdrawn.
+    had no part, on the data of the others: it is the one that a run without the owner makes, to the
+    bit where noise comes from the seed, and with noise drawn anew where it does not. Before a step
+    is taken, its account holds all that was spent before. A process that is killed leaves a job
+    that the same call goes on with. No promise is made of copies, and none that an adapter which is
+    not trained again forgets anything: it is withdrawn.
 
 The order is: folder of the next run with its accounts, audit of the older adapter and a note of it,
 withdrawal, erasure, receipt, training, receipt. What has to outlive a kill is in `forgetting.json`.
@@ -73,19 +74,20 @@ def forget_owner(
         The receipt, also where training or a store failed; the same call goes on from there.
 
     Raises:
-        ArtifactError: if the run forgets another owner, or another process is at work in it.
+        ArtifactError: if the run forgets another owner or trains at another place, or another
+            process is at work in it.
         BudgetExhausted: before anything is changed.
         RunExists: if another run is at `forgetting.out`.
     """
     if task is not None:
         forgetting.require_budget()
-    run = forgetting.run
+    run, following = forgetting.run, forgetting.out.name if task else None
     with alone_in(run):
         note = _note_of(forgetting)
         if task is not None:
             _prepare_next(forgetting, task)
-        before = _begin(forgetting, audit) if note is None else _membership(note["before"])
-        withdraw(run, reason=OWNER_FORGOTTEN, successor=forgetting.out.name if task else None)
+        before = _begin(forgetting, note, audit, following)
+        withdraw(run, reason=OWNER_FORGOTTEN, successor=following)
         receipt = Receipt(
             lines=_erase(forgetting),
             retraining="not_asked" if task is None else "not_done",
@@ -109,15 +111,25 @@ def _note_of(forgetting: Forgetting) -> dict[str, Any] | None:
             f"Expected run '{forgetting.run.id}' to forget the owner that it began with, got "
             "another. Forget this one in the run that took its place."
         )
+    if note["out"] not in (None, forgetting.out.name):
+        raise ArtifactError(
+            f"Expected '{note['out']}' for the run without the owner, as this began, got another "
+            "name. Give that one (--out)."
+        )
     return note
 
 
-def _begin(forgetting: Forgetting, audit: Audit | None) -> Membership | None:
+def _begin(
+    forgetting: Forgetting, note: dict[str, Any] | None, audit: Audit | None, out: str | None
+) -> Membership | None:
     """Note what is done, with the audit of the adapter that will be gone; return that."""
-    last = read_checkpoint(forgetting.run)
-    before = audit(last.adapter) if audit and last else None
-    note = {"owner": forgetting.owner, "before": asdict(before) if before else None}
-    forgetting.run.write_json(_NOTE, note)
+    if note is None:
+        last = read_checkpoint(forgetting.run)
+        before = audit(last.adapter) if audit and last else None
+    else:
+        before, out = _membership(note["before"]), note["out"] or out
+    said = asdict(before) if before else None
+    forgetting.run.write_json(_NOTE, {"owner": forgetting.owner, "out": out, "before": said})
     return before
 
 
