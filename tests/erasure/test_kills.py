@@ -57,7 +57,7 @@ def check(home: Path, ledger: bytes) -> None:
             assert last.rounds_done == 2
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_kill_at_any_write_leaves_accounts_whole_and_a_job_that_goes_on(
     tmp_path: Path, kills: int
 ) -> None:
