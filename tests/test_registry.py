@@ -10,6 +10,7 @@ import pytest
 
 from discreet.artifacts import RunFolder, sha256_of_folder
 from discreet.errors import (
+    AdapterWithdrawn,
     ArtifactCorrupt,
     ArtifactError,
     IncompatibleBase,
@@ -17,6 +18,8 @@ from discreet.errors import (
     UnsafeFile,
 )
 from discreet.registry import (
+    LATEST,
+    OWNER_FORGOTTEN,
     REFERENCE,
     AdapterCard,
     export,
@@ -24,6 +27,7 @@ from discreet.registry import (
     read_card,
     require_base,
     resolve,
+    withdraw,
     write_card,
 )
 from discreet.types import PrivacyStatement
@@ -264,3 +268,27 @@ def test_one_bad_folder_does_not_hide_the_others(tmp_path: Path) -> None:
         "good": True, "deep": False, "loop": False
     }  # fmt: skip
     assert resolve("latest", tmp_path).card.run == "good"
+
+
+def test_a_withdrawn_adapter_is_refused_by_every_name_with_its_reason(tmp_path: Path) -> None:
+    first = shelve(tmp_path, "first", created="2026-01-01T00:00:00+00:00")
+    second = shelve(tmp_path, "second")
+    assert resolve(LATEST, tmp_path).run == second
+    withdraw(second, reason=OWNER_FORGOTTEN, successor="third")
+    for ref in ("second", str(second.path)):
+        with pytest.raises(AdapterWithdrawn, match="asked to be forgotten. Use run 'third'"):
+            resolve(ref, tmp_path)
+    assert resolve(LATEST, tmp_path).run == first
+    assert [shelved.card is None for shelved in list_adapters(tmp_path)] == [False, True]
+    assert "withdrawn" in str(list_adapters(tmp_path)[1].problem)
+
+
+def test_the_first_reason_stays_and_a_damaged_note_refuses_too(tmp_path: Path) -> None:
+    run = shelve(tmp_path, "first")
+    withdraw(run, reason="the first reason")
+    withdraw(run, reason="another")
+    with pytest.raises(AdapterWithdrawn, match="the first reason. Use another adapter"):
+        resolve("first", tmp_path)
+    (run.path / "withdrawn.json").write_text("[]")
+    with pytest.raises(ArtifactCorrupt, match="stays off the shelf"):
+        resolve("first", tmp_path)

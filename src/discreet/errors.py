@@ -4,6 +4,7 @@
     ├── DataError            a portrait table, note or image cannot be used
     │   └── ImageError       one image is missing, broken, too small or too large
     ├── ArtifactError        something on disk is not what it should be
+    │   ├── AdapterWithdrawn an adapter was taken off the shelf
     │   ├── ArtifactCorrupt  a file is damaged or was changed after it was written
     │   ├── RunExists        a run folder is already there and holds something
     │   ├── StoreInUse       other processes hold a store of records for too long
@@ -39,6 +40,10 @@ class ImageError(DataError):
 
 class ArtifactError(DiscreetError):
     """Something on disk is not what it should be."""
+
+
+class AdapterWithdrawn(ArtifactError):
+    """An adapter was taken off the shelf, with a reason; nobody may use it or go on with it."""
 
 
 class ArtifactCorrupt(ArtifactError):

@@ -22,7 +22,7 @@ from typing import Any
 from nursery import full_disk, serve
 from safetensors.torch import save_file
 
-from discreet import artifacts
+from discreet import artifacts, chain
 from discreet.aggregation import State
 from discreet.artifacts import RunFolder, sha256_of_folder, write_json
 from discreet.errors import FederationError
@@ -42,7 +42,7 @@ from discreet.federated import (
 from discreet.federated.coordinator import Coordinator
 from discreet.federated.local_task import Generators
 from discreet.federated.plans import SERVER
-from discreet.privacy import CounterGenerator, PrivacyPlan, chain
+from discreet.privacy import CounterGenerator, PrivacyPlan
 from discreet.types import OwnerId
 from federated import tiny
 from federated.tiny import TinyTask, tiny_config

@@ -14,7 +14,7 @@ from flwr.app import Context, RecordDict
 from safetensors.torch import save_file
 
 from discreet.artifacts import RunFolder, read_lines_after
-from discreet.errors import ArtifactCorrupt, FederationError
+from discreet.errors import AdapterWithdrawn, ArtifactCorrupt, DataError, FederationError
 from discreet.federated import (
     Assignment,
     Checkpoint,
@@ -37,6 +37,7 @@ from discreet.federated import (
 )
 from discreet.federated.checkpoint import write_checkpoint
 from discreet.privacy import PrivacyLedger, StepRecord, epsilon_of
+from discreet.registry import withdraw
 from discreet.types import OwnerId
 from federated.tiny import TinyTask, plan_of, tiny_config
 
@@ -490,3 +491,33 @@ def test_a_ledger_is_read_as_often_for_many_accounts_as_for_one(
         counts.append(len(reads))
         assert spent == {str(name): ledger.spent(name) for name in ledger.owners()}
     assert counts[0] == counts[2]
+
+
+class WithoutSecond(TinyTask):
+    """All owners are asked, and the device of one always fails."""
+
+    def train(self, state: State, *, owner: OwnerId, **rest: object) -> object:  # type: ignore[override]
+        if owner == "owner-1":
+            raise DataError("There are no data.")
+        return super().train(state, owner=owner, **rest)  # type: ignore[arg-type]
+
+
+def test_an_absent_owner_leaves_what_an_owner_who_always_fails_leaves(tmp_path: Path) -> None:
+    config = tiny_config(num_owners=3, min_replies=2, server_optimizer="momentum")
+    failing = run_federation(config, RunFolder.create(tmp_path / "a"), WithoutSecond(config))
+    absent = replace(config, absent_owners="1")
+    run = RunFolder.create(tmp_path / "b")
+    outcome = train(run, absent)
+    assert same(outcome.state, failing.state)
+    assert not same(outcome.state, train(RunFolder.create(tmp_path / "c"), config).state)
+    assert sorted(steps_charged(run)) == ["owner-0", "owner-2"]
+    last = read_checkpoint(run)
+    assert last is not None
+    assert last.taken_part == {1000: 2, 1002: 2}, "nodes keep their numbers"
+
+
+def test_nobody_goes_on_with_a_run_whose_adapter_was_withdrawn(run: RunFolder) -> None:
+    train(run, tiny_config(num_rounds=1))
+    withdraw(run, reason="a test")
+    with pytest.raises(AdapterWithdrawn, match="a test"):
+        train(run, tiny_config(num_rounds=1))

@@ -1,4 +1,4 @@
-"""What can still be read from what a vision tower hands on, and how to take a concept out of it."""
+"""What can still be read from what a vision tower hands on, what losses tell, concept erasure."""
 
 from discreet.audit.leace import Eraser, fit_eraser, one_hot
 from discreet.audit.leakage import (
@@ -14,6 +14,12 @@ from discreet.audit.leakage import (
     measure_leakage,
     truth_of,
 )
+from discreet.audit.membership import (
+    OTHERS_NEEDED,
+    Membership,
+    measure_membership,
+    membership_scores,
+)
 from discreet.audit.probes import (
     PROBES,
     Pictures,
@@ -27,10 +33,12 @@ from discreet.audit.representations import erase, portrait_representations
 
 __all__ = [
     "LABELS",
+    "OTHERS_NEEDED",
     "PROBES",
     "WITHHELD",
     "Eraser",
     "Finding",
+    "Membership",
     "Pictures",
     "ProbeName",
     "Representation",
@@ -43,6 +51,8 @@ __all__ = [
     "fit_eraser",
     "in_words",
     "measure_leakage",
+    "measure_membership",
+    "membership_scores",
     "one_hot",
     "portrait_representations",
     "prepare",

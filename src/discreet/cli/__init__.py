@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": ("serve", "serve", "Answer over HTTP, for robots and apps; keys for who may ask."),
     "federation": ("federation", "app", "Run a federation over several machines."),
     "adapters": ("adapters", "app", "What is on the shelf, and what it cost."),
+    "forget": ("forget", "app", "Take a data owner out of a run, with a receipt."),
     "data": ("data", "app", "Data sets on disk: see, check, describe, share out."),
     "people": ("people", "app", "Synthetic people: export or render portraits."),
     "recipe": ("recipe", "app", "Make again the weights that ship with the package."),

@@ -98,7 +98,7 @@ def run(
         require_same_plan(config, RunFolder.open(out))
         outcome = finished(config, RunFolder.open(out))
     if outcome is None:
-        names = require_ready(opened, num_owners=config.num_owners, needed=config.min_replies)
+        names = require_ready(opened, num_owners=config.num_present, needed=config.min_replies)
         target = RunFolder.open(out) if out.is_dir() else RunFolder.create(out)
         target.write_json(NAMES, names)
         try:

@@ -46,7 +46,7 @@ def promise(plan: TrainConfig) -> str:
     asked = f" {plan.asked_per_round} a round," if plan.owners_per_round else ""
     kind = "" if plan.unit == "owner" else "private "
     return (
-        f"{plan.num_owners} owners,{asked} {plan.num_rounds} rounds of {plan.local_steps} {kind}"
+        f"{plan.num_present} owners,{asked} {plan.num_rounds} rounds of {plan.local_steps} {kind}"
         f"steps; each owner spends at most {statement}. {_AN_EXAMPLE[plan.examples]}{chance}"
     )
 

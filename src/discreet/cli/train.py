@@ -216,7 +216,7 @@ def _trial_of(plan: TrainConfig, run: RunFolder) -> ServerFolder:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    owners = [f"owner-{index}" for index in range(plan.num_owners)]
+    owners = [f"owner-{index}" for index in plan.present]
     return create_trial(path, owners, port=port)
 
 

@@ -158,7 +158,10 @@ def run_ray(
     Raises:
         ExtraMissing: if Ray is not installed.
         FederationError: if the run failed.
+        ValueError: if owners are absent: Ray's simulation numbers those who are there.
     """
+    if config.absent:
+        raise ValueError("Expected all owners in Ray's simulation, got absent_owners. Run locally.")
     try:
         import ray  # noqa: F401 - only asked for: the other process imports it
     except ImportError as error:

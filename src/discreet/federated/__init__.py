@@ -1,7 +1,13 @@
 """Train one adapter with several data owners, none of whom hands over data."""
 
 from discreet.aggregation import State
-from discreet.federated.checkpoint import Checkpoint, read_checkpoint, require_same_plan
+from discreet.federated.checkpoint import (
+    Checkpoint,
+    alone_in,
+    read_checkpoint,
+    require_same_plan,
+    write_checkpoint,
+)
 from discreet.federated.client import client_app, local_update
 from discreet.federated.codec import CODECS, Codec, encode_with_feedback, make_codec
 from discreet.federated.config import PREFERENCES, TrainConfig
@@ -19,7 +25,7 @@ from discreet.federated.events import (
 from discreet.federated.evidence import released_statements, round_done, statements_of
 from discreet.federated.fields import PlanField, describe_fields
 from discreet.federated.lessons import Lessons, VisualTokens
-from discreet.federated.local import LocalGrid
+from discreet.federated.local import FIRST_NODE_ID, LocalGrid
 from discreet.federated.local_task import (
     Assignment,
     Generators,
@@ -30,7 +36,7 @@ from discreet.federated.local_task import (
 )
 from discreet.federated.local_training import train_locally
 from discreet.federated.plain import train_plainly
-from discreet.federated.plans import plan_of, update_limit
+from discreet.federated.plans import SERVER, plan_of, update_limit
 from discreet.federated.portraits import PortraitLessons, example_losses, presentations
 from discreet.federated.preferences import PreferenceLessons
 from discreet.federated.publishing import publish
@@ -38,16 +44,20 @@ from discreet.federated.receipts import RoundReport
 from discreet.federated.rounds import (
     OnRound,
     Outcome,
+    plan_hash,
     run_federation,
     server_app,
 )
+from discreet.federated.site import OwnerSite
 from discreet.federated.task import AssistantTask
 from discreet.federated.tensorboard import events_to
 
 __all__ = [
     "CODECS",
+    "FIRST_NODE_ID",
     "PREFERENCES",
     "REASONS",
+    "SERVER",
     "Assignment",
     "AssistantTask",
     "Checkpoint",
@@ -65,6 +75,7 @@ __all__ = [
     "OwnerDropped",
     "OwnerHindered",
     "OwnerReplied",
+    "OwnerSite",
     "PlanField",
     "PortraitLessons",
     "PreferenceLessons",
@@ -76,6 +87,7 @@ __all__ = [
     "TrainConfig",
     "VisualTokens",
     "Watch",
+    "alone_in",
     "client_app",
     "describe_fields",
     "draw_generators",
@@ -85,6 +97,7 @@ __all__ = [
     "local_update",
     "make_codec",
     "most_tokens",
+    "plan_hash",
     "plan_of",
     "presentations",
     "publish",
@@ -98,4 +111,5 @@ __all__ = [
     "train_locally",
     "train_plainly",
     "update_limit",
+    "write_checkpoint",
 ]

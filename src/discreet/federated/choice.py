@@ -22,7 +22,7 @@ def connected(grid: Grid, config: TrainConfig) -> tuple[int, ...]:
             `node_wait_seconds`.
     """
     deadline = time.monotonic() + config.node_wait_seconds
-    while len(nodes := tuple(sorted(grid.get_node_ids()))) < config.num_owners:
+    while len(nodes := tuple(sorted(grid.get_node_ids()))) < config.num_present:
         left = deadline - time.monotonic()
         if left <= 0:
             break
@@ -51,7 +51,7 @@ def choose(
         server_round: Counted from 1.
     """
     if is_secret_choice(config):
-        share = config.asked_per_round / config.num_owners
+        share = config.asked_per_round / config.num_present
         coins = chance_for(config, f"choice/{config.seed}/{server_round}").uniform(len(nodes))
         return tuple(n for n, coin in zip(nodes, coins.tolist(), strict=True) if coin < share)
     able = [n for n in nodes if taken_part.get(n, 0) < config.rounds_per_owner]

@@ -68,6 +68,9 @@ class TrainConfig:
     left out, never cut. 2,048 is what LLaVA's scripts for fine-tuning take."""
     num_owners: int = 4
     """Data owners expected to take part, 1 or more."""
+    absent_owners: str | None = None
+    """Owners among them who take no part, by number from 0, separated by commas; left out: nobody.
+    What others hold is shared out as if these were there (`discreet forget owner`)."""
     dirichlet_alpha: float | None = None
     """Skew of the split among simulated owners, above 0; left out: an even split. 0.5 is a strong
     skew, 100 is nearly even (Hsu et al. 2019, arXiv:1909.06335)."""
@@ -203,14 +206,29 @@ class TrainConfig:
         refuse_incompatible(self)
 
     @property
+    def absent(self) -> tuple[int, ...]:
+        """Numbers of owners who take no part."""
+        return tuple(map(int, self.absent_owners.split(","))) if self.absent_owners else ()
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """Numbers of the owners who take part."""
+        return tuple(number for number in range(self.num_owners) if number not in self.absent)
+
+    @property
+    def num_present(self) -> int:
+        """How many owners take part."""
+        return self.num_owners - len(self.absent)
+
+    @property
     def asked_per_round(self) -> int:
         """Owners asked in a round, or on average."""
-        return self.owners_per_round or self.num_owners
+        return self.owners_per_round or self.num_present
 
     @property
     def rounds_per_owner(self) -> int:
         """Rounds in which an owner is asked at most; nobody is asked twice before all were once."""
-        return -(-self.num_rounds * self.asked_per_round // self.num_owners)
+        return -(-self.num_rounds * self.asked_per_round // self.num_present)
 
     @property
     def steps_total(self) -> int:

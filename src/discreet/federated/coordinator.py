@@ -242,7 +242,7 @@ class Coordinator:
         (arXiv:1910.06378).
         """
         config = self._terms.config
-        share = replies / config.num_owners
+        share = replies / config.num_present
         per_step = 1 / (config.local_steps * config.learning_rate)
         controls = of_prefix(CONTROL, before)
         return {

@@ -21,7 +21,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from discreet.federated import messages
 
 FIRST_NODE_ID = 1000
-"""Node ids count from here, in the order of the node configurations."""
+"""Node ids count from here: by their part of the data, or in the order of the configurations."""
 
 _RUN_ID = _TASK_ID = _SERVER_NODE_ID = 1
 
@@ -49,7 +49,8 @@ class LocalGrid(Grid):
                 state=messages.no_records(),
                 run_config=dict(run_config or {}),
             )
-            for node_id, node_config in enumerate(node_configs, start=FIRST_NODE_ID)
+            for place, node_config in enumerate(node_configs)
+            for node_id in [FIRST_NODE_ID + int(node_config.get("partition-id", place))]
         }
 
     @contextmanager

@@ -50,7 +50,7 @@ def _plan_for_owners(config: TrainConfig) -> PrivacyPlan:
     return calibrate(
         target_epsilon=config.target_epsilon,
         delta=config.delta,
-        sample_rate=1.0 if is_distributed else config.asked_per_round / config.num_owners,
+        sample_rate=1.0 if is_distributed else config.asked_per_round / config.num_present,
         steps=config.spare_rounds
         + (config.rounds_per_owner if is_distributed else config.num_rounds),
         expected_batch_size=config.asked_per_round,

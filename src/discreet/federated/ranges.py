@@ -50,7 +50,7 @@ def refuse_out_of_range(config: "TrainConfig") -> None:
     Raises:
         ValueError: for the first that is out of range.
     """
-    for demands in (_of_numbers, _of_privacy, _of_owners, _of_exchange, _of_adapter):
+    for demands in (_of_absent, _of_numbers, _of_privacy, _of_owners, _of_exchange, _of_adapter):
         for name, holds, expected, way_out in demands(config):
             if not holds:
                 raise refusal(name, getattr(config, name), expected, way_out)
@@ -88,6 +88,18 @@ def as_float(value: object, hint: object) -> object:
 def _allowed(hint: Any) -> tuple[type, ...]:
     """Return the classes a type hint stands for."""
     return get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+def _of_absent(config: "TrainConfig") -> Iterator[Demand]:
+    """Who may be absent; asked first, since counts of owners rest on it."""
+    words = (config.absent_owners or "").split(",")
+    numbers = {int(word) for word in words if word.isdecimal() and int(word) < config.num_owners}
+    yield (
+        "absent_owners",
+        config.absent_owners is None or len(numbers) == len(words) < config.num_owners,
+        f"different numbers of fewer than all owners, from 0 to {config.num_owners - 1}",
+        "Use absent_owners = '1,3', for example, or leave it out.",
+    )
 
 
 def _of_numbers(config: "TrainConfig") -> Iterator[Demand]:
@@ -134,8 +146,8 @@ def _of_owners(config: "TrainConfig") -> Iterator[Demand]:
     asked = config.owners_per_round
     yield (
         "owners_per_round",
-        asked is None or 1 <= asked <= config.num_owners,
-        f"owners_per_round from 1 to num_owners ({config.num_owners})",
+        asked is None or 1 <= asked <= config.num_present,
+        f"owners_per_round from 1 to num_owners ({config.num_present})",
         "Leave it out to ask all.",
     )
     yield (

@@ -49,6 +49,7 @@ from discreet.federated.receipts import RoundReport
 from discreet.federated.terms import Terms
 from discreet.keys import read_roster
 from discreet.privacy import PrivacyLedger, StepRecord
+from discreet.registry import refuse_withdrawn
 from discreet.types import OwnerId
 
 OnRound = Callable[[int, State, RoundReport], None]
@@ -120,7 +121,7 @@ def run_federation(
     watch = Watch(on_step=step, on_result=record, on_failure=fail)
     app = client_app(lambda *_: task, config=config, ledger=run.ledger_path, watch=watch)
     count = config.num_owners
-    nodes = [{"partition-id": index, "num-partitions": count} for index in range(count)]
+    nodes = [{"partition-id": index, "num-partitions": count} for index in config.present]
     grid = LocalGrid(app, nodes)
     try:
         with grid.activated():
@@ -177,9 +178,11 @@ def drive(
     With a roster, raw public keys, nobody but these owners is let into secure sums.
 
     Raises:
+        AdapterWithdrawn: if the run's adapter was taken off the shelf.
         ArtifactError: if another process goes on with the run.
     """
     with alone_in(run):
+        refuse_withdrawn(run)
         ledger = _own_ledger(config, run)  # before the plan: a run with a plan has begun
         require_same_plan(config, run)
         if not run.checkpoint_path.exists():
@@ -249,7 +252,7 @@ def _where_it_stands(
         ArtifactCorrupt: if it holds another adapter.
         ValueError: if it belongs to another plan.
     """
-    plan = _plan_hash(config, task)
+    plan = plan_hash(config, task)
     first = {name: torch.zeros(shape) for name, shape in terms.shapes.items()}
     first |= task.initial_state()
     last = read_checkpoint(run)
@@ -292,7 +295,7 @@ def _taken(owner: OwnerId, server_round: int, record: StepRecord, config: TrainC
     )
 
 
-def _plan_hash(config: TrainConfig, task: LocalTask) -> str:
+def plan_hash(config: TrainConfig, task: LocalTask) -> str:
     """Return a SHA-256 of the plan, the base and the frozen part of the adapter."""
     plan = json.dumps([config.as_mapping(), task.frozen_hash], sort_keys=True)
     return hashlib.sha256(plan.encode()).hexdigest()

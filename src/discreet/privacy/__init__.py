@@ -11,6 +11,7 @@ from discreet.privacy.accounting import (
 )
 from discreet.privacy.banded import BandedNoise, banded_coefficients, prefix_sum_error
 from discreet.privacy.batching import ExampleLosses, LossFn, StepRecord, run_steps
+from discreet.privacy.carrying import carry_over
 from discreet.privacy.discrete import OwnerShare
 from discreet.privacy.exactness import ExactnessReport, check_exactness
 from discreet.privacy.example_gradients import ExampleGradients, Rows, part_of, rows_of_counts
@@ -70,6 +71,7 @@ __all__ = [
     "best_tpr",
     "bins",
     "calibrate",
+    "carry_over",
     "check_exactness",
     "clipped_sum_of",
     "cross_check",

@@ -1,43 +1,17 @@
-"""Find a trained adapter by name and check that it is what its card says.
+"""The card of an adapter: what it is, what it was made from and what it cost; strict to read."""
 
-Reads cards and hashes files; loads no model. The card is part of the run folder: `card.json`.
-
-    adapter = resolve("latest", Path("runs"))
-    adapter.card.worst          # what it cost, with delta, unit and neighbouring relation
-"""
-
-import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from math import inf
-from pathlib import Path
 from typing import Any
 
-from discreet.artifacts import (
-    RunFolder,
-    read_json,
-    refuse_links,
-    sha256_of_folder,
-    write_bytes,
-    write_json,
-)
-from discreet.errors import ArtifactCorrupt, ArtifactError, DiscreetError, IncompatibleBase
+from discreet.artifacts import RunFolder, read_json, write_json
+from discreet.errors import ArtifactCorrupt
 from discreet.types import PrivacyStatement
 
 FORMAT = 2
 """Version of `card.json` that this code reads and writes."""
-
-LATEST = "latest"
-"""The reference that stands for the newest adapter."""
-
-REFERENCE, FEDERATED = "reference", "federated"
-"""The references that stand for the adapters that ship; the second was trained without privacy."""
-
-REFERENCE_DIR = Path(__file__).parent / "reference"
-SHIPPED = {REFERENCE: REFERENCE_DIR, FEDERATED: Path(__file__).parent / "reference_federated"}
-"""Run folder of each adapter that ships."""
-
 _KEYS: dict[str, frozenset[str]] = {
     "": frozenset({"format", "run", "base", "adapter_sha256", "lora", "privacy", "data", "commit"})
     | {"seed", "rounds_done", "reproducible", "randomness", "created"},
@@ -150,28 +124,6 @@ class AdapterCard:
         return card
 
 
-@dataclass(frozen=True, slots=True)
-class Adapter:
-    """An adapter on the shelf that passed its checks."""
-
-    run: RunFolder
-    card: AdapterCard
-
-    @property
-    def folder(self) -> Path:
-        """The folder with the adapter's files."""
-        return self.run.adapter_dir
-
-
-@dataclass(frozen=True, slots=True)
-class Shelved:
-    """One run folder in a listing: its card, or why it cannot be read."""
-
-    run: RunFolder
-    card: AdapterCard | None
-    problem: str | None = None
-
-
 def write_card(run: RunFolder, card: AdapterCard) -> None:
     """Write the card of a run."""
     write_json(run.card_path, card.to_dict())
@@ -188,115 +140,6 @@ def read_card(run: RunFolder) -> AdapterCard:
         return AdapterCard.from_dict(raw)
     except (ValueError, TypeError) as error:
         raise ArtifactCorrupt(f"The card of run '{run.id}' cannot be used. {error}") from error
-
-
-def list_adapters(runs_dir: Path) -> list[Shelved]:
-    """Return every run in a folder, oldest adapter first; the unreadable ones at the end.
-
-    Hashes are not compared here; `resolve` does that.
-    """
-    folders = sorted(p for p in runs_dir.glob("*") if p.is_dir()) if runs_dir.is_dir() else []
-    shelf = []
-    for run in map(RunFolder, folders):
-        try:
-            shelf.append(Shelved(run, read_card(run)))
-        except (DiscreetError, OSError) as error:
-            shelf.append(Shelved(run, None, str(error)))
-    return sorted(shelf, key=lambda s: (s.card is None, s.card.created if s.card else "", s.run.id))
-
-
-def resolve(ref: str, runs_dir: Path, *, base_sha256: str | None = None) -> Adapter:
-    """Return the adapter that a reference names, after checking its files.
-
-    Args:
-        ref: A run id, the path of a run folder, `latest`, or a name in `SHIPPED`.
-        runs_dir: Where runs lie.
-        base_sha256: Hash of the base model that will carry it, if it is known already.
-
-    Raises:
-        ArtifactError: if there is no such run.
-        ArtifactCorrupt: if the card is damaged, or the files are not the ones it describes.
-        UnsafeFile: if the adapter holds a format that can run code.
-        IncompatibleBase: if the adapter was made for another base.
-    """
-    run = _find(ref, runs_dir)
-    card = read_card(run)
-    if sha256_of_folder(run.adapter_dir) != card.adapter_sha256:
-        raise ArtifactCorrupt(
-            f"Expected the adapter of run '{run.id}' as its card describes it, found other files. "
-            "Resume the run to write it again, or copy the whole folder again."
-        )
-    adapter = Adapter(run, card)
-    if base_sha256 is not None:
-        require_base(card, base_sha256)
-    return adapter
-
-
-def export(adapter: Adapter, out: Path) -> RunFolder:
-    """Copy a run to a new folder without what must stay local, so that it can be handed on.
-
-    Adapter, card, plan and ledger go along, and the released metrics; the checkpoint and every
-    metric that was computed without noise stay behind. So do times: how long rounds took tells how
-    many owners were drawn, which may be secret.
-
-    Args:
-        adapter: As `resolve` returns it, so that its files are the ones its card describes.
-        out: Folder to make.
-
-    Raises:
-        RunExists: if the folder is there.
-        ArtifactError: if it lies inside the run.
-        UnsafeFile: if the run holds a link.
-    """
-    run = adapter.run
-    refuse_links(run.path)
-    if run.path.resolve() in out.resolve().parents:
-        raise ArtifactError(f"Expected a folder outside run '{run.id}', got one inside it.")
-    copy = RunFolder.create(out)
-    with copy.new_adapter() as folder:
-        shutil.copytree(run.adapter_dir, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
-    for path in (run.config_path, run.ledger_path):
-        if path.exists():  # a server of a real federation holds no ledger
-            write_bytes(copy.path / path.name, path.read_bytes())
-    for line in run.read_metrics():
-        if line.get("visibility") == "released":
-            copy.append_metric(line)
-    day = datetime.fromisoformat(adapter.card.created).date()
-    write_card(copy, replace(adapter.card, created=f"{day}T00:00:00+00:00"))
-    return copy
-
-
-def require_base(card: AdapterCard, base_sha256: str) -> None:
-    """Raise `IncompatibleBase` unless the adapter was made for this base."""
-    if card.base_sha256 != base_sha256:
-        raise IncompatibleBase(
-            f"Expected base {card.base_sha256[:12]} ('{card.base_name}') for the adapter of run "
-            f"'{card.run}', got base {base_sha256[:12]}. Load '{card.base_name}', or train an "
-            "adapter for this base."
-        )
-
-
-def _find(ref: str, runs_dir: Path) -> RunFolder:
-    """Return the run folder a reference names."""
-    if ref == LATEST:
-        readable = [shelved.run for shelved in list_adapters(runs_dir) if shelved.card]
-        if not readable:
-            raise ArtifactError(
-                f"Expected a finished run in '{runs_dir}', found none. Run `discreet train` first, "
-                f"or use '{REFERENCE}', the adapter that ships with the package."
-            )
-        return readable[-1]
-    if ref in SHIPPED:
-        return RunFolder.open(SHIPPED[ref])
-    if ref and Path(ref).name == ref and (runs_dir / ref).is_dir():
-        return RunFolder(runs_dir / ref)
-    if ref and Path(ref).is_dir():
-        return RunFolder(Path(ref))
-    known = ", ".join(shelved.run.id for shelved in list_adapters(runs_dir)) or "none"
-    raise ArtifactError(
-        f"Expected a run id, a run folder, '{LATEST}', '{REFERENCE}' or '{FEDERATED}', got "
-        f"'{ref}'. Runs in '{runs_dir}': {known}."
-    )
 
 
 def _check_keys(what: str, raw: object, wanted: frozenset[str]) -> None:
