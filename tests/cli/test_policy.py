@@ -25,7 +25,7 @@ def test_every_rule_of_a_shipped_policy_is_explained(discreet: Run, context: str
     assert all(row[column] for row in record["rows"] for column in COLUMNS)
 
 
-def test_the_table_says_it_in_words(discreet: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_said_in_words(discreet: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     status, _, told = discreet("policy", "check", "healthcare")
     assert status == 0
@@ -37,7 +37,7 @@ def test_the_table_says_it_in_words(discreet: Run, monkeypatch: pytest.MonkeyPat
         "the person and the responder",
         cite("ai-act-annex-3-1-c"),
         "sees the picture itself if consented to (comfort/picture)",
-        "Whatever is not in this table is denied.",
+        "Whatever is not named here is denied.",
     ):
         assert words in told, words
     _, _, told = discreet("policy", "check", "education")
@@ -48,7 +48,7 @@ def test_an_estimate_is_never_kept_and_always_asked_for() -> None:
     rows = [row for context in CONTEXTS for row in explain(load_policy(context))]
     guessed = [row for row in rows if row["from where"].startswith("estimated")]
     assert len(guessed) == 7
-    assert {row["how long"] for row in guessed} == {"this turn"}
+    assert {row["how long"] for row in guessed} == {"for this turn"}
     assert all("if consented to" in row["from where"] for row in guessed)
 
 

@@ -39,9 +39,14 @@ def stale(articles: Iterable[Article], today: date) -> str | None:
 
 
 def _table(articles: Iterable[Article], today: date) -> Table:
-    table = Table("id", "article", "in force", "what it asks, in our words", "checked on")
+    table = Table("article", "what it asks, in our words", show_lines=True)
+    table.columns[0].max_width = 26
     for one in articles:
-        asks = f"{one.asks} (Not verified: {one.unsure})" if one.unsure else one.asks
-        since = f"from {one.in_force}" if one.in_force > today else f"since {one.in_force}"
-        table.add_row(one.id, escape(cite(one.id)), since, escape(asks), str(one.checked_on))
+        since = f"from {one.in_force} on" if one.in_force > today else f"since {one.in_force}"
+        checked = f"in force {since}; checked on {one.checked_on}"
+        if one.unsure:
+            checked += f"; not verified: {escape(one.unsure)}"
+        table.add_row(
+            f"{escape(cite(one.id))}\n[dim]{one.id}[/]", f"{escape(one.asks)}\n[dim]{checked}[/]"
+        )
     return table

@@ -1,11 +1,11 @@
 """`discreet policy check`: what a policy allows, in plain words; what is prohibited is an error."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.tree import Tree
 
 from discreet.assistant import Policy, Purpose, Rule, load_policy
 from discreet.cli.options import Json, show_json, talk
@@ -39,15 +39,34 @@ def check(
     if as_json:
         show_json({"context": found.context, "sha256": found.sha256, "rows": rows})
         return
-    table = Table(*COLUMNS)
-    for row in rows:
-        table.add_row(*(escape(row[column]) for column in COLUMNS))
     console = talk()
     for purpose in found.purposes.values():
         is_default = " (unless another is named)" if purpose.name == found.default_purpose else ""
-        console.print(f"{purpose.name}{is_default}: {purpose.description['en']}", markup=False)
-    console.print(table)
-    console.print(_ending(found), markup=False)
+        own = [row for row in rows if row["purpose"] == purpose.name]
+        console.print(
+            _tree(f"[bold]{purpose.name}[/]{is_default}: {escape(purpose.description['en'])}", own),
+            highlight=False,
+            soft_wrap=False,
+        )
+    console.print(_ending(found), markup=False, highlight=False)
+
+
+def _tree(title: str, rows: Sequence[dict[str, str]]) -> Tree:
+    """Return a purpose with its attributes, and a sentence for each source of each."""
+    tree = Tree(title, guide_style="dim")
+    branches: dict[str, Tree] = {}
+    for row in rows:
+        name = row["attribute"]
+        if name not in branches:
+            branches[name] = tree.add(f"[bold]{escape(name.replace('_', ' '))}[/]")
+        branches[name].add(
+            escape(
+                f"{row['from where']}: {row['how fine']}; kept {row['how long']}; seen by "
+                f"{row['who sees it']}; may change {row['what it may change']}."
+            )
+            + f" [dim]{escape(row['article'])}[/]"
+        )
+    return tree
 
 
 def explain(policy: Policy) -> Iterator[dict[str, str]]:
@@ -63,11 +82,11 @@ def _row(purpose: Purpose, name: str, rule: Rule, source: str) -> tuple[str, ...
     if source == "estimated":
         origin = f"estimated from a picture, if consented to ({purpose.consent_to(name)})"
         fine = f"{', '.join(rule.estimated_values)}; {rule.min_confidence:.0%} sure or more"
-        kept = "this turn"
+        kept = "for this turn"
         articles = (*articles, *ARTICLES[name])
     else:
         origin, fine = "said by the person", "as they say it"
-        kept = f"{rule.ttl_seconds // 60} minutes at most" if rule.ttl_seconds else "this turn"
+        kept = f"{rule.ttl_seconds // 60} minutes at most" if rule.ttl_seconds else "for this turn"
     seers = " and ".join(f"the {seer}" for seer in rule.seen_by)
     changes = ", ".join(change.replace("_", " ") for change in rule.may_change)
     return (
@@ -82,5 +101,5 @@ def _ending(policy: Policy) -> str:
     sees = f"sees the picture itself if consented to ({names})" if shown else "never sees pictures"
     return (
         f"The responder {sees}. Of known minors nothing is estimated ({cite('gdpr-8')}). Whatever "
-        f"is not in this table is denied.\nsha256 {policy.sha256}"
+        f"is not named here is denied.\nsha256 {policy.sha256}"
     )
