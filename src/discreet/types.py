@@ -174,13 +174,25 @@ class PrivacyStatement:
         )
 
 
+def times_as_likely(spent: PrivacyStatement) -> str | None:
+    """Return by how many times anything can become likelier, or None where that promises nothing.
+
+    >>> times_as_likely(PrivacyStatement(epsilon=1.0, delta=1e-5, unit="user",
+    ...                                  neighbouring_relation="add_or_remove_one"))
+    '2.72'
+    """
+    if spent.epsilon >= 20:
+        return None
+    more = math.expm1(spent.epsilon)
+    return f"{math.ceil(more + 1):,}" if more >= 19 else f"{1 + float(rounded_up(more)):.10g}"
+
+
 def meaning(whom: str, spent: PrivacyStatement) -> str:
     """Return what an epsilon and its delta bound: not the chance that the loss is above epsilon."""
-    if spent.epsilon >= 20:
+    times = times_as_likely(spent)
+    if times is None:
         article = "an" if whom in ("example", "owner") else "a"
         return f"so large an epsilon promises nothing to {article} {whom}"
-    more = math.expm1(spent.epsilon)
-    times = f"{math.ceil(more + 1):,}" if more >= 19 else f"{1 + float(rounded_up(more)):.10g}"
     pronoun = "it" if whom == "example" else "them"
     return (
         f"whatever somebody looks for in what is released is at most {times} times as likely with "

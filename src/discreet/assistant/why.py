@@ -157,7 +157,7 @@ def changes_of(
         return (seen.attribute,)
     if seen not in told:
         return ()
-    without = [one for one in told if one is not seen]
+    without = [one for one in told if one != seen]
     found = _form_changes(told, without, language)
     if seen.attribute == "expression":
         return ("tone",) if person_line(told) != person_line(without) else ()

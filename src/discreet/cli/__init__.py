@@ -22,6 +22,7 @@ COMMANDS = {
     "report": ("report", "report", "Write a run as one page: plan, privacy, rounds, bytes."),
     "docs": ("docs", "docs", "Write the papers of a deployment, from what was measured."),
     "chat": ("chat", "chat", "Ask the assistant: perceive, gate by the policy, respond."),
+    "demo": ("demo", "demo", "Open the healthcare or the tutoring page in a browser."),
     "serve": ("serve", "serve", "Answer over HTTP, for robots and apps; keys for who may ask."),
     "federation": ("federation", "app", "Run a federation over several machines."),
     "adapters": ("adapters", "app", "What is on the shelf, and what it cost."),

@@ -162,6 +162,10 @@ class Visit:
         self._consents.withdraw(self.person, names)
         self._log(Kind.CONSENT_WITHDRAWN)
 
+    def pursue(self, purpose: str | None) -> None:
+        """Go on for another purpose of the policy, from the next turn on; None is its default."""
+        self.purpose = self._conversation.purpose = self.policy.purpose_of(purpose).name
+
     def declare(self, name: str, value: str | None) -> None:
         """Say something of oneself, or take it back with None.
 

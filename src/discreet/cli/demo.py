@@ -1,0 +1,126 @@
+"""`discreet demo`: the healthcare or the tutoring page, on this machine.
+
+What visitors write and show is in memory only. Consent and journal of the visits are in a private
+folder that is gone when the command ends.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Literal
+
+import typer
+
+from discreet.assistant import DRAFTS, Assistant, load_policy
+from discreet.cli.chat import CONTEXT_OF, notes_of
+from discreet.cli.options import RUNS, Cache, Drafts, Runs, talk
+from discreet.cli.private_folder import private_folder
+from discreet.cli.serve import load_shelf
+from discreet.consent import ConsentStore
+from discreet.data import load_portraits
+from discreet.journal import Journal
+from discreet.perception import estimator
+from discreet.registry import REFERENCE
+from discreet.service import Engine, Visit, names_of
+from discreet.types import Domain, Language
+
+PEOPLE = (210, 98, 97, 253)
+"""Rows of the test split: a child, a young, a middle-aged and an older adult, all smiling."""
+SETTINGS = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_MCP_SERVER": "False",
+    "GRADIO_RUN_HISTORY": "False",
+    "GRADIO_SHARE": "False",
+    "GRADIO_SSR_MODE": "False",
+}
+"""What Gradio may not do, whatever the caller's environment says."""
+UNUSED = ("GRADIO_ALLOWED_PATHS", "GRADIO_ROOT_PATH")
+"""What a caller's environment could open."""
+
+
+def demo(
+    context: Annotated[Domain, typer.Argument(help="What the page is about.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where it listens.")] = 7860,
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on; any but the default opens it to the network."),
+    ] = "127.0.0.1",
+    language: Annotated[
+        Language | None,
+        typer.Option(help="Where a visit begins; that of the browser by default."),
+    ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Run id, folder, 'latest', 'reference' (shipped, the default) or 'none' (base "
+            "alone); may be repeated, visitors switch between them."
+        ),
+    ] = None,
+    base: Annotated[str, typer.Option(help="Base model when --adapter none.")] = "small",
+    find: Annotated[
+        Literal["words", "meaning"],
+        typer.Option(help="How notes are found; words needs no sentence encoder and finds fewer."),
+    ] = "meaning",
+    drafts: Drafts = DRAFTS,
+    runs: Runs = RUNS,
+    cache: Cache = None,
+) -> None:
+    """Open the healthcare or the tutoring page for a browser."""
+    with private_folder() as folder, _ended_by_signals():
+        _set_up(folder)
+        from discreet.pages import Model, build_app, serve
+
+        vlm, cards = load_shelf(adapter or [REFERENCE], base, runs, cache)
+        policy = load_policy(CONTEXT_OF[context])
+        english = Assistant(
+            vlm=vlm,
+            policy=policy,
+            notes=notes_of(policy, find, language="en", cache=cache),
+            perceiver=estimator("small").load(),
+            drafts=drafts,
+        )
+        french = replace(english, notes=notes_of(policy, find, language="fr", cache=cache))
+        with Engine(english, french) as engine:
+            consents = ConsentStore(folder / "consent")
+            journal = Journal(folder / "journal", names=names_of([policy], cards))
+            app = build_app(
+                context,
+                open_visit=lambda spoken: Visit(
+                    engine, consents=consents, journal=journal, language=spoken
+                ),
+                models=tuple(Model(name=name, card=card) for name, card in cards.items()),
+                people=_people(),
+                language=language,
+                hosts=("127.0.0.1", "localhost", host),
+            )
+            where = f"http://{host}:{port}/"
+            serve(app, host=host, port=port, ready=lambda: talk().print(f"Open {where}"))
+
+
+def _set_up(folder: Path) -> None:
+    """Tell Gradio where it may write and what it may not do, before it is imported."""
+    os.environ.update(SETTINGS, GRADIO_TEMP_DIR=str(folder), MPLCONFIGDIR=str(folder))
+    for name in UNUSED:
+        os.environ.pop(name, None)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a request to end, at any moment, end the command in order."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    yield
+
+
+def _people() -> tuple[bytes, ...]:
+    """Return portraits of people who do not exist, one of each age band."""
+    portraits = load_portraits("test")
+    return tuple(portraits[row].jpeg for row in PEOPLE)

@@ -1,0 +1,337 @@
+"""What happens when somebody does something on a page: the visit decides, the page shows.
+
+A visitor has one `Guest`, in memory, found by the session that Gradio gives a page; it is closed
+when the page is.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from PIL.Image import Image
+
+from discreet.assistant import Exchange
+from discreet.errors import DiscreetError, ImageError
+from discreet.pages.models import Model
+from discreet.pages.parts import UNSAID, Parts
+from discreet.pages.pictures import read_picture
+from discreet.pages.views import Now, View
+from discreet.service import Ticket, Visit
+
+SHORTEST_PAUSE_SECONDS = 0.06
+"""Between two pictures of an answer that is being written."""
+Shown = dict[Any, Any]
+
+
+@dataclass(kw_only=True, slots=True)
+class Guest:
+    """A visit and what its page shows of it."""
+
+    visit: Visit
+    model: str
+    ticket: Ticket[Exchange] | None = None
+    editing: int | None = None
+    """Which question is being changed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Acts:
+    """What may happen on one page."""
+
+    view: View
+    parts: Parts
+    models: tuple[Model, ...]
+    open_visit: Callable[[], Visit]
+    guests: dict[str, Guest]
+    """By session of the page."""
+
+    def enter(self, request: gr.Request) -> Shown:
+        """Open a visit for a page that was loaded; somebody quick may have asked already."""
+        return self._allowed(self._guest(request))
+
+    def leave(self, request: gr.Request) -> None:
+        """Forget whoever closed the page."""
+        guest = self.guests.pop(str(request.session_hash), None)
+        if guest is not None:
+            guest.visit.forget()
+
+    async def ask(self, question: str, picture: str, request: gr.Request) -> AsyncIterator[Shown]:
+        """Ask, or ask again where an earlier question is being changed."""
+        guest = self._guest(request)
+        if not question.strip():
+            yield {self.parts.status: self.view.status("talk.empty")}
+            return
+        image = self._image(guest, picture)
+        editing, guest.editing = guest.editing, None
+        if editing is None:
+            begin = lambda: guest.visit.ask(question, image, adapter=guest.model)  # noqa: E731
+        else:
+            begin = lambda: guest.visit.edit(editing, question)  # noqa: E731
+        async for shown in self._answer(guest, question, begin, editing):
+            yield shown
+
+    async def suggest(
+        self, picture: str, request: gr.Request, event: gr.EventData
+    ) -> AsyncIterator[Shown]:
+        """Ask a question that the page suggested."""
+        async for shown in self.ask(event.value, picture, request):
+            yield shown
+
+    async def retry(self, request: gr.Request) -> AsyncIterator[Shown]:
+        """Ask the last question again."""
+        guest = self._guest(request)
+        last = len(guest.visit.exchanges) - 1
+        if last < 0:
+            return
+        question = guest.visit.exchanges[last].question
+        async for shown in self._answer(guest, question, guest.visit.retry, last):
+            yield shown
+
+    async def _answer(
+        self, guest: Guest, question: str, begin: Callable[[], Ticket[Exchange]], before: int | None
+    ) -> AsyncIterator[Shown]:
+        """Show the line, then the answer while it is written, then all that follows from it."""
+        parts, view = self.parts, self.view
+        try:
+            ticket = guest.ticket = await asyncio.to_thread(begin)
+            yield self._busy() | {parts.question: ""}
+            async for now in _follow(ticket, question):
+                key = "talk.waiting" if now.place else "talk.writing"
+                yield {
+                    parts.talk: view.talk(guest.visit, now, before),
+                    parts.status: view.status(key, place=now.place)
+                    if now.place or not now.text
+                    else gr.skip(),
+                }
+            exchange = await asyncio.to_thread(ticket.result)
+            said = view.said(exchange.reply.text)
+        except (DiscreetError, ValueError, RuntimeError, OSError) as error:
+            said = view.status(_trouble(error))
+            yield {parts.question: question}
+        guest.ticket = None
+        yield self._idle() | self._told(guest) | {parts.status: said}
+
+    def stop(self, request: gr.Request) -> Shown:
+        """End the answer that is being written, or the wait for it."""
+        guest = self._guest(request)
+        guest.visit.stop()
+        return {self.parts.status: self.view.status("talk.stopped")}
+
+    def edit(self, request: gr.Request, event: gr.EventData) -> Shown:
+        """Put an earlier question back to where it was written."""
+        guest = self._guest(request)
+        guest.editing = int(event.index)
+        return {
+            self.parts.question: guest.visit.exchanges[guest.editing].question,
+            self.parts.cancel: gr.update(visible=True),
+            self.parts.status: self.view.status("talk.editing"),
+        }
+
+    def cancel(self, request: gr.Request) -> Shown:
+        """Leave an earlier question as it was."""
+        self._guest(request).editing = None
+        return {
+            self.parts.question: "",
+            self.parts.cancel: gr.update(visible=False),
+            self.parts.status: self.view.status("talk.not_editing"),
+        }
+
+    def clear(self, request: gr.Request) -> Shown:
+        """Begin a new conversation."""
+        guest = self._guest(request)
+        guest.visit.clear()
+        return self._told(guest) | {self.parts.status: self.view.status("talk.cleared")}
+
+    def declare(self, name: str, value: str | None, request: gr.Request) -> Shown:
+        """Take what somebody says of themselves."""
+        guest = self._guest(request)
+        guest.visit.declare(name, value)
+        return self._allowed(guest) | {self.parts.status: self.view.status("about.saved")}
+
+    def declare_age(self, band: str, request: gr.Request) -> Shown:
+        """Take an age band, and offer large text to older adults."""
+        shown = self.declare("age_band", None if band == UNSAID else band, request)
+        return shown | ({self.parts.large: True} if band == "older_adult" else {})
+
+    def declare_reading(self, value: str, request: gr.Request) -> Shown:
+        """Take how somebody likes to read."""
+        return self.declare("reading", None if value == "standard" else value, request)
+
+    def declare_size(self, large: bool, request: gr.Request) -> Shown:
+        """Take whether somebody wants large text."""
+        return self.declare("text_size", "large" if large else None, request)
+
+    def give(self, names: list[str], request: gr.Request) -> Shown:
+        """Write down what somebody allows; an empty list allows nothing."""
+        guest = self._guest(request)
+        if not names:
+            return {self.parts.status: self.view.status("camera.nothing_ticked")}
+        guest.visit.give(frozenset(names))
+        self._pursue(guest)
+        return self._allowed(guest) | {self.parts.status: self.view.status("camera.given")}
+
+    def refuse(self, request: gr.Request) -> Shown:
+        """Write down that somebody does not want it."""
+        guest = self._guest(request)
+        if guest.visit.notice is not None:
+            guest.visit.refuse(guest.visit.notice.names)
+        return {self.parts.ticks: [], self.parts.status: self.view.status("camera.refused")}
+
+    def withdraw(self, request: gr.Request) -> Shown:
+        """Take back everything that was allowed."""
+        guest = self._guest(request)
+        guest.visit.withdraw(guest.visit.consented)
+        self._pursue(guest)
+        return self._allowed(guest) | {self.parts.status: self.view.status("camera.withdrawn")}
+
+    def why(self, request: gr.Request, event: gr.EventData) -> Shown:
+        """Open what an answer was fitted to."""
+        exchange = self._guest(request).visit.exchanges[int(event.index)]
+        return {
+            self.parts.why: self.view.why(exchange),
+            self.parts.why_section: gr.update(open=True),
+        }
+
+    def correct(self, request: gr.Request, event: gr.EventData) -> Shown:
+        """Put something right that was known wrongly."""
+        guest = self._guest(request)
+        guest.visit.correct(event.attribute, event.value)
+        shown = self._allowed(guest) | {self.parts.status: self.view.status("why.corrected")}
+        return shown | {self.parts.age_band: event.value}
+
+    def reject(self, request: gr.Request, event: gr.EventData) -> Shown:
+        """Forget something that was known wrongly."""
+        guest = self._guest(request)
+        guest.visit.reject(event.attribute)
+        shown = self._allowed(guest) | {self.parts.status: self.view.status("why.rejected")}
+        return shown | ({self.parts.age_band: UNSAID} if event.attribute == "age_band" else {})
+
+    def personalise(self, on: bool, request: gr.Request) -> Shown:
+        """Fit answers to the person, or write them for anybody."""
+        self._guest(request).visit.personalise(on)
+        return {self.parts.status: self.view.status("why.on" if on else "why.off")}
+
+    def switch(self, name: str, request: gr.Request) -> Shown:
+        """Let another model answer."""
+        guest = self._guest(request)
+        guest.model = name
+        model = next(known for known in self.models if known.name == name)
+        return {
+            self.parts.model_says: self.view.model(*model.says(self.view.texts)),
+            self.parts.status: self.view.status("privacy.switched"),
+        }
+
+    def export(self, request: gr.Request) -> Shown:
+        """Show all that there is about somebody."""
+        return {self.parts.receipt: self.view.export(self._guest(request).visit.export())}
+
+    def forget(self, request: gr.Request) -> Shown:
+        """Forget somebody, show what was erased, and begin anew."""
+        guest = self._guest(request)
+        found = guest.visit.forget()
+        del self.guests[str(request.session_hash)]
+        fresh = self._everything(self._guest(request))
+        return fresh | {self.parts.receipt: self.view.receipt(found)}
+
+    def hand_over(self, request: gr.Request) -> Shown:
+        """Show whom to go to; nothing is told of the conversation."""
+        card = self._guest(request).visit.hand_over()
+        return {self.parts.person_says: self.view.card(card)}
+
+    def _guest(self, request: gr.Request) -> Guest:
+        """Return who acts; somebody new is shown, on this page, that they talk with an AI."""
+        session = str(request.session_hash)
+        if session not in self.guests:
+            guest = Guest(visit=self.open_visit(), model=self.models[-1].name)
+            guest.visit.disclosed()
+            self.guests[session] = guest
+        return self.guests[session]
+
+    def _pursue(self, guest: Guest) -> None:
+        """Go on for the purpose that somebody agreed to, if it is another than the default."""
+        default = guest.visit.policy.default_purpose
+        agreed = {name.partition("/")[0] for name in guest.visit.consented} - {default}
+        others = [purpose for purpose in guest.visit.policy.purposes if purpose in agreed]
+        guest.visit.pursue(others[0] if others else None)
+
+    def _image(self, guest: Guest, picture: str) -> Image | None:
+        if not (guest.visit.consented and guest.visit.protection.estimates):
+            return None  # what nobody allowed is not even decoded
+        try:
+            return read_picture(picture)
+        except ImageError:
+            return None
+
+    def _busy(self) -> Shown:
+        parts = self.parts
+        hidden = gr.update(visible=False)
+        return {parts.ask: hidden, parts.cancel: hidden, parts.stop: gr.update(visible=True)}
+
+    def _idle(self) -> Shown:
+        return {
+            self.parts.ask: gr.update(visible=True),
+            self.parts.stop: gr.update(visible=False),
+            self.parts.cancel: gr.update(visible=False),
+        }
+
+    def _told(self, guest: Guest) -> Shown:
+        """Show the conversation and the newest answer's reasons."""
+        last: Exchange | None = guest.visit.exchanges[-1] if guest.visit.exchanges else None
+        return {self.parts.talk: self.view.talk(guest.visit), self.parts.why: self.view.why(last)}
+
+    def _allowed(self, guest: Guest) -> Shown:
+        """Show what may be asked for, what was allowed and what that opens."""
+        parts, visit = self.parts, guest.visit
+        allowed, may_look = bool(visit.consented), visit.protection.estimates
+        asked = visit.notice.items if visit.notice else ()
+        return {
+            parts.disclosure: self.view.disclosure(visit),
+            parts.asking: gr.update(visible=bool(asked) and not allowed),
+            parts.ticks: gr.update(choices=[(item.title, item.name) for item in asked], value=[]),
+            parts.looking: gr.update(visible=allowed and may_look),
+            parts.withdraw: gr.update(visible=allowed),
+            parts.stored: self.view.stored(visit),
+            parts.child_note: gr.update(visible=not may_look),
+        }
+
+    def _everything(self, guest: Guest) -> Shown:
+        parts = self.parts
+        return {
+            **self._idle(),
+            **self._told(guest),
+            **self._allowed(guest),
+            parts.status: "",
+            parts.question: "",
+            parts.age_band: UNSAID,
+            parts.reading: "standard",
+            parts.personalise: True,
+            parts.model: guest.model,
+            parts.receipt: "",
+            parts.person_says: "",
+        }
+
+
+async def _follow(ticket: Ticket[Exchange], question: str) -> AsyncIterator[Now]:
+    """Yield the place in the line and what was said so far, whenever there is more of it."""
+    loop, news = asyncio.get_running_loop(), asyncio.Event()
+    ticket.watch(lambda: _wake(loop, news))
+    while True:
+        await news.wait()
+        news.clear()
+        yield Now(question=question, text="".join(ticket.shown), place=ticket.place)
+        if ticket.done:
+            return
+        await asyncio.sleep(SHORTEST_PAUSE_SECONDS)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
+    """Wake whoever waits in a loop, from another thread."""
+    loop.call_soon_threadsafe(news.set)
+
+
+def _trouble(error: Exception) -> str:
+    """Return which text says in words what went wrong."""
+    kinds = {"LineFull": "errors.busy", "TooManyTokens": "errors.long", "Stopped": "talk.stopped"}
+    return kinds.get(type(error).__name__, "errors.failed")

@@ -1,0 +1,196 @@
+"""The real command as a process on a free port, and a browser that only speaks with it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from discreet.data import load_portraits
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
+OLDER_ADULT = 253
+"""A row of the test split."""
+
+
+@dataclass
+class Demo:
+    """A running demo."""
+
+    address: str
+    folder: Path
+    """Home and temporary files of the process."""
+    process: subprocess.Popen[bytes]
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to end and return its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    @property
+    def log(self) -> str:
+        """All that it wrote."""
+        return (self.folder / "log").read_text()
+
+
+def start(context: str, folder: Path) -> Demo:
+    """Start a demo with the smallest base, and wait until it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = folder / "home"
+    home.mkdir()
+    command = [sys.executable, "-m", "discreet", "demo", context, "--port", str(port)]
+    command += ["--adapter", "none", "--base", "tiny", "--find", "words"]
+    command += ["--drafts", "1"]
+    settings = {"HOME": str(home), "TMPDIR": str(home), "XDG_CACHE_HOME": str(home)}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env={**os.environ, **settings}, stdout=log, stderr=subprocess.STDOUT
+        )
+    demo = Demo(address=f"http://127.0.0.1:{port}", folder=folder, process=process)
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"{demo.address}/favicon.ico").close()
+            return demo
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    raise RuntimeError(f"The demo did not start: {demo.log}")
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Demo]]:
+    """A demo of a context, started when it is first asked for."""
+    running: dict[str, Demo] = {}
+
+    def one(context: str) -> Demo:
+        if context not in running:
+            running[context] = start(context, tmp_path_factory.mktemp(context))
+        return running[context]
+
+    yield one
+    for each in running.values():
+        each.end()
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser with a camera that shows one of our portraits."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    film = tmp_path_factory.mktemp("film") / "face.mjpeg"
+    film.write_bytes(frame() * 20)
+    with sync_api.sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=path, args=[*FLAGS, f"--use-file-for-fake-video-capture={film}"]
+            )
+        except sync_api.Error:
+            if "DISCREET_NEEDS_BROWSER" in os.environ:
+                raise
+            pytest.skip("no browser is installed")
+        yield browser
+        browser.close()
+
+
+def frame() -> bytes:
+    """Return what the camera sees, as a JPEG."""
+    face = load_portraits("test")[OLDER_ADULT].image.resize((480, 480))
+    picture = Image.new("RGB", (640, 480), (90, 90, 90))
+    picture.paste(face, (80, 0))
+    stream = BytesIO()
+    picture.save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+@dataclass
+class Tab:
+    """A page that somebody looks at, and what it asked for."""
+
+    page: Any
+    demo: Demo
+    asked: list[str] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    def ask(self, question: str) -> str:
+        """Ask and return the answer."""
+        before = self.page.locator('[data-act="why"]').count()
+        box = self.page.locator("#question textarea")
+        box.fill(question)
+        box.press("Enter")
+        self.page.locator('[data-act="why"]').nth(before).wait_for()
+        self.page.locator("#ask").wait_for()
+        return str(self.page.locator(".answered > p").first.inner_text())
+
+    def open(self, section: str) -> None:
+        """Open a section of the side panel."""
+        self.page.locator(f"#{section} button.label-wrap").click()
+
+    def allow(self) -> None:
+        """Agree to all that is asked."""
+        self.open("camera")
+        self.page.locator("#ticks label").first.wait_for()
+        for box in self.page.locator("#ticks label").all():
+            box.click()
+        self.page.locator("#give").click()
+        self.page.locator('[data-act="camera"]').wait_for()
+
+    def turn_camera_on(self) -> None:
+        """Agree, and turn the camera on."""
+        self.allow()
+        self.page.locator('[data-act="camera"]').click()
+        self.page.locator(".live").wait_for()
+
+
+@pytest.fixture
+def visit(demo: Callable[[str], Demo], chromium: Any) -> Iterator[Callable[..., Tab]]:
+    """Opens a demo in a browser window of its own; nothing on it may fail."""
+    tabs: list[tuple[Any, Tab]] = []
+
+    def one(context: str, language: str = "en", width: int = 1280, **settings: Any) -> Tab:
+        window = chromium.new_context(
+            viewport={"width": width, "height": 800},
+            permissions=["camera", "clipboard-read", "clipboard-write"],
+            **settings,
+        )
+        tab = Tab(page=window.new_page(), demo=demo(context))
+        tab.page.on("request", lambda request: tab.asked.append(request.url))
+        tab.page.on("pageerror", lambda error: tab.trouble.append(str(error)))
+        tab.page.on(
+            "console",
+            lambda told: tab.trouble.append(told.text) if told.type == "error" else None,
+        )
+        tab.page.goto(f"{tab.demo.address}/{language}/")
+        tab.page.locator(".suggestions").wait_for()
+        tabs.append((window, tab))
+        return tab
+
+    yield one
+    for window, tab in tabs:
+        window.close()
+        assert tab.trouble == []
+        outside = [u for u in tab.asked if not u.startswith((tab.demo.address, "data:", "blob:"))]
+        assert outside == []

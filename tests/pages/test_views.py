@@ -1,0 +1,107 @@
+import re
+from html import unescape
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discreet.assistant import Assistant, Conversation, Note, Notes, load_policy
+from discreet.model import load
+from discreet.pages.texts import load_texts
+from discreet.pages.views import Now, View
+from discreet.service import Visit
+from discreet.types import Language
+
+NOTE = Note(id="n", question="Why rest?", text="Rest helps a lot.", context="healthcare")
+
+
+def view(language: Language = "en") -> View:
+    return View(context="healthcare", language=language, texts=load_texts(language), people=())
+
+
+@pytest.fixture(scope="module")
+def talk() -> Conversation:
+    assistant = Assistant(
+        vlm=load("tiny"), policy=load_policy("healthcare"), notes=Notes.build([NOTE])
+    )
+    return Conversation(assistant, language="en", consents=frozenset)
+
+
+def shown(html: str) -> str:
+    """Return what a person reads of it."""
+    return unescape(re.sub(r"<[^>]*>", "", html))
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1))
+def test_words_of_a_person_stay_words(words: str) -> None:
+    html = view().talk(None, Now(question=words, text=words, place=0))
+    plain = view().talk(None, Now(question="x", text="x", place=0))
+    assert re.findall(r"<[^>]*>", html) == re.findall(r"<[^>]*>", plain)
+
+
+@pytest.mark.parametrize(
+    "words", ["{{value}}", "${1 + 1}", "`${alert(1)}`", "<img src=x onerror=alert(1)>"]
+)
+def test_nothing_that_gradio_or_a_browser_acts_on_is_left(words: str) -> None:
+    html = view().talk(None, Now(question=words, text="", place=0))
+    assert not set("{}$`") & set(html)
+    assert "<img" not in html
+    assert words in shown(html)
+
+
+def test_an_answer_says_for_whom_it_was_written(talk: Conversation) -> None:
+    talk.forget()
+    talk.ask("Why rest?")
+    talk.declare("age_band", "older_adult")
+    talk.ask("Why rest?")
+    html = shown(view().talk(cast(Visit, talk)))
+    assert "Written for anybody: nothing about you was used." in html
+    assert "Written for an older adult, as you said." in html
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_why_says_what_was_known_and_held_back_in_words(
+    talk: Conversation, language: Language
+) -> None:
+    talk.forget()
+    talk.declare("age_band", "child")
+    talk.declare("expression", "sad")
+    html = shown(view(language).why(talk.ask("Why rest?")))
+    texts = load_texts(language)
+    assert texts["about.child"] in html
+    assert texts["why.withheld"] in html
+    assert "sad" not in html  # what was held back has no value to show
+    assert "Why rest?" in html
+
+
+def test_what_changed_an_answer_is_said(talk: Conversation) -> None:
+    talk.forget()
+    talk.declare("age_band", "older_adult")
+    html = shown(view().why(talk.ask("Why rest?")))
+    assert "It changed: how easy the words are, that it comes in steps, how long it is." in html
+
+
+def test_an_answer_that_nothing_changed_does_not_say_it_was_written_for_somebody(
+    talk: Conversation,
+) -> None:
+    talk.forget()
+    talk.declare("age_band", "older_adult")
+    talk.ask("What is the capital of Peru?")  # no note, so the same words for everybody
+    html = shown(view().talk(cast(Visit, talk)))
+    assert "Written for" not in html
+    assert "The same for everybody" in html
+
+
+def test_each_step_has_a_line_of_its_own() -> None:
+    now = Now(question="x", text="Step by step: 1. Sit. 2. Wait 3.5 hours. 3. Rise.", place=0)
+    assert now.paragraphs == ["Step by step:", "1. Sit.", "2. Wait 3.5 hours.", "3. Rise."]
+
+
+def test_the_place_in_the_line_is_said() -> None:
+    assert "number 3 in line" in shown(view().talk(None, Now(question="x", text="", place=3)))
+
+
+def test_a_copy_of_the_data_is_whole_and_readable() -> None:
+    record: dict[str, Any] = {"provided": {"questions": ["Où ? <b>{x}</b>"]}, "inferred": []}
+    assert '"Où ? <b>{x}</b>"' in shown(view().export(record))
