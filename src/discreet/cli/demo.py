@@ -9,23 +9,22 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
 
 import typer
 
-from discreet.assistant import DRAFTS, Assistant, load_policy
-from discreet.cli.chat import CONTEXT_OF, notes_of
+from discreet.assistant import load_policy
+from discreet.cli.chat import CONTEXT_OF
 from discreet.cli.options import RUNS, Cache, Drafts, Runs, talk
 from discreet.cli.private_folder import private_folder
-from discreet.cli.serve import load_shelf
+from discreet.cli.serve import assistants, load_shelf
 from discreet.consent import ConsentStore
 from discreet.data import load_portraits
 from discreet.journal import Journal
 from discreet.perception import estimator
-from discreet.registry import REFERENCE
+from discreet.registry import FEDERATED, REFERENCE
 from discreet.service import Engine, Visit, names_of
 from discreet.types import Domain, Language
 
@@ -57,8 +56,9 @@ def demo(
     adapter: Annotated[
         list[str] | None,
         typer.Option(
-            help="Run id, folder, 'latest', 'reference' (shipped, the default) or 'none' (base "
-            "alone); may be repeated, visitors switch between them."
+            help="Run id, folder, 'latest', 'reference', 'federated' (shipped without privacy) or "
+            "'none' (base alone); may be repeated: visitors switch between them and the base, and "
+            "begin with the last. By default 'federated' and 'reference'."
         ),
     ] = None,
     base: Annotated[str, typer.Option(help="Base model when --adapter none.")] = "small",
@@ -66,7 +66,7 @@ def demo(
         Literal["words", "meaning"],
         typer.Option(help="How notes are found; words needs no sentence encoder and finds fewer."),
     ] = "meaning",
-    drafts: Drafts = DRAFTS,
+    drafts: Drafts = 1,
     runs: Runs = RUNS,
     cache: Cache = None,
 ) -> None:
@@ -75,16 +75,10 @@ def demo(
         _set_up(folder)
         from discreet.pages import Model, build_app, serve
 
-        vlm, cards = load_shelf(adapter or [REFERENCE], base, runs, cache)
+        vlm, cards = load_shelf(adapter or [FEDERATED, REFERENCE], base, runs, cache)
         policy = load_policy(CONTEXT_OF[context])
-        english = Assistant(
-            vlm=vlm,
-            policy=policy,
-            notes=notes_of(policy, find, language="en", cache=cache),
-            perceiver=estimator("small").load(),
-            drafts=drafts,
-        )
-        french = replace(english, notes=notes_of(policy, find, language="fr", cache=cache))
+        eyes = estimator("small")
+        english, french = assistants(vlm, policy, eyes, find=find, drafts=drafts, cache=cache)
         with Engine(english, french) as engine:
             consents = ConsentStore(folder / "consent")
             journal = Journal(folder / "journal", names=names_of([policy], cards))

@@ -8,13 +8,13 @@ from typing import Annotated
 import platformdirs
 import typer
 
-from discreet.assistant import DRAFTS, Assistant, Find, load_policy
+from discreet.assistant import DRAFTS, Assistant, Find, Policy, load_policy
 from discreet.cli.chat import notes_of
 from discreet.cli.options import RUNS, Cache, Drafts, Runs, quiet_logs, talk
 from discreet.consent import ConsentStore
 from discreet.journal import Journal
 from discreet.model import BASE_ADAPTER, Vlm, lay_out_weights, load, load_adapter
-from discreet.perception import ESTIMATORS, estimator
+from discreet.perception import ESTIMATORS, Estimator, estimator
 from discreet.registry import REFERENCE, AdapterCard, require_base, resolve
 from discreet.service import PER_MINUTE, Engine, add_key, build_app, names_of, read_keys
 from discreet.service import serve as answer
@@ -73,14 +73,7 @@ def serve(
     vlm, cards = load_shelf(adapter or [REFERENCE], base, runs, cache)
     eyes = estimator(perceiver)
     policy = load_policy(context)
-    english = Assistant(
-        vlm=vlm,
-        policy=policy,
-        notes=notes_of(policy, find, language="en", cache=cache),
-        perceiver=eyes.load(),
-        drafts=drafts,
-    )
-    french = replace(english, notes=notes_of(policy, find, language="fr", cache=cache))
+    english, french = assistants(vlm, policy, eyes, find=find, drafts=drafts, cache=cache)
     journal = Journal(folder / "journal", names=names_of([policy], cards))
     consents = ConsentStore(folder / "consent")
     _say_where(host, port, eyes.caution)
@@ -94,6 +87,20 @@ def serve(
             per_minute=per_minute,
         )
         answer(app, host=host, port=port)
+
+
+def assistants(
+    vlm: Vlm, policy: Policy, eyes: Estimator, *, find: Find, drafts: int, cache: Path | None
+) -> tuple[Assistant, Assistant]:
+    """Return who answers in English and who in French, with one model between them."""
+    english = Assistant(
+        vlm=vlm,
+        policy=policy,
+        notes=notes_of(policy, find, language="en", cache=cache),
+        perceiver=eyes.load(),
+        drafts=drafts,
+    )
+    return english, replace(english, notes=notes_of(policy, find, language="fr", cache=cache))
 
 
 def load_shelf(
@@ -110,7 +117,7 @@ def load_shelf(
     cards: dict[str, AdapterCard | None] = {BASE_ADAPTER: None}
     for one in found:
         require_base(one.card, vlm.base_hash)
-        name = _NO_NAME.sub("-", one.run.id)
+        name = _NO_NAME.sub("-", one.card.run)
         vlm = load_adapter(vlm, one.folder, name=name)
         cards[name] = one.card
     lay_out_weights(vlm)
