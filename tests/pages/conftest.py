@@ -54,16 +54,19 @@ class Demo:
         return (self.folder / "log").read_text()
 
 
-def start(context: str, folder: Path) -> Demo:
-    """Start a demo with the smallest base, and wait until it answers."""
+TINY = ("--adapter", "none", "--base", "tiny", "--find", "words", "--drafts", "1")
+"""Options for the smallest base."""
+
+
+def start(context: str, folder: Path, *options: str) -> Demo:
+    """Start a demo, with the smallest base unless options are given, and wait until it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     home = folder / "home"
     home.mkdir()
     command = [sys.executable, "-m", "discreet", "demo", context, "--port", str(port)]
-    command += ["--adapter", "none", "--base", "tiny", "--find", "words"]
-    command += ["--drafts", "1"]
+    command += options or TINY
     settings = {"HOME": str(home), "TMPDIR": str(home), "XDG_CACHE_HOME": str(home)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -151,7 +151,7 @@ class View:
         if seen.source == "estimated" and seen.passed:
             says += ", " + t["why.confidence"].format(percent=round(100 * seen.confidence))
         if seen.reason is not None:
-            says += ", " + t["why.because"].format(reason=say_reason(seen.reason, self.language))
+            says += t["why.because"].format(reason=say_reason(seen.reason, self.language))
         changes = ", ".join(t[f"why.{change}"] for change in seen.changed)
         return {
             "attribute": seen.attribute,
