@@ -1,13 +1,14 @@
-# make setup | quickstart | test: each does all of its own set-up on a fresh machine.
+# make setup | quickstart | demo | test: each does all of its own set-up on a fresh machine.
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup quickstart test lint format clean help
+.PHONY: setup quickstart demo test lint format clean help
 
 help:
 	@echo "make quickstart  train over four owners with privacy, then ask (about eight minutes)"
+	@echo "make demo        open the healthcare page in a browser"
 	@echo "make test        lint, types, tests (about nineteen minutes)"
 	@echo "make setup       only the virtual environment in .venv"
 
@@ -42,6 +43,14 @@ setup: .venv/.ready
 
 quickstart: .venv/.ready
 	$(BIN)/discreet quickstart
+
+.venv/.ready-demo: .venv/.ready
+	@echo "adding the pages"
+	@$(PIP) install -qq -c constraints.txt -e '.[demo]'
+	@touch $@
+
+demo: .venv/.ready-demo
+	$(BIN)/discreet demo healthcare
 
 lint: .venv/.ready-dev
 	$(BIN)/ruff check .

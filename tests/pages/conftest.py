@@ -73,7 +73,7 @@ def start(context: str, folder: Path, *options: str) -> Demo:
             command, env={**os.environ, **settings}, stdout=log, stderr=subprocess.STDOUT
         )
     demo = Demo(address=f"http://127.0.0.1:{port}", folder=folder, process=process)
-    for _ in range(600):
+    for _ in range(1800):
         try:
             urllib.request.urlopen(f"{demo.address}/favicon.ico").close()
             return demo
