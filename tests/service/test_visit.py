@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 from PIL import Image
-from pytest import MonkeyPatch
 
 from discreet.assistant import Assistant
 from discreet.errors import NotLogged, PolicyError
@@ -253,7 +252,7 @@ def test_an_answer_that_cannot_be_written_down_is_not_given(
 def test_an_answer_whose_line_fails_at_its_end_is_refused(visit: Begin, kept: Kept) -> None:
     """The log was whole when the turn began, and a full disk or a stranger came between."""
     person = visit()
-    with MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kept.journal, "add", no_space)
         with pytest.raises(NotLogged):
             person.ask(ASKED).result(30)

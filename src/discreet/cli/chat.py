@@ -194,6 +194,16 @@ def load_responder(adapter: str, base: str, *, runs: Path, cache: Path | None) -
     return load_adapter(vlm, found.folder)
 
 
+def adapter_hash(adapter: str, runs: Path) -> str | None:
+    """Return the hash of an adapter's files, checked, for a record of what was measured.
+
+    Args:
+        adapter: As `load_responder` takes it; of `none` there are no files.
+        runs: Folder that holds run folders.
+    """
+    return None if adapter == "none" else resolve(adapter, runs).card.adapter_sha256
+
+
 def notes_of(
     policy: Policy,
     find: Find = "meaning",
