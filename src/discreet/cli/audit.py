@@ -25,7 +25,7 @@ from discreet.cli.train import build_task
 from discreet.data import Portrait, load_portraits
 from discreet.erasure import auditor, held_out_like
 from discreet.federated import TrainConfig
-from discreet.model import adapter_state, load, load_adapter
+from discreet.model import load, load_adapter
 from discreet.registry import resolve
 from discreet.types import Split
 
@@ -83,7 +83,9 @@ def probes(
 
 @app.command("membership")
 def membership(
-    run: Annotated[str, typer.Argument(help="Run id, folder, 'latest', 'reference'.")],
+    run: Annotated[
+        str, typer.Argument(help="Run id, folder, 'latest', 'reference' or 'federated'.")
+    ],
     owners: Annotated[
         int | None, typer.Option(min=1, help="Ask of so many owners, the first ones; of all.")
     ] = None,
@@ -106,7 +108,9 @@ def membership(
             f"Expected a run on portraits, got one on {plan.examples}: of those nobody is held out."
         )
     task = build_task(plan, data=data, cache=cache)
-    state = adapter_state(load_adapter(load(plan.base, cache_dir=cache), found.folder))
+    served = load_adapter(load(plan.base, cache_dir=cache), found.folder).model
+    weights = dict(served.named_parameters())
+    state = {name: weights[name].detach().float() for name in task.initial_state()}
     measured = {
         owner: auditor(task, owner, held_out_like(task, owner, path=data))(state)
         for owner in list(task.owned)[:owners]

@@ -116,7 +116,7 @@ def compare_(
 @app.command("follow")
 def follow(
     adapter: Annotated[
-        str, typer.Argument(help="Run id, folder, 'latest', 'reference' or 'none'.")
+        str, typer.Argument(help="Run id, folder, 'latest', 'reference', 'federated' or 'none'.")
     ],
     generate: Annotated[bool, typer.Option(help="Also let it write and read the answers.")] = True,
     guidance: Guidance = GUIDANCE,

@@ -46,7 +46,8 @@ Write = Callable[..., list[str]]
 
 def adapt(
     adapters: Annotated[
-        list[str] | None, typer.Argument(help="Run ids, folders, 'latest' or 'reference'.")
+        list[str] | None,
+        typer.Argument(help="Run ids, folders, 'latest', 'reference' or 'federated'."),
     ] = None,
     questions: Annotated[
         int | None, typer.Option(min=1, help="How many held-out questions; all by default.")

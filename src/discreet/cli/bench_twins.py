@@ -37,7 +37,7 @@ Seen = list[tuple[Sequence[Observation], Sequence[Observation]]]
 
 def twins(
     adapter: Annotated[
-        str, typer.Argument(help="Run id, folder, 'latest', 'reference' or 'none'.")
+        str, typer.Argument(help="Run id, folder, 'latest', 'reference', 'federated' or 'none'.")
     ] = REFERENCE,
     kind: Annotated[
         str | None, typer.Option(help="Only twins that differ in this; all kinds by default.")

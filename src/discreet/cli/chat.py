@@ -65,8 +65,9 @@ def chat(
     adapter: Annotated[
         str | None,
         typer.Option(
-            help="Run id, folder, 'latest', 'reference' (shipped) or 'none' (base); by default the "
-            "latest run, or the shipped adapter if there is none."
+            help="Run id, folder, 'latest', 'reference' (shipped), 'federated' (shipped, trained "
+            "without privacy) or 'none' (base); by default the latest run, or 'reference' if there "
+            "is none."
         ),
     ] = None,
     base: Annotated[str, typer.Option(help="Base model when --adapter none.")] = "small",
