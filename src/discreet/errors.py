@@ -19,6 +19,7 @@
     ├── PolicyError          a policy file asks for something that may not be done
     ├── ServiceError         a visitor cannot be answered now
     │   ├── LineFull         too many wait already; nothing was kept
+    │   ├── NotLogged        an answer cannot be written down, and is not given
     │   └── Stopped          the turn was stopped before its end
     └── ExtraMissing         an optional package is not installed
 
@@ -100,6 +101,10 @@ class ServiceError(DiscreetError):
 
 class LineFull(ServiceError):
     """Too many visitors wait already; nothing of what was asked is kept."""
+
+
+class NotLogged(ServiceError):
+    """An answer cannot be written down, and is not given; danger to life is answered."""
 
 
 class Stopped(ServiceError):

@@ -26,7 +26,7 @@ from discreet.assistant import (
     Reason,
     load_policy,
 )
-from discreet.assistant.sight import NOT_FOR_DANGER, NOT_FOR_REFUSAL
+from discreet.assistant.sight import NOT_FOR_DANGER, NOT_FOR_REFUSAL, NOT_PERSONAL
 from discreet.assistant.texts import TEXTS
 from discreet.errors import PolicyError, Stopped
 from discreet.model import Answer, Enough, Request, Vlm, answer_all, load
@@ -245,7 +245,10 @@ def test_personalisation_off_is_the_prompt_of_nobody_known_and_the_same_service(
     anybody = Conversation(assistant, language="en", consents=lambda: NOTHING).ask(ASKED)
     assert pen.asked[0] == replace(pen.asked[1], on_text=pen.asked[0].on_text)
     assert done.reply == replace(
-        anybody.reply, seconds=done.reply.seconds, decision=done.reply.decision
+        anybody.reply,
+        seconds=done.reply.seconds,
+        decision=done.reply.decision,
+        left_out=NOT_PERSONAL,
     )
     assert [o.attribute for o in done.why.observed] == ["text_size"], "the page keeps its letters"
     assert done.why.in_words("en").startswith("Personalisation is off")

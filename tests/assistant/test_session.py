@@ -29,11 +29,15 @@ from discreet.assistant import (
     load_policy,
     session,
 )
-from discreet.assistant.session import (
+from discreet.assistant.session import OTHER_LANGUAGE
+from discreet.assistant.sight import (
+    NO_EYES,
+    NOT_ALLOWED,
     NOT_CONSENTED,
+    NOT_ESTIMATED,
     NOT_FOR_DANGER,
     NOT_FOR_MINORS,
-    OTHER_LANGUAGE,
+    NOT_NEEDED,
 )
 from discreet.assistant.texts import TEXTS
 from discreet.data import Question
@@ -298,7 +302,7 @@ def test_nobody_looks_at_the_picture_of_a_minor(
     turn = replace(agreed(question=ASKED, image=faces[0]), **change)
     reply = build("healthcare", perceiver).reply(turn, mode=mode, max_new_tokens=2)
     assert (perceiver.asked, wire.pictures, reply.mode) == ([], [], "gated")
-    assert reply.left_out == (NOT_FOR_MINORS if mode == "native" else None)
+    assert reply.left_out == NOT_FOR_MINORS
     assert all(seen.source == "declared" for seen in reply.decision.passed)
 
 
@@ -451,7 +455,21 @@ def test_where_everything_is_declared_faces_are_not_even_counted(
         question=ASKED, image=faces[0], declared={"age_band": "older_adult", "expression": "sad"}
     )
     reply = build("healthcare", perceiver).reply(turn, max_new_tokens=2)
-    assert (perceiver.asked, reply.left_out) == ([], None)
+    assert (perceiver.asked, reply.left_out) == ([], NOT_NEEDED)
+
+
+def test_a_picture_that_nobody_looks_at_is_said_to_be_left_out(
+    build: Build, faces: list[Image]
+) -> None:
+    turn = agreed(question=ASKED, image=faces[0])
+    cases = [
+        (build("healthcare", sad_elder()), replace(turn, consented=frozenset()), NOT_ESTIMATED),
+        (build("workplace", sad_elder()), replace(turn, purpose=None), NOT_ALLOWED),
+        (build("healthcare"), turn, NO_EYES),
+    ]
+    for assistant, asked, why in cases:
+        assert assistant.look(asked).left_out == why
+        assert assistant.look(replace(asked, image=None)).left_out is None
 
 
 @pytest.mark.parametrize("mode", ["gated", "native"])

@@ -8,20 +8,13 @@ from pathlib import Path
 import pytest
 
 from discreet import assistant
-from discreet.assistant import CHANGES, CONTEXTS, Decision, Reply, gate, load_policy
+from discreet.assistant import CHANGES, CONTEXTS, Decision, Reply, gate, load_policy, sight
 from discreet.assistant.drafts import reader_told
 from discreet.assistant.gate import Withheld
 from discreet.assistant.guard import NEVER_GIVEN
 from discreet.assistant.policy import EFFECTS, VALUES
 from discreet.assistant.session import OTHER_LANGUAGE
-from discreet.assistant.sight import (
-    NOT_CONSENTED,
-    NOT_FOR_DANGER,
-    NOT_FOR_MINORS,
-    NOT_FOR_REFUSAL,
-    NOT_SURE,
-    SEEN,
-)
+from discreet.assistant.sight import NOT_SURE, SEEN
 from discreet.assistant.why import Why, _words, changes_of, faded, why_of
 from discreet.model import person_line
 from discreet.types import Language, Observation
@@ -179,7 +172,8 @@ def test_both_languages_have_the_same_words_and_every_reason_has_its_french() ->
     source = (Path(assistant.__file__).parent / "guard.py").read_text()
     guarded = re.findall(r'_reason = "([^"]+)"', source)
     assert len(guarded) >= 4
-    reasons = {NOT_CONSENTED, NOT_FOR_DANGER, NOT_FOR_MINORS, NOT_FOR_REFUSAL, NOT_SURE}
+    reasons = {why for name, why in vars(sight).items() if name.startswith(("NOT_", "NO_"))}
+    assert len(reasons) == 10
     reasons |= {*SEEN.values(), *NEVER_GIVEN.values(), *guarded, OTHER_LANGUAGE}
     assert set(french["texts"]) == reasons
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from discreet.artifacts import RunFolder
 from discreet.cli.audit import whole_people
 from discreet.data import load_portraits
+from discreet.federated import TrainConfig
+from discreet.registry import read_card
 from tests.cli.conftest import Run
 
 
@@ -30,6 +33,31 @@ def test_probes_prints_a_sentence_and_a_table(discreet: Run, tmp_path: Path) -> 
         if f["label"] == "identity"
     }
     assert identity["the tower's views"] > 0.5
+
+
+def test_membership_is_asked_of_a_run_and_goes_into_its_documents(
+    discreet: Run, tmp_path: Path, portraits_file: Path
+) -> None:
+    plan, run = tmp_path / "plan.toml", tmp_path / "run"
+    TrainConfig.from_mapping(
+        {"base": "tiny", "num_owners": 2, "num_rounds": 1, "local_steps": 1, "sample_rate": 0.1}
+        | {"expected_batch_size": 3, "lora_layers": 1, "reproducible": True}
+    ).save(plan)
+    status, _, err = discreet("train", plan, "--data", portraits_file, "--out", run)
+    assert status == 0, err
+    out = run / "audits" / "membership.json"
+    words = ("audit", "membership", run, "--data", portraits_file, "--out", out)
+    status, told, err = discreet(*words)
+    assert status == 0, err
+    record = json.loads(out.read_text())
+    assert record["adapter_sha256"] == read_card(RunFolder(run)).adapter_sha256
+    assert set(record["owners"]) == {"owner-0", "owner-1"}
+    assert all(
+        0 <= one["low"] <= one["auc"] <= one["high"] <= 1 for one in record["owners"].values()
+    )
+    assert told.count("examples against") == 2
+    discreet("docs", run, "--out", tmp_path / "documents")
+    assert "One attack, and not the strongest" in (tmp_path / "documents" / "dpia.md").read_text()
 
 
 def test_people_are_taken_whole() -> None:

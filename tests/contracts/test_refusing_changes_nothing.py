@@ -22,6 +22,7 @@ from discreet.assistant import (
     Turn,
     load_policy,
 )
+from discreet.assistant.sight import NOT_ESTIMATED, NOT_FOR_MINORS
 from discreet.consent import ConsentStore, load_notice
 from discreet.consent.records import ConsentRecord
 from discreet.data import Question
@@ -149,7 +150,7 @@ def test_who_refuses_or_takes_back_is_answered_as_who_was_never_asked(
         for person in (never, refused, back)
     ]
     blind = served(assistant, replace(turn, image=None))
-    assert replies == [blind] * 3
+    assert replies == [replace(blind, left_out=NOT_ESTIMATED)] * 3, "and is told why"
     assert replies[0].note_id == questions[0].id
     assert perceiver.asked == [], "nobody looks, at the next turn already"
 
@@ -165,7 +166,7 @@ def test_a_child_is_never_looked_at_and_keeps_its_protective_answers_whatever_is
     child = {"age_band": "child"}
     turn = Turn(question=ASKED, image=faces[0], declared=child, consented=store.active(person))
     alone = served(assistant, Turn(question=ASKED, declared=child))
-    assert served(assistant, turn) == alone
+    assert served(assistant, turn) == replace(alone, left_out=NOT_FOR_MINORS)
     assert [seen.source for seen in alone.decision.passed] == ["declared"]
     assert perceiver.asked == []
     in_danger = replace(turn, question="I have chest pain")

@@ -119,6 +119,37 @@ def test_results_of_something_else_are_no_evidence(copy: RunFolder, gather_en: G
     assert not {"adapt", "probes", "twins"} & parts(gather_en(copy))
 
 
+def test_a_result_of_another_adapter_of_the_same_name_is_no_evidence(
+    copy: RunFolder, gather_en: Gather
+) -> None:
+    path, own = copy.audits_dir / "adapt.json", read_card(copy).adapter_sha256
+    (named,) = gather_en(copy).findings["adapt.named"]
+    assert named.values is None, "the shipped file is older than the field"
+    write_json(path, read_json(path) | {"adapter_sha256": {"reference": own}})
+    (named,) = gather_en(copy).findings["adapt.named"]
+    assert named.values == {"sha256": own}
+    write_json(path, read_json(path) | {"adapter_sha256": {"reference": "0" * 64}})
+    assert "adapt" not in parts(gather_en(copy))
+
+
+def test_the_owner_of_whom_losses_tell_most_is_told_without_a_name(
+    copy: RunFolder, gather_en: Gather
+) -> None:
+    path, own = copy.audits_dir / "membership.json", read_card(copy).adapter_sha256
+    one = {"low": 0.4, "high": 0.61, "members": 30, "others": 40}
+    owners = {"nurse-7": {"auc": 0.5, **one}, "nurse-8": {"auc": 0.58, **one}}
+    write_json(path, {"adapter_sha256": own, "owners": owners})
+    evidence = gather_en(copy)
+    (told,) = evidence.findings["membership.adapter"]
+    assert told.values is not None
+    assert told.values["owners"] == "2"
+    text = write("dpia", evidence).markdown
+    assert "above another in 58 % (95 % interval 40 % to 61 %) of pairs" in text
+    assert "nurse" not in text
+    write_json(path, {"adapter_sha256": "0" * 64, "owners": owners})
+    assert "membership" not in parts(gather_en(copy))
+
+
 def test_answers_in_english_are_no_evidence_in_french(copy: RunFolder) -> None:
     found = gather(copy, load_policy("home"), load_notice("home", "fr"), language="fr")
     assert "adapt" not in parts(found)

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from discreet.assistant import Reason, load_policy
 from discreet.assistant.policy import CONTEXTS, VALUES
 from discreet.journal import NAMES, Entry, Event, Kind
 from discreet.journal.events import MOST_MILLISECONDS, TELLING
+from discreet.model import BASE_ADAPTER
+from discreet.registry import SHIPPED
 from tests.journal.logs import EVENT
 
 SAID = "My mother's chest hurts"
@@ -79,4 +82,15 @@ def test_a_reason_from_which_a_value_follows_is_not_told(reason: str) -> None:
 
 
 def test_every_name_of_what_ships_is_known() -> None:
+    """Contexts and attributes, purposes of the policies, reasons to hold back, adapters."""
     assert {*CONTEXTS, *VALUES} <= NAMES
+    assert {purpose for context in CONTEXTS for purpose in load_policy(context).purposes} <= NAMES
+    assert set(Reason) <= NAMES
+    assert {BASE_ADAPTER, *SHIPPED} <= NAMES
+
+
+def test_each_reason_may_stand_in_an_event_and_those_that_tell_a_value_are_reasons() -> None:
+    for reason in Reason:
+        event = Event(kind=Kind.ANSWERED, withheld=(("expression", str(reason)),))
+        assert event.names <= NAMES
+    assert set(Reason) >= TELLING

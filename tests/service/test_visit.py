@@ -1,16 +1,28 @@
 """A visit: consent before estimates, a journal without words, one turn at a time."""
 
+import gc
 import threading
-from collections.abc import Callable, Collection
+import weakref
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from discreet.assistant import Assistant
-from discreet.errors import PolicyError
-from discreet.journal import Kind
-from discreet.model import LoraSpec, attach_lora, load, load_adapter, save_adapter
+from discreet.errors import NotLogged, PolicyError
+from discreet.journal import Event, Kind
+from discreet.model import (
+    Answer,
+    LoraSpec,
+    Request,
+    Vlm,
+    answer_all,
+    attach_lora,
+    load,
+    load_adapter,
+    save_adapter,
+)
 from discreet.service import Engine, Visit
 from discreet.types import FaceCount, Observation, Percept
 from tests.service.conftest import MARKERS, Kept
@@ -213,3 +225,107 @@ def test_a_visitor_chooses_who_answers(
         person.ask(ASKED, adapter="base").result(30)
     answered = [e.event.adapter for e in kept.journal.events() if e.event.kind == Kind.ANSWERED]
     assert answered == ["one", "base"]
+
+
+def no_space(event: Event) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def damage(kept: Kept) -> None:
+    """Cut the last line of the log short."""
+    (path,) = (kept.folder / "journal").glob("*.jsonl")
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def test_an_answer_that_cannot_be_written_down_is_not_given(
+    visit: Begin, kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    person = visit()
+    damage(kept)
+    ticket = person.ask(ASKED)
+    with pytest.raises(NotLogged, match="Expected an event log") as refused:
+        ticket.result(30)
+    assert (ticket.shown, person.exchanges) == ((), ())
+    assert MARKERS[3] not in f"{refused.value}{caplog.text}"
+
+
+def test_an_answer_whose_line_fails_at_its_end_is_refused(visit: Begin, kept: Kept) -> None:
+    """The log was whole when the turn began, and a full disk or a stranger came between."""
+    person = visit()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept.journal, "add", no_space)
+        with pytest.raises(NotLogged):
+            person.ask(ASKED).result(30)
+    assert person.exchanges == ()
+    assert person.ask(ASKED).result(30).question == ASKED
+
+
+@pytest.mark.parametrize("begins_before", [True, False])
+def test_danger_is_answered_also_where_nothing_can_be_written_down_or_looked_up(
+    visit: Begin, kept: Kept, begins_before: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    person = visit()
+    damage(kept)
+    kept.consents.close()
+    person = person if begins_before else visit()
+    if begins_before:
+        person.declare("age_band", "child")
+    reply = person.ask("I have chest pain").result(30).reply
+    assert "emergency" in reply.text
+    assert len(person.exchanges) == 1
+    assert "An event could not be written down: ArtifactCorrupt." in caplog.text
+    assert "chest" not in caplog.text
+
+
+def test_what_somebody_decides_holds_also_where_it_cannot_be_written_down(
+    visit: Begin, kept: Kept
+) -> None:
+    person = visit()
+    person.give([AGE])
+    damage(kept)
+    person.withdraw([AGE])
+    assert person.consented == frozenset()
+    assert person.export()["consent"]
+    person.declare("age_band", "older_adult")
+    assert person.forget()["conversation"] == 1
+
+
+def test_a_picture_is_let_go_before_anything_is_written(
+    assistant: Assistant, kept: Kept, faces: list[Image.Image]
+) -> None:
+    """Also the caller's own, while the turn waits for the model."""
+    looked, gate = threading.Event(), threading.Event()
+
+    def waits(vlm: Vlm, requests: Sequence[Request]) -> list[Answer]:
+        looked.set()
+        gate.wait(20)
+        return answer_all(vlm, requests)
+
+    with Engine(assistant, at_once=1) as engine:
+        person = Visit(engine, consents=kept.consents, journal=kept.journal)
+        patched = {lang: replace(a, write=waits) for lang, a in engine.assistants.items()}
+        engine.assistants = patched
+        picture = faces[0].copy()
+        left = weakref.ref(picture)
+        ticket = person.ask(ASKED, picture)
+        del picture
+        assert looked.wait(20)
+        gc.collect()
+        assert left() is None
+        gate.set()
+        assert ticket.result(30)
+
+
+def test_who_said_to_be_a_child_is_protected_until_another_age_is_said(
+    visit: Begin, kept: Kept
+) -> None:
+    person = visit()
+    person.declare("age_band", "child")
+    person.declare("age_band", None)
+    assert (person.protection.estimates, person.protection.guardian) == (False, True)
+    person.forget()
+    forgotten = kept.journal.events()[-1]
+    assert (forgotten.event.kind, forgotten.pseudonym) == (Kind.FORGOTTEN, None)
+    person.declare("age_band", "child")
+    person.declare("age_band", "older_adult")
+    assert person.protection.estimates

@@ -18,6 +18,8 @@ from openai import APIStatusError, OpenAI
 from PIL import Image
 
 from discreet.service import Engine, build_app, read_keys
+from discreet.service.chat import refusal
+from discreet.service.events import not_logged
 from discreet.service.shield import HEADERS
 from tests.service.conftest import MARKERS, Kept, serving
 from tests.service.test_pictures import bomb, uri
@@ -311,3 +313,9 @@ def test_base64_of_another_alphabet_is_refused(http: httpx.Client) -> None:
     text = base64.urlsafe_b64encode(b"\xfb\xff" * 30).decode()
     asked = image(f"data:image/png;base64,{text}")
     assert http.post("/v1/chat/completions", json=body(messages=asked)).status_code == 400
+
+
+def test_an_answer_that_cannot_be_written_down_is_the_fault_of_the_service() -> None:
+    told = refusal(not_logged())
+    assert (told.status_code, told.headers["retry-after"]) == (503, "60")
+    assert json.loads(bytes(told.body))["error"]["code"] == "NotLogged"

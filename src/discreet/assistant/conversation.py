@@ -24,7 +24,7 @@ from discreet.assistant.handover import PARTS, Card, Contact, Part, hand_over
 from discreet.assistant.policy import PAGE_ONLY, PICTURE, VALUES
 from discreet.assistant.safety import hears_distress, says_distress
 from discreet.assistant.session import Assistant
-from discreet.assistant.sight import Sight, only_pixels
+from discreet.assistant.sight import NOT_CONSENTED, NOT_PERSONAL, Sight, only_pixels, unused
 from discreet.assistant.stopping import STOPPED, Show, until
 from discreet.assistant.texts import TEXTS
 from discreet.assistant.turn import Turn
@@ -273,7 +273,8 @@ class Conversation:
     def _turn(self, question: str, image: Image | None = None) -> Turn:
         """Return a turn with what may be known of the person at this moment."""
         declared = self.declared
-        agreed = self._consents() if self.is_personal else frozenset()
+        asks = self.is_personal and not is_emergency(question)  # where nothing may fail
+        agreed = self._consents() if asks else frozenset()
         consented = {name for name in agreed if name.partition("/")[2] not in self._rejected}
         return Turn(
             question=question,
@@ -296,9 +297,10 @@ class Conversation:
     def _sight_now(self, sight: Sight, turn: Turn) -> Sight:
         """Return what may still be used of a picture that was looked at before."""
         picture = self.assistant.policy.purpose_of(self.purpose).consent_to(PICTURE)
-        is_shown = picture in turn.consented and not turn.is_of_minor
-        if not self.is_personal or (sight.mode == "native" and not is_shown):
-            return Sight()
+        if not self.is_personal:
+            return unused(sight, NOT_PERSONAL)
+        if sight.mode == "native" and (picture not in turn.consented or turn.is_of_minor):
+            return unused(sight, NOT_CONSENTED)
         seen = tuple(s for s in sight.observations if s.attribute not in self._rejected)
         return replace(sight, observations=seen)
 

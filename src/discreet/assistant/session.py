@@ -13,16 +13,16 @@ from discreet.assistant.emergency import is_emergency
 from discreet.assistant.gate import Decision, declare, gate
 from discreet.assistant.guard import Guard, Guarded
 from discreet.assistant.notes import Note, Notes, say_no_note
-from discreet.assistant.policy import PICTURE, Policy
+from discreet.assistant.policy import Policy
 from discreet.assistant.safety import asks_for
 from discreet.assistant.safety_numbers import emergency_text
 from discreet.assistant.sight import (
-    NOT_CONSENTED,
     NOT_FOR_DANGER,
-    NOT_FOR_MINORS,
     NOT_FOR_REFUSAL,
     Sight,
+    wanted_of,
     why_left_out,
+    why_unseen,
 )
 from discreet.assistant.texts import TEXTS
 from discreet.assistant.turn import Reply, Turn
@@ -120,9 +120,10 @@ class Assistant:
         if asks_for(turn.question):
             return Sight(left_out=None if turn.image is None else NOT_FOR_REFUSAL)
         self._check(turn, mode)
-        refused = self._why_refused(turn, mode)
-        percept = None if refused else self._perceive(turn, mode)
-        left_out = refused or why_left_out(percept)
+        purpose = self.policy.purpose_of(turn.purpose)
+        unseen = why_unseen(turn, purpose, mode, can_look=self.perceiver is not None)
+        percept = None if unseen else self._perceive(turn, mode)
+        left_out = unseen or why_left_out(percept)
         features = None
         if mode == "native" and turn.image is not None and left_out is None:
             features = encode_images(self.vlm, [turn.image], adapter=self.adapter)
@@ -226,15 +227,6 @@ class Assistant:
         if turn.image is None:
             raise ValueError("Expected a picture in native mode, got none. Add one, or use gated.")
 
-    def _why_refused(self, turn: Turn, mode: Mode) -> str | None:
-        """Return why the responder may not see this person's picture, or None."""
-        if mode == "gated":
-            return None
-        if turn.is_of_minor:
-            return NOT_FOR_MINORS
-        purpose = self.policy.purpose_of(turn.purpose)
-        return None if purpose.consent_to(PICTURE) in turn.consented else NOT_CONSENTED
-
     def observations(self, turn: Turn, sight: Sight) -> tuple[Observation, ...]:
         """Return what is said and what is seen, in the order in which the gate takes it.
 
@@ -255,25 +247,15 @@ class Assistant:
         )
 
     def _perceive(self, turn: Turn, mode: Mode) -> Percept | None:
-        """Return what is seen, or None where nobody would use it.
+        """Return what is seen, or None where there is nothing to see or nobody to look.
 
         In native mode the responder sees the picture itself, and only the faces are counted.
         """
-        wanted = [] if mode == "native" else self._may_estimate(turn)
-        if turn.image is None or self.perceiver is None or not (wanted or mode == "native"):
+        if turn.image is None or self.perceiver is None:
             return None
-        return self.perceiver.perceive(turn.image, wanted)
-
-    def _may_estimate(self, turn: Turn) -> list[str]:
-        """Return what is worth looking for: allowed, consented to and not declared; of no minor."""
         purpose = self.policy.purpose_of(turn.purpose)
-        return [
-            name
-            for name in purpose.attributes
-            if purpose.may_estimate(name)
-            and purpose.consent_to(name) in turn.consented
-            and not (name in turn.declared or turn.is_of_minor)
-        ]
+        wanted = [] if mode == "native" else wanted_of(turn, purpose)
+        return self.perceiver.perceive(turn.image, wanted)
 
     def _respond(
         self,

@@ -15,12 +15,19 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 from PIL.Image import Image
 
+from discreet.assistant.policy import PICTURE, Purpose
+from discreet.assistant.turn import Turn
 from discreet.types import Faces, Mode, Observation, Percept
 
-NOT_FOR_MINORS = "pictures of minors are not handed to the responder"
+NOT_FOR_MINORS = "pictures of minors are not looked at"
 NOT_CONSENTED = "nobody consented to the responder seeing the picture"
 NOT_FOR_DANGER = "danger to life is answered without it"
 NOT_FOR_REFUSAL = "what is never given needs no picture"
+NOT_ESTIMATED = "nobody consented to anything being estimated from it"
+NOT_ALLOWED = "nothing may be estimated for this purpose"
+NOT_NEEDED = "what it would be looked at for was said"
+NOT_PERSONAL = "personalisation is off"
+NO_EYES = "nobody here looks at pictures"
 NOT_SURE = "it is not sure that exactly one face is seen"
 SEEN: dict[Faces, str] = {
     "none": "no face is seen, and not exactly one",
@@ -47,6 +54,46 @@ def only_pixels(image: Image) -> Image:
     """Return an upright RGB copy of a picture: no EXIF, no other metadata, no file behind it."""
     upright = ImageOps.exif_transpose(image).convert("RGB")
     return PillowImage.frombytes("RGB", upright.size, upright.tobytes())
+
+
+def wanted_of(turn: Turn, purpose: Purpose) -> list[str]:
+    """Return what is worth looking for: allowed, consented to and not declared; of no minor."""
+    return [
+        name
+        for name in purpose.attributes
+        if purpose.may_estimate(name)
+        and purpose.consent_to(name) in turn.consented
+        and not (name in turn.declared or turn.is_of_minor)
+    ]
+
+
+def why_unseen(turn: Turn, purpose: Purpose, mode: Mode, *, can_look: bool) -> str | None:
+    """Return why nobody looks at a picture, or None if somebody does, or if there is none.
+
+    Args:
+        turn: With its picture.
+        purpose: What for.
+        mode: In `native` mode the responder sees the picture itself.
+        can_look: Whether there is a perceiver.
+    """
+    if turn.image is None:
+        return None
+    if turn.is_of_minor:
+        return NOT_FOR_MINORS
+    if mode == "native":
+        return None if purpose.consent_to(PICTURE) in turn.consented else NOT_CONSENTED
+    if not can_look:
+        return NO_EYES
+    allowed = {purpose.consent_to(one) for one in purpose.attributes if purpose.may_estimate(one)}
+    if not allowed & turn.consented:
+        return NOT_ESTIMATED if allowed else NOT_ALLOWED
+    return None if wanted_of(turn, purpose) else NOT_NEEDED
+
+
+def unused(sight: Sight, why: str) -> Sight:
+    """Return a sight of nothing, which says why, if there was a picture."""
+    was_shown = sight.left_out or sight.observations or sight.mode == "native"
+    return Sight(left_out=why if was_shown else None)
 
 
 def why_left_out(percept: Percept | None) -> str | None:

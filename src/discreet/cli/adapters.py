@@ -46,7 +46,9 @@ def list_(runs: Runs = RUNS, as_json: Json = False) -> None:
 
 @app.command("show")
 def show(
-    ref: Annotated[str, typer.Argument(help="Run id, folder, 'latest' or 'reference'.")],
+    ref: Annotated[
+        str, typer.Argument(help="Run id, folder, 'latest', 'reference' or 'federated'.")
+    ],
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
@@ -78,7 +80,9 @@ def show(
 
 @app.command("export")
 def export_(
-    ref: Annotated[str, typer.Argument(help="Run id, folder, 'latest' or 'reference'.")],
+    ref: Annotated[
+        str, typer.Argument(help="Run id, folder, 'latest', 'reference' or 'federated'.")
+    ],
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     runs: Runs = RUNS,
     as_json: Json = False,

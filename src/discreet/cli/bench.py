@@ -39,7 +39,7 @@ from discreet.cli.bench_robust import robust
 from discreet.cli.bench_scale import scale
 from discreet.cli.bench_twins import twins
 from discreet.cli.bench_wire import wire
-from discreet.cli.chat import load_responder
+from discreet.cli.chat import adapter_hash, load_responder
 from discreet.cli.options import (
     RUNS,
     Cache,
@@ -116,7 +116,7 @@ def compare_(
 @app.command("follow")
 def follow(
     adapter: Annotated[
-        str, typer.Argument(help="Run id, folder, 'latest', 'reference' or 'none'.")
+        str, typer.Argument(help="Run id, folder, 'latest', 'reference', 'federated' or 'none'.")
     ],
     generate: Annotated[bool, typer.Option(help="Also let it write and read the answers.")] = True,
     guidance: Guidance = GUIDANCE,
@@ -128,7 +128,7 @@ def follow(
     modes: tuple[Mode, ...] = ("gated", "native")
     vlm = load_responder(adapter, "small", runs=runs, cache=cache)
     held_out = load_held_out()
-    record: dict[str, object] = {}
+    record: dict[str, object] = {"adapter_sha256": adapter_hash(adapter, runs)}
     with progress() as bar:
 
         def told(name: str, total: int) -> Callable[[int], None]:

@@ -24,7 +24,7 @@ from discreet.bench import (
     repeat_note,
     write_all,
 )
-from discreet.cli.chat import CONTEXT_OF, WIDEST_OF, load_responder, notes_of
+from discreet.cli.chat import CONTEXT_OF, WIDEST_OF, adapter_hash, load_responder, notes_of
 from discreet.cli.options import (
     RUNS,
     Cache,
@@ -46,7 +46,8 @@ Write = Callable[..., list[str]]
 
 def adapt(
     adapters: Annotated[
-        list[str] | None, typer.Argument(help="Run ids, folders, 'latest' or 'reference'.")
+        list[str] | None,
+        typer.Argument(help="Run ids, folders, 'latest', 'reference' or 'federated'."),
     ] = None,
     questions: Annotated[
         int | None, typer.Option(min=1, help="How many held-out questions; all by default.")
@@ -68,6 +69,7 @@ def adapt(
     chosen = random.Random(0).sample(held_out, len(held_out))[:questions]
     asks = ask_all(chosen)
     written = {"the note itself": repeat_note(asks)}
+    hashes = {name: adapter_hash(name, runs) for name in adapters or [REFERENCE]}
     with progress() as bar:
 
         def answer(who: str, write: Write) -> None:
@@ -80,7 +82,7 @@ def adapt(
         )
         base = load_responder("none", "small", runs=runs, cache=cache)
         answer("the base", partial(write_all, base, asks, gated_prompt))
-        for name in adapters or [REFERENCE]:
+        for name in hashes:
             vlm = load_responder(name, "small", runs=runs, cache=cache)
             answer(f"adapter {name}", partial(write_all, vlm, asks, guidance=guidance))
             serving = _serving(vlm, language, guidance=guidance, drafts=drafts, cache=cache)
@@ -91,6 +93,7 @@ def adapt(
         "language": language,
         "guidance": guidance,
         "drafts": drafts,
+        "adapter_sha256": hashes,
         "answered_by": {who: asdict(found) for who, found in measured.items()},
     }
     if answers is not None:

@@ -23,7 +23,7 @@ from discreet.bench import (
     told,
     write_for_lines,
 )
-from discreet.cli.chat import CONTEXT_OF, WIDEST_OF, load_responder
+from discreet.cli.chat import CONTEXT_OF, WIDEST_OF, adapter_hash, load_responder
 from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, progress, tell
 from discreet.data import Question, TwinPortraits, load_questions, load_twins, split_questions
 from discreet.model import GUIDANCE, check_guidance
@@ -37,7 +37,7 @@ Seen = list[tuple[Sequence[Observation], Sequence[Observation]]]
 
 def twins(
     adapter: Annotated[
-        str, typer.Argument(help="Run id, folder, 'latest', 'reference' or 'none'.")
+        str, typer.Argument(help="Run id, folder, 'latest', 'reference', 'federated' or 'none'.")
     ] = REFERENCE,
     kind: Annotated[
         str | None, typer.Option(help="Only twins that differ in this; all kinds by default.")
@@ -95,6 +95,7 @@ def twins(
     record = made_by() | {
         "pairs": len(chosen),
         "adapter": adapter if questions else None,
+        "adapter_sha256": adapter_hash(adapter, runs) if questions else None,
         "guidance": guidance,
         "lines": {context: _with_worst(found) for context, found in lines.items()},
         "answers": {context: asdict(found) for context, found in answers.items()},

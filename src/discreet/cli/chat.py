@@ -65,8 +65,9 @@ def chat(
     adapter: Annotated[
         str | None,
         typer.Option(
-            help="Run id, folder, 'latest', 'reference' (shipped) or 'none' (base); by default the "
-            "latest run, or the shipped adapter if there is none."
+            help="Run id, folder, 'latest', 'reference' (shipped), 'federated' (shipped, trained "
+            "without privacy) or 'none' (base); by default the latest run, or 'reference' if there "
+            "is none."
         ),
     ] = None,
     base: Annotated[str, typer.Option(help="Base model when --adapter none.")] = "small",
@@ -192,6 +193,16 @@ def load_responder(adapter: str, base: str, *, runs: Path, cache: Path | None) -
     vlm = load(found.card.base_name, cache_dir=cache)
     require_base(found.card, vlm.base_hash)
     return load_adapter(vlm, found.folder)
+
+
+def adapter_hash(adapter: str, runs: Path) -> str | None:
+    """Return the hash of an adapter's files, checked, for a record of what was measured.
+
+    Args:
+        adapter: As `load_responder` takes it; of `none` there are no files.
+        runs: Folder that holds run folders.
+    """
+    return None if adapter == "none" else resolve(adapter, runs).card.adapter_sha256
 
 
 def notes_of(

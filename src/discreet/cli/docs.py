@@ -17,7 +17,9 @@ from discreet.types import Language
 
 
 def docs(
-    run: Annotated[str, typer.Argument(help="Run id, folder, 'latest' or 'reference'.")],
+    run: Annotated[
+        str, typer.Argument(help="Run id, folder, 'latest', 'reference' or 'federated'.")
+    ],
     context: Annotated[
         str, typer.Option(help="Context whose policy ships, or a TOML file of a policy.")
     ] = "healthcare",

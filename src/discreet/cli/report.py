@@ -15,7 +15,7 @@ PAGE = "report.html"
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="Run folder, run id, or 'reference' that ships.")],
+    run: Annotated[str, typer.Argument(help="Run folder, run id, 'reference' or 'federated'.")],
     out: Annotated[
         Path | None, typer.Option(help=f"File to write; {PAGE} in the run folder by default.")
     ] = None,

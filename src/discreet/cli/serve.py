@@ -42,8 +42,9 @@ def serve(
     adapter: Annotated[
         list[str] | None,
         typer.Option(
-            help="Run id, folder, 'latest', 'reference' (shipped, the default) or 'none' (base "
-            "alone); may be repeated, a request names the one that answers."
+            help="Run id, folder, 'latest', 'reference' (shipped, the default), 'federated' "
+            "(shipped, without privacy) or 'none' (base alone); may be repeated, a request names "
+            "the one that answers."
         ),
     ] = None,
     base: Annotated[str, typer.Option(help="Base model when --adapter none.")] = "small",

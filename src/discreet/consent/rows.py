@@ -109,8 +109,10 @@ class SealedRows:
     def sweep(self) -> None:
         """Write the file anew and empty its log, if rows were removed since that was done.
 
-        Deleted rows are overwritten with zeros, but a page that was rebuilt can hold older copies
-        of rows that moved: VACUUM leaves them out.
+        A deleted row is overwritten with zeros where it lies (`secure_delete`), but not where it
+        lay before: a page from which rows moved to another one, when the tree was balanced, keeps
+        copies of them in its slack. VACUUM leaves them out. Rows that are sealed to one size move
+        little, and none was seen to leave a copy; those of several sizes do.
 
         Raises:
             StoreInUse: if other processes keep reading; the next call tries again.

@@ -5,7 +5,7 @@ nothing to fill it with, and the document says which command would find it.
 
     >>> way_out("probes.tokens")
     'discreet audit probes --out RUN/audits/probes.json'
-    >>> way_out("membership.adapter") is None        # nothing in this version measures it
+    >>> way_out("consent.items") is None        # texts of notices are written by people
     True
 """
 
@@ -22,7 +22,7 @@ WAYS: dict[str, str | None] = {
     "data": "discreet data check DATA --write --manifest RUN/audits/manifest.toml",
     "ground": "discreet bench ground --out RUN/audits/ground.json",
     "measures": None,
-    "membership": None,
+    "membership": "discreet audit membership RUN --out RUN/audits/membership.json",
     "people": None,
     "perceiver": "discreet recipe perceive",
     "plan": _TRAIN,

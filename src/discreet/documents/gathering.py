@@ -55,8 +55,13 @@ def gather(
         ArtifactCorrupt: if a file that is there is damaged, or of another version.
     """
     words = Words(language)
-    base = read_card(run).base_name if run.card_path.exists() else ""
-    subject = Subject(run=run.id, base=base, context=policy.context)
+    card = read_card(run) if run.card_path.exists() else None
+    subject = Subject(
+        run=run.id,
+        base=card.base_name if card else "",
+        context=policy.context,
+        adapter_sha256=card.adapter_sha256 if card else "",
+    )
     found = {
         **facts_of_run(run, words),
         **facts_of_policy(policy, words),

@@ -29,6 +29,8 @@ class Subject:
     """Name of its base model; empty: its card does not say."""
     context: str
     """Of the policy."""
+    adapter_sha256: str = ""
+    """Of the adapter's files; empty: there is no card."""
 
 
 Read = Callable[[Any, Origin, Subject, Words], Iterator[tuple[str, tuple[Fact, ...]]]]
@@ -65,6 +67,14 @@ def _adapt(
     who = f"assistant with {subject.run}"
     if who not in raw["answered_by"] or raw["language"] != words.language:
         return
+    at = "adapter_sha256"
+    measured = raw.get(at, {}).get(subject.run)
+    if measured not in (None, subject.adapter_sha256):
+        return
+    yield (
+        "adapt.named",
+        none_there(origin, at) if measured is None else (fact(origin, at, sha256=measured),),
+    )
     own, at = raw["answered_by"][who], f"answered_by.{who}"
     yield (
         "adapt.fits",
@@ -157,6 +167,25 @@ def _probes(
             )
     if told:
         yield "probes.tokens", tuple(told)
+
+
+def _membership(
+    raw: Any, origin: Origin, subject: Subject, words: Words
+) -> Iterator[tuple[str, tuple[Fact, ...]]]:
+    """Yield how well losses tell the examples of the owner of whom they tell most."""
+    if raw["adapter_sha256"] != subject.adapter_sha256:
+        return
+    worst = max(raw["owners"].values(), key=lambda found: found["auc"])
+    told = fact(
+        origin,
+        "owners, the largest auc",
+        owners=str(len(raw["owners"])),
+        share=words.interval(worst | {"value": worst["auc"]}),
+        coin=words.share(0.5),
+        members=str(worst["members"]),
+        others=str(worst["others"]),
+    )
+    yield "membership.adapter", (told,)
 
 
 def _ground(
@@ -261,6 +290,7 @@ READERS: Mapping[str, Read] = {
     "adapt_fr.json": _adapt,
     "ground.json": _ground,
     "manifest.toml": _manifest,
+    "membership.json": _membership,
     "small_perceiver.json": _perceiver,
     "probes.json": _probes,
     "twins.json": _twins,

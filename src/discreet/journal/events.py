@@ -20,7 +20,7 @@ NAMES = frozenset(
     {"healthcare", "education", "workplace", "research", "home"}  # contexts
     | {"inform", "comfort", "explain", "study", "talk"}  # purposes
     | {"age_band", "expression", "reading", "text_size", "language"}  # attributes
-    | {"base", "private", "reference"}  # adapters
+    | {"base", "private", "reference", "federated"}  # adapters
     | {"replaced", "not_allowed", "unknown_value", "source_not_allowed", "no_consent"}  # reasons
     | {"no_confidence", "unsure", "may_not_change"}
     | {"for_its_value", "minor", "no_effect", "too_fine"}

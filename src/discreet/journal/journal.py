@@ -108,6 +108,11 @@ class Journal:
             append_line(path_of(self.folder, end.segment), line)
             self._remember(file, end.after(mac, len(line) + 1))
 
+    def check_end(self) -> None:
+        """Raise what `add` would, if the end of the log is not as it was written; adds no event."""
+        with self._locked() as file:
+            self._end = self._end_at(datetime.fromtimestamp(int(self._clock()), UTC), file)
+
     def events(self) -> list[Entry]:
         """Return all events that are kept, in order.
 

@@ -334,4 +334,5 @@ def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
 def _trouble(error: Exception) -> str:
     """Return which text says in words what went wrong."""
     kinds = {"LineFull": "errors.busy", "TooManyTokens": "errors.long", "Stopped": "talk.stopped"}
+    kinds |= {"NotLogged": "errors.unlogged"}
     return kinds.get(type(error).__name__, "errors.failed")

@@ -5,12 +5,16 @@
 ['clinic-7']
 """
 
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from discreet.assistant import Assistant, Policy, Reason, Reply
-from discreet.journal import NAMES, Event, Kind
+from discreet.errors import DiscreetError, NotLogged
+from discreet.journal import NAMES, Event, Journal, Kind
 from discreet.types import Mode
+
+_LOG = logging.getLogger(__name__)
 
 
 def names_of(policies: Iterable[Policy], adapters: Iterable[str]) -> frozenset[str]:
@@ -20,6 +24,36 @@ def names_of(policies: Iterable[Policy], adapters: Iterable[str]) -> frozenset[s
         names |= {policy.context, *policy.purposes}
         names |= {name for purpose in policy.purposes.values() for name in purpose.attributes}
     return frozenset(names)
+
+
+def require_log(journal: Journal) -> None:
+    """Refuse an answer that could not be written down, before anybody hears of it.
+
+    Raises:
+        NotLogged: if the end of the log is damaged, or cannot be read.
+    """
+    try:
+        journal.check_end()
+    except (DiscreetError, OSError) as error:
+        raise not_logged() from error
+
+
+def not_logged() -> NotLogged:
+    """Return what is said where an answer is refused because it cannot be written down."""
+    return NotLogged(
+        "Expected an event log that can be written, got a damaged or a full one: no answer is "
+        "given without it, but to danger to life. Whoever runs this service: `discreet log verify`."
+    )
+
+
+def write_down(journal: Journal, event: Callable[[], Event]) -> bool:
+    """Add an event to a journal; return whether it could be, and log if it could not."""
+    try:
+        journal.add(event())
+    except (DiscreetError, OSError, ValueError) as error:
+        _LOG.error("An event could not be written down: %s.", type(error).__name__)
+        return False
+    return True
 
 
 def event_of(

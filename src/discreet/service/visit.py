@@ -42,7 +42,7 @@ from discreet.consent import (
 from discreet.errors import DiscreetError, Stopped
 from discreet.journal import Journal, Kind
 from discreet.service.engine import Engine, Show, Ticket
-from discreet.service.events import event_of
+from discreet.service.events import event_of, not_logged, require_log, write_down
 from discreet.types import Language, Mode
 
 Method = Literal["button", "command", "request"]
@@ -113,8 +113,7 @@ class Visit:
     @property
     def protection(self) -> Protection:
         """What holds for somebody of this age."""
-        band = self._conversation.declared.get("age_band")
-        told = standing_of("child" if band == "child" else None)
+        told = standing_of("child" if self._conversation.is_minor else None)
         return protection_of(max(self.standing, told, key=_PROTECTION.index))
 
     @property
@@ -127,7 +126,7 @@ class Visit:
     def consented(self) -> frozenset[str]:
         """What they agree to at this moment, by name; nothing lets anything be read of a minor."""
         active = self._consents.active(self.person)
-        return active if self.protection.estimates else active - self._estimates
+        return active if self.protection.estimates else active & {GUARDIAN}
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -167,11 +166,7 @@ class Visit:
         self.purpose = self._conversation.purpose = self.policy.purpose_of(purpose).name
 
     def declare(self, name: str, value: str | None) -> None:
-        """Say something of oneself, or take it back with None.
-
-        Raises:
-            ValueError: if there is no such attribute, or no such value of it.
-        """
+        """Say something of oneself, or take it back with None; see `Conversation.declare`."""
         self._unused.pop(name, None)
         self._conversation.declare(name, value)
 
@@ -211,13 +206,15 @@ class Visit:
         Raises:
             LineFull: if too many visitors wait.
             ValueError: if there is no such adapter.
+            NotLogged: by the ticket, for an answer that cannot be written down.
         """
         talk = self._conversation
         chosen = adapter or self._adapter
         talk.assistant = self._engine.assistant(self.language, adapter=chosen)
         self._adapter = chosen
+        shown = [image]  # emptied when it is looked at: what waits or writes on holds no picture
         return self._begin(
-            lambda show: talk.ask(question, image, mode=mode, on_text=show), mode, question
+            lambda show: talk.ask(question, shown.pop(), mode=mode, on_text=show), mode, question
         )
 
     def retry(self) -> Ticket[Exchange]:
@@ -259,19 +256,13 @@ class Visit:
         """Drop everything of this person; return how many things were found, by where."""
         self.stop()
         self._ticket = None
+        self._log(Kind.FORGOTTEN)  # while it is known whether it may be linked
         found = self._conversation.forget() + len(self._unused)
         self._unused.clear()
-        self._log(Kind.FORGOTTEN)
         erased = self._consents.erase(self.person).erased
         links = self._journal.forget(self.person)
         self.person = new_person()
         return {"conversation": found, "consent": erased, "journal": links}
-
-    @property
-    def _estimates(self) -> frozenset[str]:
-        """Everything that anybody can agree to have read from a picture here."""
-        names = (self.policy.consentable(purpose) for purpose in self.policy.purposes)
-        return frozenset(name for some in names for name in some)
 
     def _answer(self, keep: Callable[..., ConsentRecord], names: Collection[str]) -> None:
         """Keep an answer to the notice."""
@@ -288,20 +279,26 @@ class Visit:
         self, answer: Callable[[Show], Exchange], mode: Mode, question: str
     ) -> Ticket[Exchange]:
         """Get into the line, and write down how the turn ended."""
-        self._use_or_not()
-        urgent = is_emergency(question)
+        talk, urgent = self._conversation, is_emergency(question)
+        if not urgent:
+            self._use_or_not()
         self._end_last(wait=not urgent)
         started = time.perf_counter()
 
         def turn(show: Show) -> Exchange:
             try:
+                if not urgent:
+                    require_log(self._journal)
                 done = answer(show)
             except (DiscreetError, ValueError) as error:
                 stopped = isinstance(error, Stopped)
                 self._log(Kind.STOPPED if stopped else Kind.REFUSED, None, mode, started)
                 raise
-            self._log(Kind.EMERGENCY if urgent else Kind.ANSWERED, done.reply, mode, started)
-            return done
+            kind = Kind.EMERGENCY if urgent else Kind.ANSWERED
+            if self._log(kind, done.reply, mode, started) or urgent:
+                return done
+            talk.exchanges = tuple(one for one in talk.exchanges if one is not done)
+            raise not_logged()
 
         self._ticket = self._engine.submit(turn, urgent=urgent)
         return self._ticket
@@ -333,10 +330,11 @@ class Visit:
         reply: Reply | None = None,
         mode: Mode | None = None,
         started: float | None = None,
-    ) -> None:
-        """Write down what happened; of minors, without what links it to a visit."""
-        self._journal.add(
-            event_of(
+    ) -> bool:
+        """Write down what happened, of minors unlinked; what people decide holds without it too."""
+        return write_down(
+            self._journal,
+            lambda: event_of(
                 kind,
                 person=self.person if self.protection.keeps else None,
                 assistant=self._engine.assistants[self.language],
@@ -345,5 +343,5 @@ class Visit:
                 mode=mode,
                 reply=reply,
                 started=started,
-            )
+            ),
         )
