@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -39,14 +41,14 @@ def small_plan(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 def trained(
     tmp_path_factory: pytest.TempPathFactory, portraits_file: Path, small_plan: tuple[str, ...]
 ) -> Path:
-    """A run folder of `tiny`, made once by the real command."""
+    """A run folder of `tiny`, made once by the command."""
     out = tmp_path_factory.mktemp("runs") / "first"
     words = ["train", *small_plan, "--data", portraits_file, "--out", out, "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "discreet", *map(str, words)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["rounds_done"] == 1
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+        patch.setattr(sys, "argv", ["discreet", *map(str, words)])
+        with suppress(SystemExit):
+            main()
+    assert json.loads(said.getvalue())["rounds_done"] == 1
     return out
 
 

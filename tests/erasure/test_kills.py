@@ -4,6 +4,8 @@ import json
 import shutil
 import signal
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,10 @@ from discreet.registry import is_withdrawn
 KILLED = -signal.SIGKILL
 BEFORE = 6
 """Steps that each owner took in the run before."""
+PARTS = 21
+"""Of all writes; a forgetting is killed between each and the next."""
+THIRDS = [PARTS // 3, 2 * PARTS // 3]
+OTHERS = [part for part in range(1, PARTS) if part not in THIRDS]
 
 
 def steps_of(run: RunFolder) -> dict[str, int]:
@@ -57,26 +63,43 @@ def check(home: Path, ledger: bytes) -> None:
             assert last.rounds_done == 2
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_kill_at_any_write_leaves_accounts_whole_and_a_job_that_goes_on(
-    tmp_path: Path, kills: int
-) -> None:
+@dataclass(frozen=True)
+class Trained:
+    """A run to be gone on with, and how its forgetting ends that nobody disturbs."""
+
+    nursery: Nursery
+    start: Path
+    ledger: bytes
+    end: State
+    calls: int
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    home = tmp_path_factory.mktemp("trained")
+    start = home / "start"
+    start.mkdir()
     with Nursery.of("erasure.dying") as nursery:
-        start = tmp_path / "start"
-        start.mkdir()
         assert nursery.run(folder=str(start)) == 0
         ledger = (start / "first" / "ledger.jsonl").read_bytes()
-        whole = shutil.copytree(start, tmp_path / "whole")
+        whole = shutil.copytree(start, home / "whole")
         assert nursery.run(folder=str(whole)) == 0
         calls = json.loads((whole / "report.json").read_text())["calls"]
-        every = calls // (kills + 1)
-        for die_at in range(every, calls, every):
-            home = shutil.copytree(start, tmp_path / str(die_at))
-            assert nursery.run(folder=str(home), die_at=die_at) == KILLED
-            check(home, ledger)
-            assert nursery.run(folder=str(home)) == 0
-            check(home, ledger)
-            assert json.loads((home / "report.json").read_text())["how"] == "exact"
-            one, other = (state_of(RunFolder(h / "next")) for h in (home, whole))
-            assert all(torch.equal(one[name], other[name]) for name in one)
-            shutil.rmtree(home)
+        yield Trained(nursery, start, ledger, state_of(RunFolder(whole / "next")), calls)
+
+
+@pytest.mark.parametrize("parts", [THIRDS, pytest.param(OTHERS, marks=pytest.mark.slow)])
+def test_a_kill_at_any_write_leaves_accounts_whole_and_a_job_that_goes_on(
+    trained: Trained, tmp_path: Path, parts: list[int]
+) -> None:
+    nursery, ledger = trained.nursery, trained.ledger
+    for part in parts:
+        home = shutil.copytree(trained.start, tmp_path / str(part))
+        assert nursery.run(folder=str(home), die_at=trained.calls * part // PARTS) == KILLED
+        check(home, ledger)
+        assert nursery.run(folder=str(home)) == 0
+        check(home, ledger)
+        assert json.loads((home / "report.json").read_text())["how"] == "exact"
+        end = state_of(RunFolder(home / "next"))
+        assert all(torch.equal(end[name], trained.end[name]) for name in end)
+        shutil.rmtree(home)

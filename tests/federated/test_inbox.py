@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import math
+import shutil
 import threading
 import time
 import tracemalloc
@@ -30,6 +31,7 @@ from federated.superlink import (
     deflated,
     envelope,
     made,
+    make_tables,
     tree_of,
     with_array,
     within,
@@ -49,10 +51,11 @@ def is_sql(
 ) -> Iterator[bool]:
     """Both states that Flower's server has; ours has the second."""
     folder = tmp_path_factory.mktemp("superlink")
-    files = (str(folder / f"{place}.db") for place in itertools.count())
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "sql":
-            patch.setattr(SuperLink, "databases", files)
+            first = make_tables(folder / "first.db")
+            copies = (shutil.copy(first, folder / f"{place}.db") for place in itertools.count())
+            patch.setattr(SuperLink, "databases", map(str, copies))
         yield request.param == "sql"
 
 

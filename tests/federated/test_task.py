@@ -90,7 +90,7 @@ def test_hiding_users_takes_more_noise_than_hiding_examples() -> None:
 
 def test_all_of_a_person_is_one_voice_where_users_are_drawn(tmp_path: Path) -> None:
     """Batches count persons: there are a seventh as many as examples."""
-    task = task_of(**USERS, sampled="user", sample_rate=1.0, local_steps=1)
+    task = task_of(**USERS, sampled="user", sample_rate=1.0, local_steps=1, num_owners=32)
     _, records, _ = train(task, tmp_path)
     assert records[0].batch_size == len(set(task.lessons_of(OWNER).users))
 
@@ -111,7 +111,8 @@ def test_all_of_a_person_is_one_voice_where_users_are_drawn(tmp_path: Path) -> N
 def test_every_mechanism_of_a_plan_trains_the_assistant(
     changes: dict[str, object], tmp_path: Path
 ) -> None:
-    task = task_of(**{"sample_rate": 0.1, **changes}, lora_modules="q_proj,v_proj")
+    few = {"num_owners": 32, "sample_rate": 0.1}
+    task = task_of(**{**few, **changes}, lora_modules="q_proj,v_proj")
     before = task.initial_state()
     result, _, ledger = train(task, tmp_path)
     after = result.state
