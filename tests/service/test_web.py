@@ -194,7 +194,10 @@ def test_two_pictures_of_one_question_are_refused(http: httpx.Client) -> None:
     [
         (b"{", 400),
         (b"\xff", 400),
-        (b"[" * 100_000, 400),
+        (b"[" * 9_000, 400),
+        (b"[" * 100_000, 413),
+        (b'{"messages": [{"role": "user", "content": [' + b"1," * 100_000 + b"1]}]}", 413),
+        (b'{"discreet": {' + b'"":1,' * 100_000 + b'"":1}}', 413),
         (b"null", 400),
         (b'{"a": "' + b"x" * (13 * 2**20) + b'"}', 413),
     ],
@@ -215,6 +218,12 @@ def test_a_body_without_a_length_is_cut_off_where_it_is_too_large(http: httpx.Cl
 
     reply = http.post("/v1/chat/completions", content=endless())
     assert reply.status_code == 413
+
+
+def test_no_address_of_the_senders_is_repeated(http: httpx.Client) -> None:
+    reply = http.get("/v1/models/", headers={"Host": SECRET})
+    assert reply.status_code == 404
+    assert SECRET not in f"{reply.headers}{reply.text}"
 
 
 @pytest.mark.parametrize("said", [None, "Bearer", "Bearer x", "Basic x", "Bearer dsc-é"])

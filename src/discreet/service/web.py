@@ -69,7 +69,7 @@ def build_app(
         promises: What training of an adapter spent, by its name; all four parts.
         per_minute: Requests of one key.
     """
-    app = FastAPI(title="discreet", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(title="discreet", version="1", docs_url=None, redoc_url=None, redirect_slashes=False)
     chats = Chats(engine, consents, journal, promises or {})
     app.include_router(_routes(chats, Agreements(chats)))
     app.add_api_route("/health", _health, methods=["GET"], responses=_FAILED)
