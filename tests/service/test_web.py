@@ -220,6 +220,15 @@ def test_a_body_without_a_length_is_cut_off_where_it_is_too_large(http: httpx.Cl
     assert reply.status_code == 413
 
 
+def test_a_text_of_megabytes_holds_nobody_up(http: httpx.Client) -> None:
+    words = "word " * 2**21
+    began = time.monotonic()
+    for first, status in (("I have chest pain.", 200), ("What helps?", 400)):
+        asked = [{"role": "user", "content": f"{first} {words}"}]
+        assert http.post("/v1/chat/completions", json=body(messages=asked)).status_code == status
+    assert time.monotonic() - began < 10  # a count of its tokens alone takes 40 s
+
+
 def test_no_address_of_the_senders_is_repeated(http: httpx.Client) -> None:
     reply = http.get("/v1/models/", headers={"Host": SECRET})
     assert reply.status_code == 404

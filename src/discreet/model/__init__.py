@@ -4,6 +4,7 @@ from discreet.model.base import CACHE_DIR, EMBEDDED, Vlm, load
 from discreet.model.checkpoint import Placement, Quantization
 from discreet.model.conformance import check_conformance, check_vlm
 from discreet.model.context import (
+    MAX_QUESTION_CHARACTERS,
     MAX_QUESTION_TOKENS,
     FittedNote,
     check_question,
@@ -108,6 +109,7 @@ __all__ = [
     "GUIDANCE",
     "IGNORED",
     "IMAGE_TOKEN",
+    "MAX_QUESTION_CHARACTERS",
     "MAX_QUESTION_TOKENS",
     "PARTS",
     "PLAIN",

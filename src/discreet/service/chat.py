@@ -20,7 +20,7 @@ from discreet.assistant import Exchange
 from discreet.consent import ConsentStore
 from discreet.errors import DiscreetError, LineFull, Stopped
 from discreet.journal import Journal
-from discreet.model import Vlm
+from discreet.model import MAX_QUESTION_CHARACTERS, Vlm
 from discreet.service import forms
 from discreet.service.engine import Engine, Ticket
 from discreet.service.pictures import open_data_uri
@@ -161,7 +161,9 @@ def _no_model() -> Response:
 
 
 def _tokens(vlm: Vlm, text: str) -> int:
-    return len(vlm.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    """Return the tokens of a text; only one that is answered for its danger can be longer."""
+    read = text[:MAX_QUESTION_CHARACTERS]
+    return len(vlm.tokenizer(read, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def _new_id() -> str:
