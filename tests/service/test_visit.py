@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from discreet.assistant import Assistant
-from discreet.errors import PolicyError
+from discreet.errors import ArtifactCorrupt, PolicyError
 from discreet.journal import Kind
 from discreet.model import LoraSpec, attach_lora, load, load_adapter, save_adapter
 from discreet.service import Engine, Visit
@@ -106,8 +106,9 @@ def test_of_a_minor_nothing_is_linked(visit: Begin, kept: Kept) -> None:
     person.declare("age_band", "child")
     person.give(["guardian/declared"])
     person.ask(ASKED).result(30)
-    linked = [entry.event.kind for entry in kept.journal.events() if entry.pseudonym]
-    assert linked == [Kind.STARTED], "before anybody knew"
+    events = kept.journal.events()
+    assert [entry.event.kind for entry in events][:2] == [Kind.STARTED, Kind.CONSENT_GIVEN]
+    assert not any(entry.pseudonym for entry in events)
 
 
 def test_a_youth_is_asked_nothing(visit: Begin) -> None:
@@ -180,6 +181,16 @@ def test_danger_is_answered_while_others_wait(assistant: Assistant, kept: Kept) 
         reply = person.ask("I can not breathe").result(10).reply
         gate.set()
     assert "emergency" in reply.text
+
+
+def test_danger_is_answered_where_nothing_can_be_kept(visit: Begin, kept: Kept) -> None:
+    (kept.folder / "journal").write_bytes(b"")  # no folder can be made here
+    mine = visit()
+    mine.declare("age_band", "child")  # of whom a guardian's consent is looked for
+    kept.consents.close()
+    assert "emergency" in mine.ask("I have chest pain").result(30).reply.text
+    with pytest.raises(ArtifactCorrupt):
+        mine.ask("What helps?")
 
 
 def test_stopping_is_written_down_and_the_place_is_free(visit: Begin, kept: Kept) -> None:

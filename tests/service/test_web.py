@@ -220,13 +220,25 @@ def test_a_body_without_a_length_is_cut_off_where_it_is_too_large(http: httpx.Cl
     assert reply.status_code == 413
 
 
+def test_danger_is_answered_whatever_else_is_wrong_with_a_request(http: httpx.Client) -> None:
+    told = [
+        {"type": "text", "text": "I have chest pain"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+    ]
+    wrong = {"profile": {"age_band": "none"}, "mode": "native"}
+    asked = body(messages=[{"role": "user", "content": told}], discreet=wrong)
+    reply = http.post("/v1/chat/completions", json=asked)
+    assert reply.status_code == 200
+    assert "emergency" in reply.json()["choices"][0]["message"]["content"]
+
+
 def test_a_text_of_megabytes_holds_nobody_up(http: httpx.Client) -> None:
-    words = "word " * 2**21
+    words = "word " * 2**20
     began = time.monotonic()
-    for first, status in (("I have chest pain.", 200), ("What helps?", 400)):
-        asked = [{"role": "user", "content": f"{first} {words}"}]
-        assert http.post("/v1/chat/completions", json=body(messages=asked)).status_code == status
-    assert time.monotonic() - began < 10  # a count of its tokens alone takes 40 s
+    for text, status in ((f"{words} I have chest pain.", 200), (words, 400)):
+        asked = body(messages=[{"role": "user", "content": text}])
+        assert http.post("/v1/chat/completions", json=asked).status_code == status
+    assert time.monotonic() - began < 20  # to find a note for it, and count its tokens, takes 60 s
 
 
 def test_no_address_of_the_senders_is_repeated(http: httpx.Client) -> None:

@@ -273,7 +273,8 @@ class Conversation:
     def _turn(self, question: str, image: Image | None = None) -> Turn:
         """Return a turn with what may be known of the person at this moment."""
         declared = self.declared
-        agreed = self._consents() if self.is_personal else frozenset()
+        asks = self.is_personal and not is_emergency(question)  # of which nobody's consent is part
+        agreed = self._consents() if asks else frozenset()
         consented = {name for name in agreed if name.partition("/")[2] not in self._rejected}
         return Turn(
             question=question,

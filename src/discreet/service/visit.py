@@ -11,6 +11,7 @@ Words and pictures go to the assistant and nowhere else.
     ticket.result().why
 """
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Collection
@@ -45,6 +46,7 @@ from discreet.service.engine import Engine, Show, Ticket
 from discreet.service.events import event_of
 from discreet.types import Language, Mode
 
+_LOG = logging.getLogger(__name__)
 Method = Literal["button", "command", "request"]
 """How somebody agrees: on a page, on the command line, by the HTTP interface."""
 
@@ -107,8 +109,7 @@ class Visit:
             purpose=self.purpose,
             consents=lambda: self.consented,
         )
-        if person is None:
-            self._log(Kind.STARTED)
+        self._is_new = person is None
 
     @property
     def protection(self) -> Protection:
@@ -200,7 +201,8 @@ class Visit:
     ) -> Ticket[Exchange]:
         """Return the ticket of an answer; a turn that is not done is stopped first.
 
-        Words of danger to life are answered at once, whoever waits.
+        Words of danger to life are answered at once, whoever waits, and also where nothing can be
+        written down or the store of consent is gone.
 
         Args:
             question: In the person's words.
@@ -288,8 +290,9 @@ class Visit:
         self, answer: Callable[[Show], Exchange], mode: Mode, question: str
     ) -> Ticket[Exchange]:
         """Get into the line, and write down how the turn ended."""
-        self._use_or_not()
         urgent = is_emergency(question)
+        if not urgent:
+            self._use_or_not()
         self._end_last(wait=not urgent)
         started = time.perf_counter()
 
@@ -300,7 +303,12 @@ class Visit:
                 stopped = isinstance(error, Stopped)
                 self._log(Kind.STOPPED if stopped else Kind.REFUSED, None, mode, started)
                 raise
-            self._log(Kind.EMERGENCY if urgent else Kind.ANSWERED, done.reply, mode, started)
+            try:
+                self._log(Kind.EMERGENCY if urgent else Kind.ANSWERED, done.reply, mode, started)
+            except (DiscreetError, OSError) as error:
+                if not urgent:
+                    raise
+                _LOG.error("An emergency was not written down: %s.", type(error).__name__)
             return done
 
         self._ticket = self._engine.submit(turn, urgent=urgent)
@@ -334,7 +342,13 @@ class Visit:
         mode: Mode | None = None,
         started: float | None = None,
     ) -> None:
-        """Write down what happened; of minors, without what links it to a visit."""
+        """Write down what happened; of minors, without what links it to a visit.
+
+        That a visit began is written with what happened first: by then it is known of whom.
+        """
+        if self._is_new:
+            self._is_new = False
+            self._log(Kind.STARTED)
         self._journal.add(
             event_of(
                 kind,
