@@ -70,6 +70,13 @@ class Head:
         return head if hmac.compare_digest(head.to_bytes(key), data) else None
 
 
+    @staticmethod
+    def number_in(data: bytes) -> int:
+        """Return the number of the last line that some bytes claim, under whatever key; 0: none."""
+        found = _HEAD.fullmatch(data)
+        return int(found[2]) if found else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """What one secret is used for, each use with a key of its own."""

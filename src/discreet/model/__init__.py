@@ -4,7 +4,6 @@ from discreet.model.base import CACHE_DIR, EMBEDDED, Vlm, load
 from discreet.model.checkpoint import Placement, Quantization
 from discreet.model.conformance import check_conformance, check_vlm
 from discreet.model.context import (
-    MAX_QUESTION_CHARACTERS,
     MAX_QUESTION_TOKENS,
     FittedNote,
     check_question,
@@ -109,7 +108,6 @@ __all__ = [
     "GUIDANCE",
     "IGNORED",
     "IMAGE_TOKEN",
-    "MAX_QUESTION_CHARACTERS",
     "MAX_QUESTION_TOKENS",
     "PARTS",
     "PLAIN",
