@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import resource
 import socket
 import threading
 import time
@@ -13,11 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from openai import APIStatusError, OpenAI
 from PIL import Image
 
-from discreet.service import Engine, build_app, read_keys
+from discreet.service import Engine, build_app, read_keys, serve
 from discreet.service.shield import HEADERS
 from tests.service.conftest import MARKERS, Kept, serving
 from tests.service.test_pictures import bomb, uri
@@ -239,6 +241,18 @@ def test_a_text_of_megabytes_holds_nobody_up(http: httpx.Client) -> None:
         asked = body(messages=[{"role": "user", "content": text}])
         assert http.post("/v1/chat/completions", json=asked).status_code == status
     assert time.monotonic() - began < 20  # to find a note for it, and count its tokens, takes 60 s
+
+
+def test_a_server_that_falls_leaves_no_core(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    monkeypatch.setattr(
+        uvicorn, "run", lambda *_, **__: seen.append(resource.getrlimit(resource.RLIMIT_CORE))
+    )
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    serve(app, host="127.0.0.1", port=1)
+    assert seen == [(0, before[1])]
+    resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
 def test_no_address_of_the_senders_is_repeated(http: httpx.Client) -> None:
