@@ -138,8 +138,8 @@ class Shield:
     def _too_large(self) -> "_Refused":
         return _Refused(
             413,
-            f"Expected a request of at most {self._most_bytes} bytes and {MOST_MARKS} values, got a "
-            "larger one. Send a smaller picture and fewer messages.",
+            f"Expected a request of at most {self._most_bytes} bytes and {MOST_MARKS} values, got "
+            "a larger one. Send a smaller picture and fewer messages.",
             "request_too_large",
         )
 
