@@ -5,12 +5,22 @@
 ['clinic-7']
 """
 
+import logging
+import secrets
 import time
 from collections.abc import Iterable
 
 from discreet.assistant import Assistant, Policy, Reason, Reply
-from discreet.journal import NAMES, Event, Kind
+from discreet.errors import DiscreetError
+from discreet.journal import NAMES, Event, Journal, Kind
 from discreet.types import Mode
+
+_LOG = logging.getLogger(__name__)
+
+
+def new_person() -> str:
+    """Return a random id for somebody; it links what is kept of them, and is in no file."""
+    return secrets.token_hex(16)
 
 
 def names_of(policies: Iterable[Policy], adapters: Iterable[str]) -> frozenset[str]:
@@ -60,3 +70,13 @@ def event_of(
         withheld=tuple((held.attribute, str(held.reason)) for held in withheld),
         milliseconds=None if started is None else round(1000 * (time.perf_counter() - started)),
     )
+
+
+def keep(journal: Journal, event: Event, *, urgent: bool) -> None:
+    """Write an event down; a journal that cannot does not stand before an urgent answer."""
+    try:
+        journal.add(event)
+    except (DiscreetError, OSError) as error:
+        if not urgent:
+            raise
+        _LOG.error("An emergency was not written down: %s.", type(error).__name__)

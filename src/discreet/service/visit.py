@@ -11,8 +11,6 @@ Words and pictures go to the assistant and nowhere else.
     ticket.result().why
 """
 
-import logging
-import secrets
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -43,10 +41,9 @@ from discreet.consent import (
 from discreet.errors import DiscreetError, Stopped
 from discreet.journal import Journal, Kind
 from discreet.service.engine import Engine, Show, Ticket
-from discreet.service.events import event_of
+from discreet.service.events import event_of, keep, new_person
 from discreet.types import Language, Mode
 
-_LOG = logging.getLogger(__name__)
 Method = Literal["button", "command", "request"]
 """How somebody agrees: on a page, on the command line, by the HTTP interface."""
 
@@ -56,11 +53,6 @@ GUARDIAN = "guardian/declared"
 """The consent under which what a child says of itself is used, but for that it is a child."""
 _PROTECTION: tuple[Standing, ...] = ("adult", "youth", "child")
 """The more protective, the later."""
-
-
-def new_person() -> str:
-    """Return a random id for somebody; it links what is kept of them, and is in no file."""
-    return secrets.token_hex(16)
 
 
 class Visit:
@@ -303,12 +295,7 @@ class Visit:
                 stopped = isinstance(error, Stopped)
                 self._log(Kind.STOPPED if stopped else Kind.REFUSED, None, mode, started)
                 raise
-            try:
-                self._log(Kind.EMERGENCY if urgent else Kind.ANSWERED, done.reply, mode, started)
-            except (DiscreetError, OSError) as error:
-                if not urgent:
-                    raise
-                _LOG.error("An emergency was not written down: %s.", type(error).__name__)
+            self._log(Kind.EMERGENCY if urgent else Kind.ANSWERED, done.reply, mode, started)
             return done
 
         self._ticket = self._engine.submit(turn, urgent=urgent)
@@ -346,18 +333,17 @@ class Visit:
 
         That a visit began is written with what happened first: by then it is known of whom.
         """
-        if self._is_new:
-            self._is_new = False
-            self._log(Kind.STARTED)
-        self._journal.add(
-            event_of(
-                kind,
+        kinds = (Kind.STARTED, kind) if self._is_new else (kind,)
+        self._is_new = False
+        for one in kinds:
+            event = event_of(
+                one,
                 person=self.person if self.protection.keeps else None,
                 assistant=self._engine.assistants[self.language],
                 purpose=self.purpose,
                 adapter=self._adapter,
                 mode=mode,
-                reply=reply,
-                started=started,
+                reply=reply if one is kind else None,
+                started=started if one is kind else None,
             )
-        )
+            keep(self._journal, event, urgent=kind is Kind.EMERGENCY)
