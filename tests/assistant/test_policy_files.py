@@ -201,3 +201,18 @@ def test_what_is_no_policy_file_is_refused(tmp_path: Path, content: bytes | None
 def test_a_policy_that_does_not_ship_is_refused_with_those_that_do(source: str) -> None:
     with pytest.raises(PolicyError, match="healthcare, education, workplace, research, home"):
         load_policy(source)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({**DECLARED, "sources": []}, "in sources, got none"),
+        ({**RULE, "estimated_values": []}, "in vain"),
+        ({**RULE, "may_change": []}, "in vain"),
+    ],
+)
+def test_nobody_is_asked_for_what_is_of_no_use(
+    tmp_path: Path, rule: dict[str, object], message: str
+) -> None:
+    with pytest.raises(PolicyError, match=message):
+        load(tmp_path, raw(attributes={"age_band": rule}))

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import time
 import traceback
 import zlib
 from collections.abc import Callable
@@ -200,6 +201,18 @@ def test_a_file_over_the_limit_is_refused_and_not_read(
     monkeypatch.setattr(Path, "open", lambda *_, **__: pytest.fail("it was opened"))
     with pytest.raises(ImageError, match="at most 256 MiB"):
         open_image(path)
+
+
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded() -> None:
+    data = encode(Image.new("L", (6000, 6000), 128), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    trailer = b"\xff\xda\x00\x02" * 1000  # a film that a telephone adds behind the end
+    assert open_image(data + trailer).size == (6000, 6000)
+    began = time.process_time()
+    for hidden in (b"", b"\xff\x01\xff\xff"):  # a mark without a length hides nothing
+        with pytest.raises(ImageError, match="at most 100 scans"):
+            open_image(data[:-2] + hidden + last * 5_000 + data[-2:])
+    assert time.process_time() - began < 5  # each scan takes 15 ms
 
 
 def test_bytes_over_the_limit_are_refused_too() -> None:

@@ -185,6 +185,14 @@ def test_a_disk_that_is_full_leaves_the_log_as_it_was(tmp_path: Path) -> None:
     assert log.verify().events == 2
 
 
+def test_a_log_that_was_emptied_but_for_its_head_does_not_begin_anew(tmp_path: Path) -> None:
+    log_at(tmp_path / "log").add(EVENT)
+    for path in (tmp_path / "log" / "key", *(tmp_path / "log").glob("*.jsonl")):
+        path.unlink()
+    with pytest.raises(ArtifactCorrupt, match="key and lines are gone"):
+        log_at(tmp_path / "log").add(EVENT)
+
+
 def test_a_folder_moved_aside_is_followed_by_a_new_log(tmp_path: Path) -> None:
     log = log_at(tmp_path / "log")
     log.add(EVENT)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from discreet.assistant import Assistant
-from discreet.errors import NotLogged, PolicyError
+from discreet.errors import ArtifactCorrupt, NotLogged, PolicyError
 from discreet.journal import Event, Kind
 from discreet.model import (
     Answer,
@@ -118,8 +118,9 @@ def test_of_a_minor_nothing_is_linked(visit: Begin, kept: Kept) -> None:
     person.declare("age_band", "child")
     person.give(["guardian/declared"])
     person.ask(ASKED).result(30)
-    linked = [entry.event.kind for entry in kept.journal.events() if entry.pseudonym]
-    assert linked == [Kind.STARTED], "before anybody knew"
+    events = kept.journal.events()
+    assert [entry.event.kind for entry in events][:2] == [Kind.STARTED, Kind.CONSENT_GIVEN]
+    assert not any(entry.pseudonym for entry in events)
 
 
 def test_a_youth_is_asked_nothing(visit: Begin) -> None:
@@ -194,6 +195,16 @@ def test_danger_is_answered_while_others_wait(assistant: Assistant, kept: Kept) 
     assert "emergency" in reply.text
 
 
+def test_danger_is_answered_where_nothing_can_be_kept(visit: Begin, kept: Kept) -> None:
+    (kept.folder / "journal").write_bytes(b"")  # no folder can be made here
+    mine = visit()
+    mine.declare("age_band", "child")  # of whom a guardian's consent is looked for
+    kept.consents.close()
+    assert "emergency" in mine.ask("I have chest pain").result(30).reply.text
+    with pytest.raises(ArtifactCorrupt):
+        mine.ask("What helps?")
+
+
 def test_stopping_is_written_down_and_the_place_is_free(visit: Begin, kept: Kept) -> None:
     person = visit()
     ticket = person.ask(ASKED)
@@ -241,6 +252,7 @@ def test_an_answer_that_cannot_be_written_down_is_not_given(
     visit: Begin, kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     person = visit()
+    person.disclosed()
     damage(kept)
     ticket = person.ask(ASKED)
     with pytest.raises(NotLogged, match="Expected an event log") as refused:
@@ -265,6 +277,7 @@ def test_danger_is_answered_also_where_nothing_can_be_written_down_or_looked_up(
     visit: Begin, kept: Kept, begins_before: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     person = visit()
+    person.disclosed()
     damage(kept)
     kept.consents.close()
     person = person if begins_before else visit()

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import resource
 import socket
 import threading
 import time
@@ -13,11 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from openai import APIStatusError, OpenAI
 from PIL import Image
 
-from discreet.service import Engine, build_app, read_keys
+from discreet.service import Engine, build_app, read_keys, serve
 from discreet.service.chat import refusal
 from discreet.service.events import not_logged
 from discreet.service.shield import HEADERS
@@ -196,7 +198,10 @@ def test_two_pictures_of_one_question_are_refused(http: httpx.Client) -> None:
     [
         (b"{", 400),
         (b"\xff", 400),
-        (b"[" * 100_000, 400),
+        (b"[" * 9_000, 400),
+        (b"[" * 100_000, 413),
+        (b'{"messages": [{"role": "user", "content": [' + b"1," * 100_000 + b"1]}]}", 413),
+        (b'{"discreet": {' + b'"":1,' * 100_000 + b'"":1}}', 413),
         (b"null", 400),
         (b'{"a": "' + b"x" * (13 * 2**20) + b'"}', 413),
     ],
@@ -217,6 +222,45 @@ def test_a_body_without_a_length_is_cut_off_where_it_is_too_large(http: httpx.Cl
 
     reply = http.post("/v1/chat/completions", content=endless())
     assert reply.status_code == 413
+
+
+def test_danger_is_answered_whatever_else_is_wrong_with_a_request(http: httpx.Client) -> None:
+    told = [
+        {"type": "text", "text": "I have chest pain"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+    ]
+    wrong = {"profile": {"age_band": "none"}, "mode": "native"}
+    asked = body(messages=[{"role": "user", "content": told}], discreet=wrong)
+    reply = http.post("/v1/chat/completions", json=asked)
+    assert reply.status_code == 200
+    assert "emergency" in reply.json()["choices"][0]["message"]["content"]
+
+
+def test_a_text_of_megabytes_holds_nobody_up(http: httpx.Client) -> None:
+    words = "word " * 2**20
+    began = time.monotonic()
+    for text, status in ((f"{words} I have chest pain.", 200), (words, 400)):
+        asked = body(messages=[{"role": "user", "content": text}])
+        assert http.post("/v1/chat/completions", json=asked).status_code == status
+    assert time.monotonic() - began < 20  # to find a note for it, and count its tokens, takes 60 s
+
+
+def test_a_server_that_falls_leaves_no_core(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    monkeypatch.setattr(
+        uvicorn, "run", lambda *_, **__: seen.append(resource.getrlimit(resource.RLIMIT_CORE))
+    )
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    serve(app, host="127.0.0.1", port=1)
+    assert seen == [(0, before[1])]
+    resource.setrlimit(resource.RLIMIT_CORE, before)
+
+
+def test_no_address_of_the_senders_is_repeated(http: httpx.Client) -> None:
+    reply = http.get("/v1/models/", headers={"Host": SECRET})
+    assert reply.status_code == 404
+    assert SECRET not in f"{reply.headers}{reply.text}"
 
 
 @pytest.mark.parametrize("said", [None, "Bearer", "Bearer x", "Basic x", "Bearer dsc-é"])

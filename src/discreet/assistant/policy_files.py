@@ -70,9 +70,23 @@ def _rule(name: str, raw: Any) -> Rule:
     try:
         _expect_keys("a rule", raw, _RULE | ({"estimated_values"} if has_estimates else set()))
         lists = {key: tuple(value) for key, value in raw.items() if isinstance(value, list)}
-        return Rule(**{**raw, **lists})
+        rule = Rule(**{**raw, **lists})
+        _refuse_vain(rule)
+        return rule
     except PolicyError as error:
         raise PolicyError(f"In attributes.{name}: {error}") from error
+
+
+def _refuse_vain(rule: Rule) -> None:
+    """Refuse what looks like a rule and lets nothing through."""
+    if not rule.sources:
+        raise PolicyError("Expected 'declared' or 'estimated' in sources, got none. Add one.")
+    if "estimated" in rule.sources and not (rule.estimated_values and rule.may_change):
+        raise PolicyError(
+            "Expected an estimate that can be used, got one without estimated_values or "
+            f"may_change: nobody is asked for a picture in vain ({cite('gdpr-5-1-c')}). Add them, "
+            "or take 'estimated' out."
+        )
 
 
 def _listed(value: object) -> list[object]:

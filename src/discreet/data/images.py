@@ -1,5 +1,6 @@
 """Open a picture from a file or bytes, safely: checked size, no metadata kept."""
 
+import re
 import stat
 import struct
 import warnings
@@ -18,6 +19,12 @@ MAX_BYTES = 2**28
 """256 MiB; 40 megapixels of 16-bit colour without compression are 240 MB."""
 MAX_ASPECT = 20
 """Long side over short side; a processor scales the short side up before it crops."""
+MAX_SCANS = 100
+"""Of a progressive JPEG: each is a pass over all pixels, and 60 bytes can ask for one. Cameras and
+editors write about ten."""
+_MARK = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+"""What begins a segment of a JPEG: a mark that a length follows, or its end (ITU-T T.81, B.1.1)."""
+_SCAN, _END = 0xDA, 0xD9
 FORMATS = ("JPEG", "PNG", "WEBP")
 _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, IndexError, struct.error)
 """What Pillow's decoders raise on bytes that are not what their header says."""
@@ -41,6 +48,8 @@ def open_image(source: Path | bytes) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(stream, formats=FORMATS) as image:
                 _check_size(*image.size)
+                if image.format == "JPEG":
+                    _check_scans(stream.getvalue())
                 upright = _as_rgb(ImageOps.exif_transpose(image))
     except _BOMB as error:
         raise ImageError(
@@ -57,6 +66,21 @@ def open_image(source: Path | bytes) -> Image.Image:
             "Expected a complete picture, got a damaged file. Export or take it again."
         ) from error
     return Image.frombytes("RGB", upright.size, upright.tobytes())
+
+
+def _check_scans(data: bytes) -> None:
+    """Refuse a JPEG that takes half an hour or more to decode; what follows its end does not count."""
+    at, scans = 2, 0
+    while scans <= MAX_SCANS and (found := _MARK.search(data, at)):
+        at = found.end()
+        if data[at - 1] == _END:
+            return
+        scans += data[at - 1] == _SCAN
+        at += int.from_bytes(data[at : at + 2], "big")
+    if scans > MAX_SCANS:
+        raise ImageError(
+            f"Expected a JPEG of at most {MAX_SCANS} scans, got more. Export the picture again."
+        )
 
 
 def _read(source: Path | bytes) -> BytesIO:

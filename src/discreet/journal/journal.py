@@ -18,8 +18,8 @@ is added. What the events mean is not known here, and no text of a person's has 
 
 Guarantee: an event that `add` returned from is on disk, also after kill -9. Whoever does not have
 the key cannot change, move, remove, double or forge a line or a file unseen, or shorten the log.
-Who has it can, and so can who puts back an older copy of the whole folder: against both, note the
-head of a verdict elsewhere. The visit's id is never written.
+Who has it can, and so can who puts back an older copy of the whole folder, or removes it with its
+head: against all of these, note the head of a verdict elsewhere. The visit's id is never written.
 """
 
 import fcntl
@@ -181,6 +181,8 @@ class Journal:
         with os.fdopen(handle, "r+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not (self.folder / "key").exists() and not segments_in(self.folder):
+                if Head.number_in(os.pread(file.fileno(), _HEAD_BYTES, 0)):
+                    raise damaged(self.folder, "key and lines are gone, and 'head' knows of some")
                 self._begin(file)
             yield file
 

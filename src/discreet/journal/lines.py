@@ -69,6 +69,12 @@ class Head:
         head = cls(int(found[1]), int(found[2]), found[3].decode().strip("-"))
         return head if hmac.compare_digest(head.to_bytes(key), data) else None
 
+    @staticmethod
+    def number_in(data: bytes) -> int:
+        """Return the number of the last line that some bytes claim, under whatever key; 0: none."""
+        found = _HEAD.fullmatch(data)
+        return int(found[2]) if found else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:

@@ -16,6 +16,8 @@ from discreet.model.prompt import build_prompt, encode_prompt
 
 MAX_QUESTION_TOKENS = 1024
 """A longer question is refused: no vetted note answers one."""
+MAX_QUESTION_CHARACTERS = 64 * MAX_QUESTION_TOKENS
+"""More are not even counted in tokens, which takes a minute where there are ten million."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -50,8 +52,14 @@ def check_question(vlm: Vlm, question: str) -> None:
     """Refuse a question that is too long for any answer.
 
     Raises:
-        TooManyTokens: if it has more than `MAX_QUESTION_TOKENS`.
+        TooManyTokens: if it has more than `MAX_QUESTION_TOKENS`, or more than
+            `MAX_QUESTION_CHARACTERS`.
     """
+    if len(question) > MAX_QUESTION_CHARACTERS:
+        raise TooManyTokens(
+            f"Expected a question of at most {MAX_QUESTION_CHARACTERS} characters, got "
+            f"{len(question)}. Ask in fewer words."
+        )
     tokens = len(vlm.tokenizer(question, add_special_tokens=False, verbose=False)["input_ids"])
     if tokens > MAX_QUESTION_TOKENS:
         raise TooManyTokens(

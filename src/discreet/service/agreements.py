@@ -13,8 +13,9 @@ from fastapi.responses import JSONResponse, Response
 from discreet.consent import Notice
 from discreet.service import forms
 from discreet.service.chat import Chats
+from discreet.service.events import new_person
 from discreet.service.shield import failure
-from discreet.service.visit import Visit, new_person
+from discreet.service.visit import Visit
 from discreet.types import Language
 
 Person = Annotated[str, Path(pattern=forms.PERSON)]

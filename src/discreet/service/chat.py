@@ -9,14 +9,14 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
-from threading import Lock
 from typing import Any
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from PIL.Image import Image
 
-from discreet.assistant import Exchange
+from discreet.assistant import Exchange, is_emergency
 from discreet.consent import ConsentStore
 from discreet.errors import DiscreetError, LineFull, NotLogged, Stopped
 from discreet.journal import Journal
@@ -41,8 +41,8 @@ class Chats:
     journal: Journal
     promises: Mapping[str, str]
     """What training of an adapter spent, by its name: epsilon, delta, unit and neighbours."""
-    _one_picture: Lock = field(default_factory=Lock)
-    """Held while one is unpacked: forty megapixels take 120 MB."""
+    _pictures: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
+    """One is unpacked at a time, since forty megapixels take 120 MB; no other request waits."""
 
     async def models(self) -> forms.Models:
         """List who may answer: the base alone, and with each adapter."""
@@ -60,7 +60,13 @@ class Chats:
         if asked.model not in self.engine.adapters:
             return _no_model()
         try:
-            visit, ticket = await to_thread.run_sync(self._begin, asked)
+            urgent = is_emergency(asked.question)
+            image = None
+            if asked.picture is not None and not urgent:
+                image = await to_thread.run_sync(
+                    open_data_uri, asked.picture, limiter=self._pictures
+                )
+            visit, ticket = await to_thread.run_sync(self._begin, asked, image, urgent)
             if asked.stream:
                 events = self._events(asked, visit, ticket, request)
                 return StreamingResponse(events, media_type="text/event-stream")
@@ -72,17 +78,17 @@ class Chats:
         except (DiscreetError, ValueError) as error:
             return refusal(error)
 
-    def _begin(self, asked: forms.Chat) -> tuple[Visit, Ticket[Exchange]]:
-        """Return a visit that has asked."""
+    def _begin(
+        self, asked: forms.Chat, image: Image | None, urgent: bool
+    ) -> tuple[Visit, Ticket[Exchange]]:
+        """Return a visit that has asked; in danger, nothing else of a request can be wrong."""
         person = asked.discreet
         visit = self.visit(person.language, purpose=person.purpose, person=person.consent)
+        if urgent:
+            return visit, visit.ask(asked.question, adapter=asked.model)
         for name, value in person.profile.items():
             visit.declare(name, value)
-        image, question = None, asked.question
-        if asked.picture is not None:
-            with self._one_picture:
-                image = open_data_uri(asked.picture)
-        return visit, visit.ask(question, image, adapter=asked.model, mode=person.mode)
+        return visit, visit.ask(asked.question, image, adapter=asked.model, mode=person.mode)
 
     def visit(self, language: Language | None, *, purpose: str | None, person: str | None) -> Visit:
         """Return a visit of somebody."""

@@ -6,6 +6,7 @@
 """
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterable
 
@@ -15,6 +16,11 @@ from discreet.journal import NAMES, Event, Journal, Kind
 from discreet.types import Mode
 
 _LOG = logging.getLogger(__name__)
+
+
+def new_person() -> str:
+    """Return a random id for somebody; it links what is kept of them, and is in no file."""
+    return secrets.token_hex(16)
 
 
 def names_of(policies: Iterable[Policy], adapters: Iterable[str]) -> frozenset[str]:

@@ -19,6 +19,9 @@ from discreet.service.pictures import DATA_URI
 from discreet.types import Language, Mode
 
 MOST_MESSAGES = 256
+_MOST_AT_AN_END = 40_000
+"""Characters: words of danger are heard within so many of the beginning and of the end. The middle
+of what is longer is left out; without danger it is refused for its length all the same."""
 PERSON = r"^[0-9a-f]{32}$"
 """A consent's id: a random number."""
 Name = Annotated[str, Field(max_length=64)]
@@ -100,6 +103,8 @@ class Chat(BaseModel):
             words = "\n".join(part.text for part in words if isinstance(part, TextPart))
         if last.role != "user" or not words.strip():
             raise ValueError("Expected words of a user in the last message, got something else.")
+        if len(words) > 2 * _MOST_AT_AN_END:
+            words = f"{words[:_MOST_AT_AN_END]} . {words[-_MOST_AT_AN_END:]}"
         return words.encode("utf-8", "replace").decode()  # halves of characters are no words
 
     @property

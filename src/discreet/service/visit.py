@@ -11,10 +11,10 @@ Words and pictures go to the assistant and nowhere else.
     ticket.result().why
 """
 
-import secrets
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 from PIL.Image import Image
@@ -42,7 +42,7 @@ from discreet.consent import (
 from discreet.errors import DiscreetError, Stopped
 from discreet.journal import Journal, Kind
 from discreet.service.engine import Engine, Show, Ticket
-from discreet.service.events import event_of, not_logged, require_log, write_down
+from discreet.service.events import event_of, new_person, not_logged, require_log, write_down
 from discreet.types import Language, Mode
 
 Method = Literal["button", "command", "request"]
@@ -54,11 +54,6 @@ GUARDIAN = "guardian/declared"
 """The consent under which what a child says of itself is used, but for that it is a child."""
 _PROTECTION: tuple[Standing, ...] = ("adult", "youth", "child")
 """The more protective, the later."""
-
-
-def new_person() -> str:
-    """Return a random id for somebody; it links what is kept of them, and is in no file."""
-    return secrets.token_hex(16)
 
 
 class Visit:
@@ -107,8 +102,7 @@ class Visit:
             purpose=self.purpose,
             consents=lambda: self.consented,
         )
-        if person is None:
-            self._log(Kind.STARTED)
+        self._is_new = person is None
 
     @property
     def protection(self) -> Protection:
@@ -195,7 +189,8 @@ class Visit:
     ) -> Ticket[Exchange]:
         """Return the ticket of an answer; a turn that is not done is stopped first.
 
-        Words of danger to life are answered at once, whoever waits.
+        Words of danger to life are answered at once, whoever waits, and also where nothing can be
+        written down or the store of consent is gone.
 
         Args:
             question: In the person's words.
@@ -331,17 +326,24 @@ class Visit:
         mode: Mode | None = None,
         started: float | None = None,
     ) -> bool:
-        """Write down what happened, of minors unlinked; what people decide holds without it too."""
-        return write_down(
-            self._journal,
-            lambda: event_of(
-                kind,
+        """Write down what happened, of minors unlinked; what people decide holds without it too.
+
+        That a visit began is written with what happened first: by then it is known of whom.
+        """
+        kinds = (Kind.STARTED, kind) if self._is_new else (kind,)
+        self._is_new = False
+        for one in kinds:
+            event = partial(
+                event_of,
+                one,
                 person=self.person if self.protection.keeps else None,
                 assistant=self._engine.assistants[self.language],
                 purpose=self.purpose,
                 adapter=self._adapter,
                 mode=mode,
-                reply=reply,
-                started=started,
-            ),
-        )
+                reply=reply if one is kind else None,
+                started=started if one is kind else None,
+            )
+            if not write_down(self._journal, event):
+                return False
+        return True

@@ -1,14 +1,15 @@
 """The HTTP interface: OpenAI's chat completions over visits, and consent beside them.
 
 Nothing of a request is kept but what the journal and the consent store keep, neither of which holds
-words or pictures. Every reply that is no success has OpenAI's shape and nothing of what was sent.
-There is no page here (`pages`), and no way for another site's page to ask.
+words or pictures. Every reply of ours that is no success has OpenAI's shape; none repeats what was
+sent. There is no page here (`pages`), and no way for another site's page to ask.
 
     keys = read_keys(path)
     app = build_app(engine, consents=consents, journal=journal, keys=keys)
     serve(app, host="127.0.0.1", port=8000)
 """
 
+import resource
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ from discreet.service import forms
 from discreet.service.access import Allowance
 from discreet.service.agreements import Agreements
 from discreet.service.chat import Chats, refusal
+from discreet.service.connections import ImpatientProtocol
 from discreet.service.engine import Engine
 from discreet.service.shield import Shield, failure
 
@@ -69,7 +71,9 @@ def build_app(
         promises: What training of an adapter spent, by its name; all four parts.
         per_minute: Requests of one key.
     """
-    app = FastAPI(title="discreet", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="discreet", version="1", docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     chats = Chats(engine, consents, journal, promises or {})
     app.include_router(_routes(chats, Agreements(chats)))
     app.add_api_route("/health", _health, methods=["GET"], responses=_FAILED)
@@ -88,11 +92,17 @@ def build_app(
 
 
 def serve(app: FastAPI, *, host: str, port: int) -> None:
-    """Answer requests until the process is told to end; no request is logged."""
+    """Answer requests until the process is told to end; no request is logged.
+
+    No core is dumped either: it would hold the words and pictures of whoever is being answered.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
     uvicorn.run(
         app,
         host=host,
         port=port,
+        http=ImpatientProtocol,
         access_log=False,
         log_level="warning",
         server_header=False,
