@@ -69,7 +69,7 @@ def open_image(source: Path | bytes) -> Image.Image:
 
 
 def _check_scans(data: bytes) -> None:
-    """Refuse a JPEG whose scans take half an hour to decode; what follows its end does not count."""
+    """Refuse a JPEG whose scans take half an hour to decode; what follows its end counts not."""
     at, scans = 2, 0
     while scans <= MAX_SCANS and (found := _MARK.search(data, at)):
         at = found.end()
