@@ -31,13 +31,16 @@ from discreet.types import Domain, Language
 PEOPLE = (210, 98, 97, 253)
 """Rows of the test split: a child, a young, a middle-aged and an older adult, all smiling."""
 SETTINGS = {
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
     "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
     "GRADIO_MCP_SERVER": "False",
     "GRADIO_RUN_HISTORY": "False",
     "GRADIO_SHARE": "False",
     "GRADIO_SSR_MODE": "False",
 }
-"""What Gradio may not do, whatever the caller's environment says."""
+"""What Gradio may not do, whatever the caller's environment says. It would keep who did what and
+when, and count it anew at every act."""
 UNUSED = ("GRADIO_ALLOWED_PATHS", "GRADIO_ROOT_PATH")
 """What a caller's environment could open."""
 
@@ -72,7 +75,7 @@ def demo(
 ) -> None:
     """Open the healthcare or the tutoring page for a browser."""
     with private_folder() as folder, _ended_by_signals():
-        _set_up(folder)
+        set_up_gradio(folder)
         from discreet.pages import Model, build_app, serve
 
         vlm, cards = load_shelf(adapter or [FEDERATED, REFERENCE], base, runs, cache)
@@ -96,7 +99,7 @@ def demo(
             serve(app, host=host, port=port, ready=lambda: talk().print(f"Open {where}"))
 
 
-def _set_up(folder: Path) -> None:
+def set_up_gradio(folder: Path) -> None:
     """Tell Gradio where it may write and what it may not do, before it is imported."""
     os.environ.update(SETTINGS, GRADIO_TEMP_DIR=str(folder), MPLCONFIGDIR=str(folder))
     for name in UNUSED:

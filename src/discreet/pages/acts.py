@@ -6,7 +6,9 @@ when the page is.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import gradio as gr
@@ -46,6 +48,8 @@ class Acts:
     open_visit: Callable[[], Visit]
     guests: dict[str, Guest]
     """By session of the page."""
+    door: Lock = field(default_factory=Lock)
+    """Somebody quick asks while their page still loads, in another thread: one visit for both."""
 
     def enter(self, request: gr.Request) -> Shown:
         """Open a visit for a page that was loaded; somebody quick may have asked already."""
@@ -243,11 +247,12 @@ class Acts:
     def _guest(self, request: gr.Request) -> Guest:
         """Return who acts; somebody new is shown, on this page, that they talk with an AI."""
         session = str(request.session_hash)
-        if session not in self.guests:
-            guest = Guest(visit=self.open_visit(), model=self.models[-1].name)
-            guest.visit.disclosed()
-            self.guests[session] = guest
-        return self.guests[session]
+        with self.door:
+            if session not in self.guests:
+                guest = Guest(visit=self.open_visit(), model=self.models[-1].name)
+                guest.visit.disclosed()
+                self.guests[session] = guest
+            return self.guests[session]
 
     def _pursue(self, guest: Guest) -> None:
         """Go on for the purpose that somebody agreed to, if it is another than the default."""
@@ -328,7 +333,8 @@ async def _follow(ticket: Ticket[Exchange], question: str) -> AsyncIterator[Now]
 
 def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
     """Wake whoever waits in a loop, from another thread."""
-    loop.call_soon_threadsafe(news.set)
+    with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+        loop.call_soon_threadsafe(news.set)
 
 
 def _trouble(error: Exception) -> str:

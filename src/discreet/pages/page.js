@@ -183,12 +183,18 @@
     name("#side", "complementary", says.panel);
     name("#status", "status");
     name("#talk", "region", says.main);
+    for (const group of all("fieldset")) // one group, so that arrow keys choose and "2 of 5" is heard
+      for (const one of group.querySelectorAll("input[type=radio]")) {
+        const of = `of-${group.closest("[id]").id}`;
+        if (one.name !== of) one.name = of;
+      }
     if (find("#talk")) find("#talk").tabIndex = 0;
   };
-  document.addEventListener("DOMContentLoaded", () => {
+  const watch = () => {
     new MutationObserver(landmarks).observe(document.body, { childList: true, subtree: true });
     landmarks();
-  });
+  };
+  document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", watch) : watch(); // Gradio puts this in late
   window.addEventListener("pagehide", off);
 
   window.discreet = {
