@@ -35,6 +35,7 @@ from discreet.cli.bench_adapt import adapt
 from discreet.cli.bench_aggregation import aggregation
 from discreet.cli.bench_baseline import baseline
 from discreet.cli.bench_ground import ground
+from discreet.cli.bench_pages import pages
 from discreet.cli.bench_robust import robust
 from discreet.cli.bench_scale import scale
 from discreet.cli.bench_twins import twins
@@ -64,14 +65,8 @@ ANSWERED = 8
 app = typer.Typer(
     add_completion=False, help="What privacy costs, on held-out people.", no_args_is_help=True
 )
-app.command("adapt")(adapt)
-app.command("aggregation")(aggregation)
-app.command("baseline")(baseline)
-app.command("ground")(ground)
-app.command("robust")(robust)
-app.command("scale")(scale)
-app.command("twins")(twins)
-app.command("wire")(wire)
+for _measure in (adapt, aggregation, baseline, ground, pages, robust, scale, twins, wire):
+    app.command()(_measure)
 
 
 @app.command("compare")
