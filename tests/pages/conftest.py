@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from discreet.data import load_portraits
+from tests.pages.stage import LISTEN
 
 FLAGS = (
     "--no-sandbox",
@@ -81,6 +82,7 @@ def start(context: str, folder: Path, *options: str) -> Demo:
             if process.poll() is not None:
                 break
             time.sleep(0.1)
+    process.kill()
     raise RuntimeError(f"The demo did not start: {demo.log}")
 
 
@@ -119,9 +121,9 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         browser.close()
 
 
-def frame() -> bytes:
+def frame(row: int = OLDER_ADULT) -> bytes:
     """Return what the camera sees, as a JPEG."""
-    face = load_portraits("test")[OLDER_ADULT].image.resize((480, 480))
+    face = load_portraits("test")[row].image.resize((480, 480))
     picture = Image.new("RGB", (640, 480), (90, 90, 90))
     picture.paste(face, (80, 0))
     stream = BytesIO()
@@ -138,15 +140,25 @@ class Tab:
     asked: list[str] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
 
+    def do(self, act: Callable[[], None]) -> None:
+        """Do something, and wait until the server has done what follows."""
+        before = self.page.evaluate("window.joined")
+        act()
+        self.page.wait_for_function(
+            "before => window.joined > before && window.ended >= window.joined", arg=before
+        )
+
+    def click(self, selector: str) -> None:
+        """Click on the last of what a selector finds, and wait for what follows."""
+        self.do(self.page.locator(selector).last.click)
+
     def ask(self, question: str) -> str:
         """Ask and return the answer."""
-        before = self.page.locator('[data-act="why"]').count()
         box = self.page.locator("#question textarea")
         box.fill(question)
-        box.press("Enter")
-        self.page.locator('[data-act="why"]').nth(before).wait_for()
+        self.do(lambda: box.press("Enter"))
         self.page.locator("#ask").wait_for()
-        return str(self.page.locator(".answered > p").first.inner_text())
+        return str(self.page.locator(".talk > li:last-child .answered > p").first.inner_text())
 
     def open(self, section: str) -> None:
         """Open a section of the side panel."""
@@ -180,6 +192,7 @@ def visit(demo: Callable[[str], Demo], chromium: Any) -> Iterator[Callable[..., 
             **settings,
         )
         tab = Tab(page=window.new_page(), demo=demo(context))
+        tab.page.add_init_script(LISTEN)
         tab.page.on("request", lambda request: tab.asked.append(request.url))
         tab.page.on("pageerror", lambda error: tab.trouble.append(str(error)))
         tab.page.on(
