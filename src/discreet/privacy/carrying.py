@@ -3,7 +3,17 @@
 Reads one ledger and writes another. Reservations keep their ids, so that `spent_together` counts
 each once; the ledger that is read stays as it is.
 
->>> carried = carry_over(ledger, Path("next/ledger.jsonl"), without=owner)  # doctest: +SKIP
+>>> import tempfile
+>>> from discreet.privacy.plan import calibrate
+>>> plan = calibrate(target_epsilon=8.0, delta=1e-5, sample_rate=0.1, steps=50,
+...                  expected_batch_size=8)
+>>> with tempfile.TemporaryDirectory() as folder:
+...     ledger = PrivacyLedger.open(Path(folder) / "first.jsonl")
+...     for owner in ("owner-0", "owner-1"):
+...         ledger.open_account(OwnerId(owner), plan)
+...     next_one = carry_over(ledger, Path(folder) / "next.jsonl", without=OwnerId("owner-0"))
+...     list(next_one.accounts())
+['owner-1']
 """
 
 import secrets
