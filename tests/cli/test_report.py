@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
-from discreet.registry import REFERENCE_DIR
+import pytest
+
+from discreet.registry import REFERENCE_DIR, SHIPPED
 from tests.cli.conftest import Run
 
 
@@ -23,11 +25,15 @@ def test_the_page_can_lie_elsewhere(discreet: Run, tmp_path: Path) -> None:
     assert not (REFERENCE_DIR / "report.html").exists()
 
 
-def test_nothing_is_written_into_the_installation(discreet: Run) -> None:
-    status, _, err = discreet("report", "reference")
+@pytest.mark.parametrize("ref", SHIPPED)
+def test_nothing_is_written_into_the_installation(discreet: Run, tmp_path: Path, ref: str) -> None:
+    status, _, err = discreet("report", ref)
     assert status == 2
     assert "--out" in err
-    assert not (REFERENCE_DIR / "report.html").exists()
+    status, _, err = discreet("report", ref, "--out", tmp_path / "page.html")
+    assert status == 0, err
+    assert (tmp_path / "page.html").exists()
+    assert not (SHIPPED[ref] / "report.html").exists()
 
 
 def test_a_run_that_is_not_there_is_one_line(discreet: Run, tmp_path: Path) -> None:

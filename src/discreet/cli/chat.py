@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -98,7 +98,7 @@ def chat(
         str, typer.Option(help=f"Who reads pictures: {', '.join(ESTIMATORS)}.")
     ] = "small",
     find: Annotated[
-        Literal["words", "meaning"],
+        Find,
         typer.Option(help="How notes are found; words needs no sentence encoder and finds fewer."),
     ] = "meaning",
     language: Annotated[

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from discreet.assistant import load_policy
+from discreet.assistant import Find, load_policy
 from discreet.cli.chat import CONTEXT_OF
 from discreet.cli.options import RUNS, Cache, Drafts, Runs, talk
 from discreet.cli.private_folder import private_folder
@@ -66,7 +66,7 @@ def demo(
     ] = None,
     base: Annotated[str, typer.Option(help="Base model when --adapter none.")] = "small",
     find: Annotated[
-        Literal["words", "meaning"],
+        Find,
         typer.Option(help="How notes are found; words needs no sentence encoder and finds fewer."),
     ] = "meaning",
     drafts: Drafts = 1,

@@ -7,7 +7,7 @@ import typer
 
 from discreet.artifacts import RunFolder, write_bytes
 from discreet.cli.options import RUNS, Runs
-from discreet.registry import REFERENCE, REFERENCE_DIR
+from discreet.registry import SHIPPED
 from discreet.report import page_of, read_run
 
 PAGE = "report.html"
@@ -27,14 +27,14 @@ def report(
     loss, which is local: to hand a page on, make it of a copy by `discreet adapters export`.
     """
     found = Path(run)
-    if run == REFERENCE and not found.exists():
+    if run in SHIPPED and not found.exists():
         if out is None:
             raise typer.BadParameter(
                 "Expected a file to write, got none. The run that ships lies in the installation: "
                 "say where its page goes.",
                 param_hint="--out",
             )
-        found = REFERENCE_DIR
+        found = SHIPPED[run]
     elif not found.exists() and found.name == run:
         found = runs / run
     folder = RunFolder.open(found)

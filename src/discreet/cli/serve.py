@@ -8,7 +8,7 @@ from typing import Annotated
 import platformdirs
 import typer
 
-from discreet.assistant import DRAFTS, Assistant, Find, Policy, load_policy
+from discreet.assistant import CONTEXTS, DRAFTS, Assistant, Find, Policy, load_policy
 from discreet.cli.chat import notes_of
 from discreet.cli.options import RUNS, Cache, Drafts, Runs, quiet_logs, talk
 from discreet.consent import ConsentStore
@@ -26,7 +26,7 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 def serve(
     context: Annotated[
-        str, typer.Option(help="healthcare, education, or a policy file.")
+        str, typer.Option(help=f"{', '.join(CONTEXTS)}, or a policy file.")
     ] = "healthcare",
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but the default opens it to the network.")
