@@ -66,7 +66,8 @@ class Chats:
                 image = await to_thread.run_sync(
                     open_data_uri, asked.picture, limiter=self._pictures
                 )
-            visit, ticket = await to_thread.run_sync(self._begin, asked, image, urgent)
+            key: str | None = request.state.key
+            visit, ticket = await to_thread.run_sync(self._begin, asked, image, urgent, key)
             if asked.stream:
                 events = self._events(asked, visit, ticket, request)
                 return StreamingResponse(events, media_type="text/event-stream")
@@ -79,19 +80,27 @@ class Chats:
             return refusal(error)
 
     def _begin(
-        self, asked: forms.Chat, image: Image | None, urgent: bool
+        self, asked: forms.Chat, image: Image | None, urgent: bool, key: str | None
     ) -> tuple[Visit, Ticket[Exchange]]:
         """Return a visit that has asked; in danger, nothing else of a request can be wrong."""
         person = asked.discreet
-        visit = self.visit(person.language, purpose=person.purpose, person=person.consent)
+        visit = self.visit(person.language, person.purpose, person=person.consent, key=key)
         if urgent:
             return visit, visit.ask(asked.question, adapter=asked.model)
+        visit.tell_age(person.standing)
         for name, value in person.profile.items():
             visit.declare(name, value)
         return visit, visit.ask(asked.question, image, adapter=asked.model, mode=person.mode)
 
-    def visit(self, language: Language | None, *, purpose: str | None, person: str | None) -> Visit:
-        """Return a visit of somebody."""
+    def visit(
+        self,
+        language: Language | None,
+        purpose: str | None = None,
+        *,
+        person: str | None,
+        key: str | None = None,
+    ) -> Visit:
+        """Return a visit of somebody, for whom somebody else asks with a key."""
         first, *_ = self.engine.assistants
         return Visit(
             self.engine,
@@ -101,6 +110,7 @@ class Chats:
             purpose=purpose,
             person=person,
             method="request",
+            key=key,
         )
 
     async def _events(
