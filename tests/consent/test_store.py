@@ -21,6 +21,8 @@ from hypothesis.stateful import (
 from discreet.consent import ConsentStore, Notice, load_notice
 from discreet.consent.records import VALID
 from discreet.consent.rows import EPOCH, KEPT
+from discreet.errors import NotStored
+from tests.nursery import full_disk
 
 from .test_records import SCHEMA
 from .working import AGE, LOOK, NOTICE, give, sealed_rows
@@ -94,6 +96,32 @@ def test_a_withdrawal_holds_at_the_next_call_in_every_process(
     assert other.active(person) == store.active(person) == {LOOK}
     assert store.withdraw(person, [AGE]) == 0
     other.close()
+
+
+@pytest.mark.parametrize("way", ["withdraw", "refuse", "erase"])
+def test_what_is_taken_back_on_a_full_disk_holds_at_once_and_says_that_it_was_not_written(
+    store: ConsentStore, person: str, way: str
+) -> None:
+    give(store, person, AGE, LOOK)
+    acts = {
+        "withdraw": lambda: store.withdraw(person, [AGE]),
+        "refuse": lambda: refuse(store, person, AGE),
+        "erase": lambda: store.erase(person),
+    }
+    with full_disk(0), pytest.raises(NotStored, match="make room and call again"):
+        acts[way]()
+    left = set() if way == "erase" else {LOOK}
+    assert store.active(person) == left
+    acts[way]()
+    assert store.active(person) == left
+    give(store, person, AGE)
+    assert store.active(person) == left | {AGE}
+
+
+def test_a_yes_on_a_full_disk_is_refused(store: ConsentStore, person: str) -> None:
+    with full_disk(0), pytest.raises(NotStored):
+        give(store, person, AGE)
+    assert store.active(person) == frozenset()
 
 
 def test_a_no_takes_a_yes_back(store: ConsentStore, person: str) -> None:

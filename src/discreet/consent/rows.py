@@ -29,7 +29,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 
 from discreet.consent.keyring import Epoch, Keyring
-from discreet.errors import ArtifactCorrupt, StoreInUse
+from discreet.errors import ArtifactCorrupt, NotStored, StoreInUse
 
 EPOCH = timedelta(days=30)
 """How long a pseudonym key makes new pseudonyms."""
@@ -74,6 +74,7 @@ class SealedRows:
         Raises:
             ArtifactCorrupt: if the file or its keys are damaged, or the keys are missing.
             DeploymentError: if others can read the keys.
+            NotStored: if the disk is full.
             StoreInUse: if other processes hold it for longer than `wait_seconds`.
         """
         self._keyring = keyring
@@ -179,7 +180,7 @@ class SealedRows:
             yield
         except sqlite3.OperationalError as error:
             if "locked" not in str(error):
-                raise
+                raise self._not_stored() from error
             raise StoreInUse(
                 f"Expected '{self._path.name}' to be free, but other processes hold it. What was "
                 "removed is removed, and bytes of it may be left until a call succeeds: try again."
@@ -189,6 +190,14 @@ class SealedRows:
                 f"Expected '{self._path.name}' as it was written, found it damaged, or its keys "
                 "exchanged. Restore both from copies of one moment."
             ) from error
+        except OSError as error:
+            raise self._not_stored() from error
+
+    def _not_stored(self) -> NotStored:
+        return NotStored(
+            f"Expected room on the disk and the right to write beside '{self._path.name}', found "
+            "none. What is taken back holds until this process ends: make room and call again."
+        )
 
 
 class LockedRows:

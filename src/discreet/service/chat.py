@@ -18,7 +18,7 @@ from PIL.Image import Image
 
 from discreet.assistant import Exchange, is_emergency
 from discreet.consent import ConsentStore
-from discreet.errors import DiscreetError, LineFull, NotLogged, Stopped
+from discreet.errors import DiscreetError, LineFull, NotLogged, NotStored, Stopped, StoreInUse
 from discreet.journal import Journal
 from discreet.model import Vlm
 from discreet.service import forms
@@ -29,7 +29,7 @@ from discreet.service.stream import follow
 from discreet.service.visit import Visit
 from discreet.types import Language
 
-_SECONDS = {LineFull: "20", NotLogged: "60", Stopped: "5"}
+_SECONDS = {LineFull: "20", NotLogged: "60", NotStored: "60", Stopped: "5", StoreInUse: "5"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class Chats:
 def refusal(error: Exception) -> Response:
     """Return what is said of an error; a text that is not ours may hold what was sent."""
     code, status = type(error).__name__, 400
-    if isinstance(error, LineFull | NotLogged | Stopped):
+    if type(error) in _SECONDS:
         status = 429 if isinstance(error, LineFull) else 503
         return failure(status, str(error), code, {"Retry-After": _SECONDS[type(error)]})
     text = str(error)
