@@ -17,7 +17,15 @@ from discreet.journal import Journal
 from discreet.model import BASE_ADAPTER, Vlm, lay_out_weights, load, load_adapter
 from discreet.perception import ESTIMATORS, Estimator, estimator
 from discreet.registry import REFERENCE, AdapterCard, require_base, resolve
-from discreet.service import PER_MINUTE, Engine, add_key, build_app, names_of, read_keys
+from discreet.service import (
+    PER_MINUTE,
+    Engine,
+    add_key,
+    build_app,
+    names_of,
+    read_keys,
+    require_told,
+)
 from discreet.service import serve as answer
 
 FOLDER = Path(platformdirs.user_data_dir("discreet")) / "service"
@@ -77,6 +85,7 @@ def serve(
     vlm, cards = load_shelf(adapter or [REFERENCE], base, runs, cache)
     eyes = estimator(perceiver)
     policy = load_policy(context)
+    require_told(policy)
     english, french = assistants(vlm, policy, eyes, find=find, drafts=drafts, cache=cache)
     journal = Journal(folder / "journal", names=names_of([policy], cards))
     consents = ConsentStore(folder / "consent")

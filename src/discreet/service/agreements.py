@@ -17,6 +17,7 @@ from discreet.service.shield import failure
 from discreet.service.visit import Visit
 from discreet.types import Language
 
+
 @dataclass(frozen=True, slots=True)
 class Agreements:
     """Consent for whoever the chats answer."""

@@ -8,10 +8,9 @@ child. What was written of them before is then removed; see `consent.minors` for
 """
 
 import logging
-from collections.abc import Mapping
 
 from discreet.assistant import Conversation
-from discreet.consent import ConsentStore, Protection, Standing, protection_of, standing_of
+from discreet.consent import ConsentStore, Notice, Protection, Standing, protection_of, standing_of
 from discreet.errors import DiscreetError
 from discreet.journal import Journal
 
@@ -43,9 +42,27 @@ def remove_written(person: str, *, consents: ConsentStore, journal: Journal) -> 
     return True
 
 
-def take_out(talk: Conversation) -> Mapping[str, str]:
-    """Return what a child said of itself, but for its age, and keep it from use."""
-    said = {name: value for name, value in talk.declared.items() if name != "age_band"}
-    for name in said:
-        talk.declare(name, None)
-    return said
+def use_or_hold(talk: Conversation, unused: dict[str, str], *, is_held: bool) -> None:
+    """Keep what a child says of itself in `unused`, but for its age, or use what is there."""
+    if is_held:
+        unused |= {name: value for name, value in talk.declared.items() if name != "age_band"}
+        for name in unused:
+            talk.declare(name, None)
+        return
+    for name, value in unused.items():
+        talk.declare(name, value)
+    unused.clear()
+
+
+def require_asked(notice: Notice | None) -> Notice:
+    """Return the notice that is answered; there is none for a youth.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if notice is None:
+        raise ValueError(
+            "Expected somebody of whom something may be estimated, got a minor: nothing is "
+            "asked of them. Go on without."
+        )
+    return notice

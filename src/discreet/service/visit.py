@@ -41,7 +41,13 @@ from discreet.errors import DiscreetError, Stopped
 from discreet.journal import Journal, Kind
 from discreet.service.engine import Engine, Show, Ticket
 from discreet.service.events import event_of, new_person, not_logged, require_log, write_down
-from discreet.service.minors import GUARDIAN, protection_for, remove_written, take_out
+from discreet.service.minors import (
+    GUARDIAN,
+    protection_for,
+    remove_written,
+    require_asked,
+    use_or_hold,
+)
 from discreet.types import Language, Mode
 
 Method = Literal["button", "command", "request"]
@@ -266,12 +272,7 @@ class Visit:
 
     def _answer(self, keep: Callable[..., ConsentRecord], names: Collection[str]) -> None:
         """Keep an answer to the notice."""
-        asked = self.notice
-        if asked is None:
-            raise ValueError(
-                "Expected somebody of whom something may be estimated, got a minor: nothing is "
-                "asked of them. Go on without."
-            )
+        asked = require_asked(self.notice)
         told = {"language": self.language, "method": self._method, "guardian": asked.guardian}
         keep(self.person, names, notice=asked, **told)
 
@@ -281,7 +282,9 @@ class Visit:
         """Get into the line, and write down how the turn ended."""
         talk, urgent = self._conversation, is_emergency(question)
         if not urgent:
-            self._use_or_not()
+            guarded = self.protection.guardian
+            held = guarded and GUARDIAN not in self._consents.active(self.person)
+            use_or_hold(talk, self._unused, is_held=held)
         self._end_last(wait=not urgent)
         started = time.perf_counter()
 
@@ -302,16 +305,6 @@ class Visit:
 
         self._ticket = self._engine.submit(turn, urgent=urgent, key=self._key)
         return self._ticket
-
-    def _use_or_not(self) -> None:
-        """Keep what a child says of itself from use, but for its age, until a guardian agrees."""
-        talk = self._conversation
-        if self.protection.guardian and GUARDIAN not in self._consents.active(self.person):
-            self._unused |= take_out(talk)
-            return
-        for name, value in self._unused.items():
-            talk.declare(name, value)
-        self._unused.clear()
 
     def _protect(self) -> None:
         """Remove what was written of somebody who turns out to be a minor; tried until done."""
