@@ -144,8 +144,7 @@ def chat(
         guidance=guidance,
         drafts=drafts,
     )
-    if image is not None or once is None:
-        require_told(assistant.policy)
+    require_told(assistant.policy)
     turn = replace(turn, consented=frozenset(assistant.policy.consentable(purpose)))
     if once is None:
         _talk(assistant, turn, chosen, max_new_tokens, as_json)

@@ -39,15 +39,9 @@ from discreet.consent import (
 )
 from discreet.errors import DiscreetError, Stopped
 from discreet.journal import Journal, Kind
+from discreet.service import minors
 from discreet.service.engine import Engine, Show, Ticket
 from discreet.service.events import event_of, new_person, not_logged, require_log, write_down
-from discreet.service.minors import (
-    GUARDIAN,
-    protection_for,
-    remove_written,
-    require_asked,
-    use_or_hold,
-)
 from discreet.types import Language, Mode
 
 Method = Literal["button", "command", "request"]
@@ -111,7 +105,7 @@ class Visit:
     @property
     def protection(self) -> Protection:
         """What holds for somebody of this age."""
-        return protection_for(self.standing, is_child=self._conversation.is_minor)
+        return minors.protection_for(self.standing, is_child=self._conversation.is_minor)
 
     @property
     def notice(self) -> Notice | None:
@@ -123,7 +117,7 @@ class Visit:
     def consented(self) -> frozenset[str]:
         """What they agree to at this moment, by name; nothing lets anything be read of a minor."""
         active = self._consents.active(self.person)
-        return active if self.protection.estimates else active & {GUARDIAN}
+        return active if self.protection.estimates else active & {minors.GUARDIAN}
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -272,7 +266,7 @@ class Visit:
 
     def _answer(self, keep: Callable[..., ConsentRecord], names: Collection[str]) -> None:
         """Keep an answer to the notice."""
-        asked = require_asked(self.notice)
+        asked = minors.require_asked(self.notice)
         told = {"language": self.language, "method": self._method, "guardian": asked.guardian}
         keep(self.person, names, notice=asked, **told)
 
@@ -283,8 +277,8 @@ class Visit:
         talk, urgent = self._conversation, is_emergency(question)
         if not urgent:
             guarded = self.protection.guardian
-            held = guarded and GUARDIAN not in self._consents.active(self.person)
-            use_or_hold(talk, self._unused, is_held=held)
+            held = guarded and minors.GUARDIAN not in self._consents.active(self.person)
+            minors.use_or_hold(talk, self._unused, is_held=held)
         self._end_last(wait=not urgent)
         started = time.perf_counter()
 
@@ -312,7 +306,7 @@ class Visit:
             self._is_removed = False
         elif not self._is_removed:
             store, log = self._consents, self._journal
-            self._is_removed = remove_written(self.person, consents=store, journal=log)
+            self._is_removed = minors.remove_written(self.person, consents=store, journal=log)
 
     def _end_last(self, *, wait: bool) -> None:
         """Stop the turn before, so that a conversation has one at a time."""
