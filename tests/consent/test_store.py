@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 )
 
 from discreet.consent import ConsentStore, Notice, load_notice
+from discreet.consent.keyring import Keyring
 from discreet.consent.records import VALID
 from discreet.consent.rows import EPOCH, KEPT
 from discreet.errors import NotStored
@@ -39,6 +40,14 @@ class Clock:
 
     def __call__(self) -> datetime:
         return self.now
+
+
+def pass_by(store: ConsentStore, clock: Clock, time: timedelta) -> None:
+    """Let time pass in a store that is used every few days."""
+    end = clock.now + time
+    while clock.now < end:
+        clock.now = min(end, clock.now + timedelta(days=5))
+        store.active("")
 
 
 @pytest.fixture
@@ -161,7 +170,7 @@ def test_a_record_stands_under_another_pseudonym_in_each_epoch_and_is_found_in_a
     store: ConsentStore, person: str, clock: Clock
 ) -> None:
     give(store, person, AGE)
-    clock.now += EPOCH
+    pass_by(store, clock, EPOCH)
     give(store, person, LOOK)
     first, second = store.history(person)
     assert first.pseudonym != second.pseudonym
@@ -176,7 +185,7 @@ def test_an_epoch_is_readable_until_its_records_have_been_kept_and_is_dropped_wi
     give(store, person, AGE)
     copy = (tmp_path / "store" / "consent.keys.json").read_text()
     (old,) = sealed_rows(tmp_path / "store").values()
-    clock.now += EPOCH + KEPT - timedelta(seconds=1)
+    pass_by(store, clock, EPOCH + KEPT - timedelta(seconds=1))
     assert len(store.history(person)) == 1
     clock.now += timedelta(seconds=1)
     assert store.history(person) == ()
@@ -188,6 +197,19 @@ def test_an_epoch_is_readable_until_its_records_have_been_kept_and_is_dropped_wi
         assert secret["pseudonym_key"].encode() not in data
         assert secret["seal_keys"][0].encode() not in data
         assert old[:16] not in data
+
+
+def test_a_clock_that_jumps_ahead_drops_no_record_and_no_key(
+    store: ConsentStore, person: str, clock: Clock, tmp_path: Path
+) -> None:
+    give(store, person, AGE)
+    then = clock.now
+    for days in (4000, 4001, 1, 4000, 2):
+        clock.now = then + timedelta(days=days)
+        store.history(person)
+    keys = Keyring(tmp_path / "store" / "consent.keys.json").read()
+    assert len(store.history(person)) == 1
+    assert [epoch.begun for epoch in keys] == [then.replace(microsecond=0)]
 
 
 def test_an_id_is_nowhere_on_disk_and_neither_is_what_was_answered(

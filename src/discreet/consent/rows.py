@@ -35,6 +35,9 @@ EPOCH = timedelta(days=30)
 """How long a pseudonym key makes new pseudonyms."""
 KEPT = timedelta(days=180)
 """How long rows of an epoch are kept after its end."""
+STEP = timedelta(days=7)
+"""How far the time by which epochs age goes on with each day of the clock on which the store is
+used. A clock that jumps ages nothing by more; after a pause it is caught up with week by week."""
 WAIT_SECONDS = 10.0
 """How long a call waits for other processes."""
 _SCHEMA = """
@@ -43,6 +46,7 @@ CREATE TABLE IF NOT EXISTS records (number INTEGER PRIMARY KEY, id TEXT NOT NULL
 CREATE INDEX IF NOT EXISTS by_pseudonym ON records (pseudonym);
 CREATE INDEX IF NOT EXISTS by_epoch ON records (epoch);
 CREATE TABLE IF NOT EXISTS sweeps (owed INTEGER NOT NULL, paid INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS clock (day TEXT NOT NULL, until TEXT NOT NULL);
 INSERT INTO sweeps SELECT 0, 0 WHERE NOT EXISTS (SELECT * FROM sweeps);
 """
 
@@ -141,7 +145,7 @@ class SealedRows:
         """Begin an epoch, seal all rows with new keys, and destroy the old ones."""
         with self.locked() as held:
             renewed = [epoch.renewed() for epoch in held.epochs]
-            newest = Epoch.begin(renewed[-1].number + 1, self._clock())
+            newest = Epoch.begin(renewed[-1].number + 1, self._aged())
             self._keyring.write([*renewed, newest])
         self._seal_anew()
         self.sweep()
@@ -157,7 +161,7 @@ class SealedRows:
 
     def _turned(self) -> list[Epoch]:
         """Return the epochs of today: a new one if its time has come, without those outlived."""
-        now, known = self._clock(), self._keyring.read()
+        now, known = self._aged(), self._keyring.read()
         newest = self._db.execute("SELECT max(epoch) FROM records").fetchone()[0] or 0
         if newest > max((epoch.number for epoch in known), default=0):
             raise ArtifactCorrupt(
@@ -172,6 +176,17 @@ class SealedRows:
         if epochs != known:
             self._keyring.write(epochs)
         return epochs
+
+    def _aged(self) -> datetime:
+        """Return the time by which epochs age: that of the clock, but for a jump of it."""
+        now = self._clock()
+        day = now.date().isoformat()
+        found = self._db.execute("SELECT day, until FROM clock").fetchone()
+        aged = now if found is None else min(now, datetime.fromisoformat(found[1]))
+        if found is None or found[0] != day:
+            self._db.execute("DELETE FROM clock")
+            self._db.execute("INSERT INTO clock VALUES (?, ?)", [day, (aged + STEP).isoformat()])
+        return aged
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
