@@ -16,7 +16,7 @@ NAMED = re.compile(r"\bArt(?:\.|icle) ?\d|\bAnnex [IVX]+\b|\bRecital \d")
 def test_every_article_is_complete() -> None:
     for one in load_law():
         for field in fields(Article):
-            if field.name != "unsure":
+            if field.name not in ("unsure", "is_legal_basis"):
                 assert getattr(one, field.name), (one.id, field.name)
         assert re.fullmatch(r"[a-z0-9-]+", one.id)
         assert isinstance(one.in_force, date)
@@ -43,6 +43,12 @@ def test_an_id_is_of_one_article_and_a_citation_too() -> None:
 def test_an_article_is_cited_as_the_act_numbers_it(id_: str, citation: str, in_force: date) -> None:
     assert cite(id_) == citation
     assert article(id_).in_force == in_force
+
+
+def test_a_legal_basis_is_a_point_of_one_of_two_articles() -> None:
+    bases = {one.id for one in load_law() if one.is_legal_basis}
+    assert bases == {"gdpr-6-1-a", "gdpr-6-1-f", "gdpr-9-2-a"}
+    assert all(re.fullmatch("gdpr-(6-1-[a-f]|9-2-[a-j])", name) for name in bases)
 
 
 def test_an_unknown_article_is_refused() -> None:

@@ -7,6 +7,7 @@
     │   ├── AdapterWithdrawn an adapter was taken off the shelf
     │   ├── ArtifactCorrupt  a file is damaged or was changed after it was written
     │   ├── RunExists        a run folder is already there and holds something
+    │   ├── NotStored        a record could not be written, for example on a full disk
     │   ├── StoreInUse       other processes hold a store of records for too long
     │   └── UnsafeFile       a file format that can run code (pickle) was refused
     ├── IncompatibleBase     an adapter was made for another base model
@@ -53,6 +54,10 @@ class ArtifactCorrupt(ArtifactError):
 
 class RunExists(ArtifactError):
     """A run folder already exists and is not empty."""
+
+
+class NotStored(ArtifactError):
+    """A record could not be written or removed; the call can be made again."""
 
 
 class StoreInUse(ArtifactError):

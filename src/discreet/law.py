@@ -45,6 +45,8 @@ class Article:
     """The day on which this was last held against notes on it; word for word it never was."""
     unsure: str = ""
     """What of this was not verified; empty if everything was."""
+    is_legal_basis: bool = False
+    """Whether data may be used on this ground; most articles ask for something, or prohibit it."""
 
 
 @cache

@@ -234,6 +234,8 @@ def test_a_rule_that_means_nothing_cannot_be_made(change: dict[str, object]) -> 
         {"description": {"en": "A.", "fr": "A.", "de": "A."}},
         {"description": "A test."},
         {"legal_basis": "because"},
+        {"legal_basis": "ai-act-5-1-f"},
+        {"legal_basis": "gdpr-9"},
         {"legal_basis": ["gdpr-6-1-a"]},
         {"attributes": [CHILD]},
         {"attributes": {"age_band": {"sources": ["declared"]}}},

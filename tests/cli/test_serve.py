@@ -1,10 +1,14 @@
 """`discreet serve`: keys, and what is said before anything is loaded."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from discreet.cli.serve import load_shelf
+from discreet.cli.serve import load_shelf, name_for
+from discreet.journal import Event, Kind
+from discreet.registry import REFERENCE, resolve
 from discreet.service import read_keys
 from tests.cli.conftest import Run
 
@@ -22,6 +26,17 @@ def test_nothing_is_served_without_a_key(discreet: Run, tmp_path: Path) -> None:
     status, _, err = discreet("serve", "--folder", str(tmp_path), "--adapter", "none")
     assert status == 1
     assert "--new-key" in err
+
+
+@pytest.mark.parametrize("run", ["_x", "__x__", "a" * 80, "é", "-", "base", "first run", "a.b/c"])
+def test_an_adapter_has_a_name_that_the_journal_takes_and_no_other_has(run: str) -> None:
+    card = replace(resolve(REFERENCE, Path()).card, run=run)
+    one = name_for(card, ["base"])
+    other = name_for(replace(card, adapter_sha256="0" * 64), ["base", one])
+    assert len({"base", one, other}) == 3
+    for name in (one, other):
+        assert Event(kind=Kind.ANSWERED, adapter=name).adapter == name
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)
 
 
 @pytest.mark.slow

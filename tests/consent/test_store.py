@@ -19,8 +19,11 @@ from hypothesis.stateful import (
 )
 
 from discreet.consent import ConsentStore, Notice, load_notice
+from discreet.consent.keyring import Keyring
 from discreet.consent.records import VALID
 from discreet.consent.rows import EPOCH, KEPT
+from discreet.errors import NotStored
+from tests.nursery import full_disk
 
 from .test_records import SCHEMA
 from .working import AGE, LOOK, NOTICE, give, sealed_rows
@@ -37,6 +40,14 @@ class Clock:
 
     def __call__(self) -> datetime:
         return self.now
+
+
+def pass_by(store: ConsentStore, clock: Clock, time: timedelta) -> None:
+    """Let time pass in a store that is used every few days."""
+    end = clock.now + time
+    while clock.now < end:
+        clock.now = min(end, clock.now + timedelta(days=5))
+        store.active("")
 
 
 @pytest.fixture
@@ -96,6 +107,32 @@ def test_a_withdrawal_holds_at_the_next_call_in_every_process(
     other.close()
 
 
+@pytest.mark.parametrize("way", ["withdraw", "refuse", "erase"])
+def test_what_is_taken_back_on_a_full_disk_holds_at_once_and_says_that_it_was_not_written(
+    store: ConsentStore, person: str, way: str
+) -> None:
+    give(store, person, AGE, LOOK)
+    acts = {
+        "withdraw": lambda: store.withdraw(person, [AGE]),
+        "refuse": lambda: refuse(store, person, AGE),
+        "erase": lambda: store.erase(person),
+    }
+    with full_disk(0), pytest.raises(NotStored, match="make room and call again"):
+        acts[way]()
+    left = set() if way == "erase" else {LOOK}
+    assert store.active(person) == left
+    acts[way]()
+    assert store.active(person) == left
+    give(store, person, AGE)
+    assert store.active(person) == left | {AGE}
+
+
+def test_a_yes_on_a_full_disk_is_refused(store: ConsentStore, person: str) -> None:
+    with full_disk(0), pytest.raises(NotStored):
+        give(store, person, AGE)
+    assert store.active(person) == frozenset()
+
+
 def test_a_no_takes_a_yes_back(store: ConsentStore, person: str) -> None:
     give(store, person, AGE, LOOK)
     refuse(store, person, AGE)
@@ -133,7 +170,7 @@ def test_a_record_stands_under_another_pseudonym_in_each_epoch_and_is_found_in_a
     store: ConsentStore, person: str, clock: Clock
 ) -> None:
     give(store, person, AGE)
-    clock.now += EPOCH
+    pass_by(store, clock, EPOCH)
     give(store, person, LOOK)
     first, second = store.history(person)
     assert first.pseudonym != second.pseudonym
@@ -148,7 +185,7 @@ def test_an_epoch_is_readable_until_its_records_have_been_kept_and_is_dropped_wi
     give(store, person, AGE)
     copy = (tmp_path / "store" / "consent.keys.json").read_text()
     (old,) = sealed_rows(tmp_path / "store").values()
-    clock.now += EPOCH + KEPT - timedelta(seconds=1)
+    pass_by(store, clock, EPOCH + KEPT - timedelta(seconds=1))
     assert len(store.history(person)) == 1
     clock.now += timedelta(seconds=1)
     assert store.history(person) == ()
@@ -160,6 +197,19 @@ def test_an_epoch_is_readable_until_its_records_have_been_kept_and_is_dropped_wi
         assert secret["pseudonym_key"].encode() not in data
         assert secret["seal_keys"][0].encode() not in data
         assert old[:16] not in data
+
+
+def test_a_clock_that_jumps_ahead_drops_no_record_and_no_key(
+    store: ConsentStore, person: str, clock: Clock, tmp_path: Path
+) -> None:
+    give(store, person, AGE)
+    then = clock.now
+    for days in (4000, 4001, 1, 4000, 2):
+        clock.now = then + timedelta(days=days)
+        store.history(person)
+    keys = Keyring(tmp_path / "store" / "consent.keys.json").read()
+    assert len(store.history(person)) == 1
+    assert [epoch.begun for epoch in keys] == [then.replace(microsecond=0)]
 
 
 def test_an_id_is_nowhere_on_disk_and_neither_is_what_was_answered(

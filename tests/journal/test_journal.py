@@ -106,6 +106,32 @@ def test_old_files_are_deleted_and_the_newest_says_so(tmp_path: Path) -> None:
     assert b'"kept_from":6' in (tmp_path / "000006.jsonl").read_bytes()
 
 
+def test_a_clock_that_jumps_ahead_deletes_no_file(tmp_path: Path) -> None:
+    clock = Clock()
+    log = log_at(tmp_path, clock, keep_days=30)
+    for days in (0, 1, 4000, 4001, 2, 4000, 3):
+        clock.days = days
+        log.add(EVENT)
+    assert log.verify().events == 7
+    for days in range(4, 40):
+        clock.days = days
+        log.add(EVENT)
+    kept = [entry.time.date() for entry in log.events()]
+    assert len([day for day in kept if day.year == 2026]) == 38, "time that has passed deletes"
+    assert log.verify().is_sound
+
+
+def test_after_a_pause_files_go_week_by_week(tmp_path: Path) -> None:
+    clock = Clock()
+    log = log_at(tmp_path, clock, keep_days=3)
+    left, noon = [], clock()
+    for days in (0, 100, 101):
+        clock.days = days
+        log.add(EVENT)
+        left.append(min(entry.time for entry in log.events()).timestamp())
+    assert left == [noon, noon + 100 * 86_400, noon + 100 * 86_400]
+
+
 @pytest.mark.parametrize("way", ["gone", "changed"])
 def test_damage_is_not_passed_off_as_age(tmp_path: Path, way: str) -> None:
     """If files that are damaged were dropped with the old ones, nobody would ever find out."""

@@ -55,6 +55,20 @@ def test_a_full_line_says_so_and_keeps_nothing(one: Engine) -> None:
         assert [ticket.result(10) for ticket in tickets] == [0, 1, 2, 3]
 
 
+def test_one_key_takes_half_of_the_line_and_others_find_a_place(one: Engine) -> None:
+    gate = threading.Event()
+    with one:
+        first = one.submit(held(gate, [], 0), key="robot")
+        while first.place:
+            pass
+        tickets = [one.submit(held(gate, [], n), key="robot") for n in (1, 2)]
+        with pytest.raises(LineFull):
+            one.submit(held(gate, [], 9), key="robot")
+        tickets.append(one.submit(held(gate, [], 3), key="app"))
+        gate.set()
+        assert [ticket.result(10) for ticket in tickets] == [1, 2, 3]
+
+
 def test_who_leaves_the_line_frees_the_place_and_the_others_move_up(one: Engine) -> None:
     gate, done = threading.Event(), list[int]()
     with one:

@@ -123,6 +123,47 @@ def test_of_a_minor_nothing_is_linked(visit: Begin, kept: Kept) -> None:
     assert not any(entry.pseudonym for entry in events)
 
 
+def look_like_a_child(person: Visit) -> None:
+    person._conversation.is_minor = True
+    person.ask(ASKED).result(30)
+
+
+@pytest.mark.parametrize(
+    "grow_young",
+    [
+        lambda person: person.declare("age_band", "child"),
+        lambda person: person.tell_age("youth"),
+        lambda person: person.tell_age("child"),
+        look_like_a_child,
+    ],
+)
+def test_what_was_written_of_somebody_who_turns_out_to_be_a_minor_is_removed(
+    visit: Begin, kept: Kept, grow_young: Callable[[Visit], None]
+) -> None:
+    person, adult = visit(), visit()
+    for one in (person, adult):
+        one.give([AGE])
+    assert kept.journal.of(person.person)
+    grow_young(person)
+    assert kept.journal.of(person.person) == []
+    assert kept.consents.history(person.person) == ()
+    person.ask(ASKED).result(30)
+    assert kept.journal.of(person.person) == []
+    assert kept.consents.active(adult.person) == {AGE}
+    assert kept.journal.of(adult.person)
+
+
+def test_what_a_guardian_agreed_to_stays_when_the_child_comes_again(
+    visit: Begin, kept: Kept
+) -> None:
+    person = visit()
+    person.tell_age("child")
+    person.give(["guardian/declared"])
+    again = visit(person=person.person)
+    again.declare("age_band", "child")
+    assert again.consented == {"guardian/declared"}
+
+
 def test_a_youth_is_asked_nothing(visit: Begin) -> None:
     person = visit()
     person.standing = "youth"

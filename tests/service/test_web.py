@@ -102,15 +102,45 @@ def test_a_picture_is_looked_at_with_consent_only(http: httpx.Client, faces: lis
     given = {"names": ["inform/age_band"], "notice_sha256": notice["sha256"]}
     agreed = http.post("/v1/consents", json=given)
     assert (agreed.status_code, agreed.json()["names"]) == (201, ["inform/age_band"])
-    one = f"/v1/consents/{agreed.json()['id']}"
+    holder = {"id": agreed.json()["id"]}
     ours = {"consent": agreed.json()["id"]}
     reply = http.post("/v1/chat/completions", json=body(messages=asked, discreet=ours))
     assert reply.status_code == 200
-    assert "dpv:ConsentReceipt" in http.get(one).text
-    left = http.post(f"{one}/withdraw", json={"names": ["inform/age_band"]}).json()
+    assert "dpv:ConsentReceipt" in http.post("/v1/consents/export", json=holder).text
+    taken = {**holder, "names": ["inform/age_band"]}
+    left = http.post("/v1/consents/withdraw", json=taken).json()
     assert left["names"] == []
-    assert http.delete(one).json() == {"id": agreed.json()["id"], "names": []}
-    assert http.get(one).json()["dpv:hasRecordOfActivity"] == []
+    assert http.post("/v1/consents/erase", json=holder).json() == {**holder, "names": []}
+    held = http.post("/v1/consents/export", json=holder).json()
+    assert held["dpv:hasRecordOfActivity"] == []
+
+
+def test_no_id_of_a_person_stands_in_a_path_or_a_query(app: FastAPI) -> None:
+    described = app.openapi()["paths"]
+    told = {
+        parameter["name"]
+        for methods in described.values()
+        for operation in methods.values()
+        for parameter in operation.get("parameters", [])
+    }
+    assert told == {"name", "language", "guardian"}
+    assert [path for path in described if "{" in path] == ["/v1/models/{name}"]
+
+
+@pytest.mark.parametrize(
+    ("standing", "profile"),
+    [("youth", {}), ("child", {}), ("adult", {"age_band": "child"})],
+)
+def test_nothing_is_estimated_of_somebody_who_says_that_they_are_young(
+    http: httpx.Client, kept: Kept, standing: str, profile: dict[str, str]
+) -> None:
+    notice = http.get("/v1/notice").json()
+    given = {"names": ["inform/age_band"], "notice_sha256": notice["sha256"]}
+    agreed = http.post("/v1/consents", json=given).json()
+    ours = {"consent": agreed["id"], "standing": standing, "profile": profile}
+    assert http.post("/v1/chat/completions", json=body(discreet=ours)).status_code == 200
+    assert kept.consents.history(agreed["id"]) == ()
+    assert kept.journal.events()[-1].pseudonym is None
 
 
 def test_consent_to_another_text_than_was_shown_is_refused(http: httpx.Client) -> None:

@@ -23,7 +23,7 @@ from typing import get_args
 
 from discreet.assistant.prohibited import NO_EXPRESSION, article_against
 from discreet.errors import PolicyError
-from discreet.law import article, cite
+from discreet.law import cite, load_law
 from discreet.types import Language
 
 CONTEXTS = ("healthcare", "education", "workplace", "research", "home")
@@ -113,7 +113,7 @@ class Purpose:
     attributes: Mapping[str, Rule]
     """A copy that nobody can write to."""
     legal_basis: str
-    """Id of an article; `discreet law` lists them."""
+    """Id of an article that `law.toml` marks as a basis."""
 
     def __post_init__(self) -> None:
         """Refuse what means nothing, and attributes that there are not."""
@@ -125,13 +125,13 @@ class Purpose:
             raise PolicyError("Expected a description in each language: en and fr.")
         if not all(isinstance(text, str) and text.strip() for text in words):
             raise PolicyError("Expected descriptions as texts, got something else or an empty one.")
-        try:
-            article(self.legal_basis)
-        except (ValueError, TypeError) as error:
+        bases = [one.id for one in load_law() if one.is_legal_basis]
+        if self.legal_basis not in bases:
             raise PolicyError(
-                "Expected legal_basis as the id of an article, got something else. "
-                "`discreet law` lists them."
-            ) from error
+                f"Expected legal_basis among {', '.join(bases)}, got something else: other "
+                "articles ask for something, or prohibit it. Add one with is_legal_basis to "
+                "law.toml if it is a basis."
+            )
         if not isinstance(self.attributes, Mapping):
             raise PolicyError("Expected [purposes.NAME.attributes.NAME] tables.")
         object.__setattr__(self, "description", MappingProxyType(dict(said)))

@@ -46,6 +46,7 @@ from discreet.model import (
 )
 from discreet.perception import ESTIMATORS, Estimator, estimator
 from discreet.registry import LATEST, REFERENCE, list_adapters, require_base, resolve
+from discreet.service import require_told
 from discreet.types import Domain, Language, Mode
 
 CONTEXT_OF: dict[Domain, str] = {"healthcare": "healthcare", "tutoring": "education"}
@@ -143,6 +144,7 @@ def chat(
         guidance=guidance,
         drafts=drafts,
     )
+    require_told(assistant.policy)
     turn = replace(turn, consented=frozenset(assistant.policy.consentable(purpose)))
     if once is None:
         _talk(assistant, turn, chosen, max_new_tokens, as_json)

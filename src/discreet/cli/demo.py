@@ -25,7 +25,7 @@ from discreet.data import load_portraits
 from discreet.journal import Journal
 from discreet.perception import estimator
 from discreet.registry import FEDERATED, REFERENCE
-from discreet.service import Engine, Visit, names_of
+from discreet.service import Engine, Visit, names_of, require_told
 from discreet.types import Domain, Language
 
 PEOPLE = (210, 98, 97, 253)
@@ -80,6 +80,7 @@ def demo(
 
         vlm, cards = load_shelf(adapter or [FEDERATED, REFERENCE], base, runs, cache)
         policy = load_policy(CONTEXT_OF[context])
+        require_told(policy)
         eyes = estimator("small")
         english, french = assistants(vlm, policy, eyes, find=find, drafts=drafts, cache=cache)
         with Engine(english, french) as engine:

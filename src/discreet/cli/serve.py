@@ -1,6 +1,7 @@
 """`discreet serve`: the assistant over HTTP, for robots and apps; keys for those who may ask."""
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +17,22 @@ from discreet.journal import Journal
 from discreet.model import BASE_ADAPTER, Vlm, lay_out_weights, load, load_adapter
 from discreet.perception import ESTIMATORS, Estimator, estimator
 from discreet.registry import REFERENCE, AdapterCard, require_base, resolve
-from discreet.service import PER_MINUTE, Engine, add_key, build_app, names_of, read_keys
+from discreet.service import (
+    PER_MINUTE,
+    Engine,
+    add_key,
+    build_app,
+    names_of,
+    read_keys,
+    require_told,
+)
 from discreet.service import serve as answer
 
 FOLDER = Path(platformdirs.user_data_dir("discreet")) / "service"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+_MOST_CHARACTERS = 64
+"""Of a name in the journal."""
 
 
 def serve(
@@ -74,6 +85,7 @@ def serve(
     vlm, cards = load_shelf(adapter or [REFERENCE], base, runs, cache)
     eyes = estimator(perceiver)
     policy = load_policy(context)
+    require_told(policy)
     english, french = assistants(vlm, policy, eyes, find=find, drafts=drafts, cache=cache)
     journal = Journal(folder / "journal", names=names_of([policy], cards))
     consents = ConsentStore(folder / "consent")
@@ -118,11 +130,20 @@ def load_shelf(
     cards: dict[str, AdapterCard | None] = {BASE_ADAPTER: None}
     for one in found:
         require_base(one.card, vlm.base_hash)
-        name = _NO_NAME.sub("-", one.card.run)
+        name = name_for(one.card, cards)
         vlm = load_adapter(vlm, one.folder, name=name)
         cards[name] = one.card
     lay_out_weights(vlm)
     return vlm, cards
+
+
+def name_for(card: AdapterCard, taken: Collection[str]) -> str:
+    """Return a name for an adapter that the model and the journal take, and nobody has yet."""
+    name = _NO_NAME.sub("-", card.run).lstrip("-_")[:_MOST_CHARACTERS] or "adapter"
+    if name not in taken:
+        return name
+    ending = f"-{card.adapter_sha256[:12]}"
+    return name[: _MOST_CHARACTERS - len(ending)] + ending
 
 
 def _promise(card: AdapterCard | None) -> str:

@@ -29,12 +29,15 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 
 from discreet.consent.keyring import Epoch, Keyring
-from discreet.errors import ArtifactCorrupt, StoreInUse
+from discreet.errors import ArtifactCorrupt, NotStored, StoreInUse
 
 EPOCH = timedelta(days=30)
 """How long a pseudonym key makes new pseudonyms."""
 KEPT = timedelta(days=180)
 """How long rows of an epoch are kept after its end."""
+STEP = timedelta(days=7)
+"""How far the time by which epochs age goes on with each day of the clock on which the store is
+used. A clock that jumps ages nothing by more; after a pause it is caught up with week by week."""
 WAIT_SECONDS = 10.0
 """How long a call waits for other processes."""
 _SCHEMA = """
@@ -43,6 +46,7 @@ CREATE TABLE IF NOT EXISTS records (number INTEGER PRIMARY KEY, id TEXT NOT NULL
 CREATE INDEX IF NOT EXISTS by_pseudonym ON records (pseudonym);
 CREATE INDEX IF NOT EXISTS by_epoch ON records (epoch);
 CREATE TABLE IF NOT EXISTS sweeps (owed INTEGER NOT NULL, paid INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS clock (day TEXT NOT NULL, until TEXT NOT NULL);
 INSERT INTO sweeps SELECT 0, 0 WHERE NOT EXISTS (SELECT * FROM sweeps);
 """
 
@@ -74,6 +78,7 @@ class SealedRows:
         Raises:
             ArtifactCorrupt: if the file or its keys are damaged, or the keys are missing.
             DeploymentError: if others can read the keys.
+            NotStored: if the disk is full.
             StoreInUse: if other processes hold it for longer than `wait_seconds`.
         """
         self._keyring = keyring
@@ -140,7 +145,7 @@ class SealedRows:
         """Begin an epoch, seal all rows with new keys, and destroy the old ones."""
         with self.locked() as held:
             renewed = [epoch.renewed() for epoch in held.epochs]
-            newest = Epoch.begin(renewed[-1].number + 1, self._clock())
+            newest = Epoch.begin(renewed[-1].number + 1, self._aged())
             self._keyring.write([*renewed, newest])
         self._seal_anew()
         self.sweep()
@@ -156,7 +161,7 @@ class SealedRows:
 
     def _turned(self) -> list[Epoch]:
         """Return the epochs of today: a new one if its time has come, without those outlived."""
-        now, known = self._clock(), self._keyring.read()
+        now, known = self._aged(), self._keyring.read()
         newest = self._db.execute("SELECT max(epoch) FROM records").fetchone()[0] or 0
         if newest > max((epoch.number for epoch in known), default=0):
             raise ArtifactCorrupt(
@@ -172,6 +177,17 @@ class SealedRows:
             self._keyring.write(epochs)
         return epochs
 
+    def _aged(self) -> datetime:
+        """Return the time by which epochs age: that of the clock, but for a jump of it."""
+        now = self._clock()
+        day = now.date().isoformat()
+        found = self._db.execute("SELECT day, until FROM clock").fetchone()
+        aged = now if found is None else min(now, datetime.fromisoformat(found[1]))
+        if found is None or found[0] != day:
+            self._db.execute("DELETE FROM clock")
+            self._db.execute("INSERT INTO clock VALUES (?, ?)", [day, (aged + STEP).isoformat()])
+        return aged
+
     @contextmanager
     def _refusing(self) -> Iterator[None]:
         """Say in our words what SQLite finds."""
@@ -179,7 +195,7 @@ class SealedRows:
             yield
         except sqlite3.OperationalError as error:
             if "locked" not in str(error):
-                raise
+                raise self._not_stored() from error
             raise StoreInUse(
                 f"Expected '{self._path.name}' to be free, but other processes hold it. What was "
                 "removed is removed, and bytes of it may be left until a call succeeds: try again."
@@ -189,6 +205,14 @@ class SealedRows:
                 f"Expected '{self._path.name}' as it was written, found it damaged, or its keys "
                 "exchanged. Restore both from copies of one moment."
             ) from error
+        except OSError as error:
+            raise self._not_stored() from error
+
+    def _not_stored(self) -> NotStored:
+        return NotStored(
+            f"Expected room on the disk and the right to write beside '{self._path.name}', found "
+            "none. What is taken back holds until this process ends: make room and call again."
+        )
 
 
 class LockedRows:

@@ -23,7 +23,8 @@ a crash. What `erase` counts as erased is in no byte of the database, its log or
 elsewhere, and what a disk keeps below its file system, are out of its reach.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,6 +90,8 @@ class ConsentStore:
             wait_seconds=wait_seconds,
         )
         self._of_children: dict[str, list[ConsentRecord]] = {}
+        self._taken: dict[str, frozenset[str]] = {}
+        """What is taken back and not yet written, by person."""
         self._childrens_key = Epoch.begin(0, self._clock())
 
     def close(self) -> None:
@@ -115,7 +118,9 @@ class ConsentStore:
                 somebody else; or if nobody but a guardian may answer, because one has before.
         """
         _check_answer(names, notice, language, guardian)
-        return self._answer(person, names, GIVEN, notice, method)
+        record = self._answer(person, names, GIVEN, notice, method)
+        self._let_go(person, names)
+        return record
 
     def refuse(
         self,
@@ -133,11 +138,16 @@ class ConsentStore:
             ValueError: as `give`.
         """
         _check_answer(names, notice, language, guardian)
-        return self._answer(person, names, REFUSED, notice, method)
+        with self._holding(person, names):
+            return self._answer(person, names, REFUSED, notice, method)
 
     def withdraw(self, person: str, names: Collection[str]) -> int:
-        """Take a yes back from now on; return in how many records it stood."""
-        with self._rows.locked() as held:
+        """Take a yes back from now on; return in how many records it stood.
+
+        Raises:
+            NotStored: if it cannot be written; it holds in this process all the same.
+        """
+        with self._holding(person, names), self._rows.locked() as held:
             return self._withdraw(person, names, held)
 
     def active(self, person: str) -> frozenset[str]:
@@ -150,7 +160,9 @@ class ConsentStore:
         with self._rows.locked() as held:
             of_child = self._of_children.get(person, [])
             stored = [ConsentRecord.from_bytes(row.data) for row in held.find(person)]
-            return (*stored, *of_child)
+        taken, now = self._taken.get(person, frozenset()), self._clock()
+        stored = [one.without(taken, now) if taken & one.active(now) else one for one in stored]
+        return (*stored, *of_child)
 
     def export(self, person: str) -> dict[str, Any]:
         """Return the records of a person as a receipt in JSON-LD, for them to keep."""
@@ -168,10 +180,11 @@ class ConsentStore:
         """Remove all records of a person and every byte of them from the files; may be repeated.
 
         Raises:
+            NotStored: if the disk is full; nothing is consented to any more in this process.
             StoreInUse: if other processes keep the files open for reading. The records are gone
                 and bytes of them may be left: call it again.
         """
-        with self._rows.locked() as held:
+        with self._holding(person, self.active(person)), self._rows.locked() as held:
             found = held.find(person)
             held.remove(found)
             count = len(found) + len(self._of_children.pop(person, []))
@@ -218,6 +231,17 @@ class ConsentStore:
                 held.add(person, record.id, record.to_bytes())
         self._rows.sweep()
         return record
+
+    @contextmanager
+    def _holding(self, person: str, names: Collection[str]) -> Iterator[None]:
+        """Let what is taken back hold in memory, and no longer once it was written."""
+        self._taken[person] = self._taken.get(person, frozenset()) | frozenset(names)
+        yield
+        self._let_go(person, names)
+
+    def _let_go(self, person: str, names: Collection[str]) -> None:
+        if left := self._taken.pop(person, frozenset()) - frozenset(names):
+            self._taken[person] = left
 
     def _remember(self, person: str, record: ConsentRecord) -> None:
         """Keep a child's record in memory, and none that holds no more."""

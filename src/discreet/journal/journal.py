@@ -6,8 +6,10 @@
     links/DAY/     which visit has which pseudonym today and yesterday
 
 A new day begins a new file: links of before yesterday are dropped, and files older than
-`keep_days` are deleted, which the first line of the new file says. Nothing is done while nothing
-is added. What the events mean is not known here, and no text of a person's has a place in one.
+`keep_days` are deleted, which the first line of the new file says. Files age by a week at most for
+each day of the clock that has an event, so that a clock that jumps deletes nothing. Nothing is
+done while nothing is added. What the events mean is not known here, and no text of a person's has
+a place in one.
 
 >>> import tempfile
 >>> from discreet.journal.events import Kind

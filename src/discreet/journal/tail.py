@@ -24,6 +24,9 @@ from discreet.journal.lines import (
 )
 
 _FORMAT = 1
+_STEP = timedelta(days=7)
+"""How far the day by which files age goes on with each day of the clock that has an event. A clock
+that jumps ages nothing by more; after a pause it is caught up with week by week."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +37,8 @@ class End:
     """Number of the file; 0: there is none."""
     day: date | None = None
     """Of the file."""
+    aged: date | None = None
+    """The day by which files age; behind `day` after a jump of the clock."""
     kept_from: int = 1
     """The oldest file that was not deleted for its age."""
     offset: int = 0
@@ -47,6 +52,7 @@ class End:
         return replace(
             self,
             day=date.fromisoformat(record["day"]),
+            aged=date.fromisoformat(record.get("aged", record["day"])),
             kept_from=record["kept_from"],
             number=record["number"] - 1,
         )
@@ -78,18 +84,26 @@ def caught_up(folder: Path, key: bytes, known: End | None, head: Head | None) ->
 
 def open_segment(folder: Path, key: bytes, end: End, day: date, keep_days: int) -> End:
     """Return the beginning of the next file, which says from where on files are kept."""
-    segment = end.segment + 1
+    segment, aged = end.segment + 1, _aged(end, day)
     record = {
         "number": end.number + 1,
         "segment": segment,
         "after": end.mac,
         "day": day.isoformat(),
-        "kept_from": _kept_from(folder, key, end, day - timedelta(days=keep_days)),
+        "aged": aged.isoformat(),
+        "kept_from": _kept_from(folder, key, end, day, day - aged + timedelta(days=keep_days)),
         "format": _FORMAT,
     }
     line, mac = written(key, record, OPENING)
     write_bytes(path_of(folder, segment), line + b"\n")
     return End(segment=segment).opened(record).after(mac, len(line) + 1)
+
+
+def _aged(end: End, day: date) -> date:
+    """Return the day by which files age on a day of the clock."""
+    if end.aged is None:
+        return day
+    return min(day, end.aged + (_STEP if day != end.day else timedelta(0)))
 
 
 def delete_before(folder: Path, segment: int) -> None:
@@ -101,11 +115,16 @@ def delete_before(folder: Path, segment: int) -> None:
         torn.unlink()
 
 
-def _kept_from(folder: Path, key: bytes, end: End, oldest: date) -> int:
-    """Return the first file that is not older than a day, or not as it was written."""
+def _kept_from(folder: Path, key: bytes, end: End, day: date, kept: timedelta) -> int:
+    """Return the first file that is kept on a day, or not as it was written."""
     for number in range(end.kept_from, end.segment + 1):
         record = read_opening(key, folder, number)
-        if record is None or date.fromisoformat(record["day"]) >= oldest:
+        if record is None:
+            return number
+        own = date.fromisoformat(record["day"])
+        if own > day:  # of a clock that had jumped
+            own = date.fromisoformat(record.get("aged", record["day"]))
+        if own >= day - kept:
             return number
     return end.segment + 1
 

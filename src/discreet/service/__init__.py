@@ -3,6 +3,7 @@
 from discreet.service.access import add_key, read_keys
 from discreet.service.engine import Engine, Show, Ticket
 from discreet.service.events import names_of
+from discreet.service.told import require_told
 from discreet.service.visit import Visit
 from discreet.service.web import PER_MINUTE, build_app, serve
 
@@ -16,5 +17,6 @@ __all__ = [
     "build_app",
     "names_of",
     "read_keys",
+    "require_told",
     "serve",
 ]

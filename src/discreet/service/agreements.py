@@ -5,9 +5,8 @@ that comes back is the only link to them: it goes along with their questions, an
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Path
 from fastapi.responses import JSONResponse, Response
 
 from discreet.consent import Notice
@@ -17,8 +16,6 @@ from discreet.service.events import new_person
 from discreet.service.shield import failure
 from discreet.service.visit import Visit
 from discreet.types import Language
-
-Person = Annotated[str, Path(pattern=forms.PERSON)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +47,27 @@ class Agreements:
 
     def _visit(self, language: Language | None, guardian: bool) -> tuple[Visit, Notice]:
         """Return the visit of somebody, or of a child, and what they are asked."""
-        visit = self.chats.visit(language, purpose=None, person=new_person())
-        visit.standing = "child" if guardian else "adult"
+        visit = self.chats.visit(language, person=new_person())
+        visit.tell_age("child" if guardian else "adult")
         assert visit.notice is not None
         return visit, visit.notice
 
-    def export(self, person: Person) -> dict[str, Any]:
+    def export(self, holder: forms.Holder) -> dict[str, Any]:
         """Return the records of what somebody agreed to."""
-        visit = self.chats.visit(None, purpose=None, person=person)
+        visit = self.chats.visit(None, person=holder.id)
         records: dict[str, Any] = visit.export()["consent"]
         return records
 
-    def withdraw(self, person: Person, taken: forms.Withdrawal) -> Response:
+    def withdraw(self, taken: forms.Withdrawal) -> Response:
         """Take back some of it, from the next question on."""
-        visit = self.chats.visit(None, purpose=None, person=person)
+        visit = self.chats.visit(None, person=taken.id)
         visit.withdraw(taken.names)
-        return _holds(person, self.chats.consents.active(person), 200)
+        return _holds(taken.id, self.chats.consents.active(taken.id), 200)
 
-    def erase(self, person: Person) -> Response:
+    def erase(self, holder: forms.Holder) -> Response:
         """Forget somebody: their consent, and what links the journal to them."""
-        self.chats.visit(None, purpose=None, person=person).forget()
-        return _holds(person, frozenset(), 200)
+        self.chats.visit(None, person=holder.id).forget()
+        return _holds(holder.id, frozenset(), 200)
 
 
 def _holds(person: str, names: frozenset[str], status: int) -> Response:

@@ -18,7 +18,7 @@ from PIL.Image import Image
 
 from discreet.assistant import Exchange, is_emergency
 from discreet.consent import ConsentStore
-from discreet.errors import DiscreetError, LineFull, NotLogged, Stopped
+from discreet.errors import DiscreetError, LineFull, NotLogged, NotStored, Stopped, StoreInUse
 from discreet.journal import Journal
 from discreet.model import Vlm
 from discreet.service import forms
@@ -29,7 +29,7 @@ from discreet.service.stream import follow
 from discreet.service.visit import Visit
 from discreet.types import Language
 
-_SECONDS = {LineFull: "20", NotLogged: "60", Stopped: "5"}
+_SECONDS = {LineFull: "20", NotLogged: "60", NotStored: "60", Stopped: "5", StoreInUse: "5"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ class Chats:
                 image = await to_thread.run_sync(
                     open_data_uri, asked.picture, limiter=self._pictures
                 )
-            visit, ticket = await to_thread.run_sync(self._begin, asked, image, urgent)
+            key: str | None = request.state.key
+            visit, ticket = await to_thread.run_sync(self._begin, asked, image, urgent, key)
             if asked.stream:
                 events = self._events(asked, visit, ticket, request)
                 return StreamingResponse(events, media_type="text/event-stream")
@@ -79,19 +80,27 @@ class Chats:
             return refusal(error)
 
     def _begin(
-        self, asked: forms.Chat, image: Image | None, urgent: bool
+        self, asked: forms.Chat, image: Image | None, urgent: bool, key: str | None
     ) -> tuple[Visit, Ticket[Exchange]]:
         """Return a visit that has asked; in danger, nothing else of a request can be wrong."""
         person = asked.discreet
-        visit = self.visit(person.language, purpose=person.purpose, person=person.consent)
+        visit = self.visit(person.language, person.purpose, person=person.consent, key=key)
         if urgent:
             return visit, visit.ask(asked.question, adapter=asked.model)
+        visit.tell_age(person.standing)
         for name, value in person.profile.items():
             visit.declare(name, value)
         return visit, visit.ask(asked.question, image, adapter=asked.model, mode=person.mode)
 
-    def visit(self, language: Language | None, *, purpose: str | None, person: str | None) -> Visit:
-        """Return a visit of somebody."""
+    def visit(
+        self,
+        language: Language | None,
+        purpose: str | None = None,
+        *,
+        person: str | None,
+        key: str | None = None,
+    ) -> Visit:
+        """Return a visit of somebody, for whom somebody else asks with a key."""
         first, *_ = self.engine.assistants
         return Visit(
             self.engine,
@@ -101,6 +110,7 @@ class Chats:
             purpose=purpose,
             person=person,
             method="request",
+            key=key,
         )
 
     async def _events(
@@ -150,7 +160,7 @@ class Chats:
 def refusal(error: Exception) -> Response:
     """Return what is said of an error; a text that is not ours may hold what was sent."""
     code, status = type(error).__name__, 400
-    if isinstance(error, LineFull | NotLogged | Stopped):
+    if type(error) in _SECONDS:
         status = 429 if isinstance(error, LineFull) else 503
         return failure(status, str(error), code, {"Retry-After": _SECONDS[type(error)]})
     text = str(error)

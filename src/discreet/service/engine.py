@@ -52,6 +52,8 @@ class Ticket(Generic[T]):
         self._told: Callable[[], None] = lambda: None
         self.is_stopped = False
         """Whether somebody asked it to end."""
+        self.key: str | None = None
+        """Who asked, where one asks for many."""
 
     @property
     def place(self) -> int:
@@ -210,24 +212,30 @@ class Engine:
         known = adapter if len(self.adapters) > 1 else None  # a base without any has no names
         return replace(self.assistants[language], adapter=known)
 
-    def submit(self, work: Callable[[Show], T], *, urgent: bool = False) -> Ticket[T]:
+    def submit(
+        self, work: Callable[[Show], T], *, urgent: bool = False, key: str | None = None
+    ) -> Ticket[T]:
         """Return the ticket of a turn, which begins when its place in the line is 0.
 
         Args:
             work: The turn: shows its answer piece by piece and returns it. It runs in another
                 thread and should write with an assistant of `assistants`.
             urgent: Begin at once, whoever waits; for what needs no model.
+            key: Who asks, where one asks for many: turns of one may take half of the line.
 
         Raises:
-            LineFull: if too many wait already.
+            LineFull: if too many wait already, of all or of this key.
         """
         ticket = Ticket(work, self)
+        ticket.key = key
         if urgent:
             Thread(target=ticket.run, name="urgent", daemon=True).start()
             return ticket
         with self._news:
+            mine = sum(key is not None and one.key == key for one in self._line)
             waiting = len(self._line) - self._free
-            if self._closed or waiting >= self._most_waiting:
+            is_greedy = mine - self._free >= (self._most_waiting + 1) // 2
+            if self._closed or waiting >= self._most_waiting or (mine and is_greedy):
                 raise LineFull(
                     f"Expected a free place in the line, got {max(0, waiting)} who wait already. "
                     "Ask again in a minute."

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from discreet.consent import Standing
 from discreet.errors import ImageError
 from discreet.service.pictures import DATA_URI
 from discreet.types import Language, Mode
@@ -64,6 +65,9 @@ class Person(BaseModel):
 
     profile: dict[Name, Name] = Field(default={}, max_length=8, repr=False)
     """What they declare, for example `{"age_band": "older_adult"}`."""
+    standing: Standing = Field(default="adult", repr=False)
+    """`adult`, `youth` (may consent alone, under 18) or `child`, if they were asked; a child by
+    age band is one whatever stands here. Of neither of the last two anything is estimated."""
     purpose: Name | None = None
     """One of the policy; its default if it is left out."""
     consent: str | None = Field(default=None, pattern=PERSON, repr=False)
@@ -244,10 +248,17 @@ class Agreement(BaseModel):
     """Whether a guardian agreed for a child."""
 
 
-class Withdrawal(BaseModel):
-    """What somebody takes back."""
+class Holder(BaseModel):
+    """Whose consent it is; an id stands in no path, because proxies write paths down."""
 
     model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(pattern=PERSON, repr=False)
+    """As `POST /v1/consents` gave it."""
+
+
+class Withdrawal(Holder):
+    """What somebody takes back."""
 
     names: list[Name] = Field(min_length=1, max_length=32)
 

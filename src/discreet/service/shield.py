@@ -80,7 +80,7 @@ class Shield:
             await send(message)
 
         try:
-            self._check(scope)
+            scope.setdefault("state", {})["key"] = self._check(scope)
             body = await self._body(receive)
             await self._app(scope, _replay(body, receive), reply)
         except _Refused as refused:
@@ -91,9 +91,9 @@ class Shield:
                 text = "Expected to answer, but something broke. Ask again."
                 await failure(500, text, "internal_error")(scope, receive, reply)
 
-    def _check(self, scope: Scope) -> None:
-        """Refuse a request without a key, one too many of a key, and one that says it is large."""
-        headers = Headers(scope=scope)
+    def _check(self, scope: Scope) -> str | None:
+        """Return the name of the key, or refuse a request: without one, too often or too large."""
+        headers, name = Headers(scope=scope), None
         if scope["path"] not in OPEN_PATHS:
             kind, _, key = headers.get("authorization", "").partition(" ")
             name = name_of(key.strip(), self._keys) if kind.lower() == "bearer" else None
@@ -115,6 +115,7 @@ class Shield:
         told = headers.get("content-length", "0")
         if not told.isdecimal() or int(told) > self._most_bytes:
             raise self._too_large()
+        return name
 
     async def _body(self, receive: Receive) -> bytes:
         """Return the whole body, or refuse what is too large or too slow."""

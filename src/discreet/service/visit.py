@@ -36,11 +36,10 @@ from discreet.consent import (
     Protection,
     Standing,
     notice_for,
-    protection_of,
-    standing_of,
 )
 from discreet.errors import DiscreetError, Stopped
 from discreet.journal import Journal, Kind
+from discreet.service import minors
 from discreet.service.engine import Engine, Show, Ticket
 from discreet.service.events import event_of, new_person, not_logged, require_log, write_down
 from discreet.types import Language, Mode
@@ -50,10 +49,6 @@ Method = Literal["button", "command", "request"]
 
 STOP_SECONDS = 10.0
 """How long a new question waits for the one before to end."""
-GUARDIAN = "guardian/declared"
-"""The consent under which what a child says of itself is used, but for that it is a child."""
-_PROTECTION: tuple[Standing, ...] = ("adult", "youth", "child")
-"""The more protective, the later."""
 
 
 class Visit:
@@ -69,6 +64,7 @@ class Visit:
         purpose: str | None = None,
         person: str | None = None,
         method: Method = "button",
+        key: str | None = None,
     ) -> None:
         """Begin a visit; nothing of the person is known.
 
@@ -80,6 +76,7 @@ class Visit:
             purpose: What for; None for the policy's default.
             person: Their random id, if consent was given under it before; None draws one.
             method: How consent is given here, as its record says it.
+            key: Who asks for them, if somebody does; see `Engine.submit`.
 
         Raises:
             PolicyError: if the policy has no such purpose.
@@ -93,6 +90,7 @@ class Visit:
         self.purpose = self.policy.purpose_of(purpose).name
         self._engine, self._consents, self._journal = engine, consents, journal
         self._method: Method = method
+        self._key = key
         self._adapter = engine.adapters[-1]
         self._unused: dict[str, str] = {}
         self._ticket: Ticket[Exchange] | None = None
@@ -102,13 +100,12 @@ class Visit:
             purpose=self.purpose,
             consents=lambda: self.consented,
         )
-        self._is_new = person is None
+        self._is_new, self._is_removed = person is None, False
 
     @property
     def protection(self) -> Protection:
         """What holds for somebody of this age."""
-        told = standing_of("child" if self._conversation.is_minor else None)
-        return protection_of(max(self.standing, told, key=_PROTECTION.index))
+        return minors.protection_for(self.standing, is_child=self._conversation.is_minor)
 
     @property
     def notice(self) -> Notice | None:
@@ -120,7 +117,7 @@ class Visit:
     def consented(self) -> frozenset[str]:
         """What they agree to at this moment, by name; nothing lets anything be read of a minor."""
         active = self._consents.active(self.person)
-        return active if self.protection.estimates else active & {GUARDIAN}
+        return active if self.protection.estimates else active & {minors.GUARDIAN}
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -152,17 +149,25 @@ class Visit:
 
     def withdraw(self, names: Collection[str]) -> None:
         """Take back what was agreed to, from the next turn on."""
-        self._consents.withdraw(self.person, names)
-        self._log(Kind.CONSENT_WITHDRAWN)
+        try:
+            self._consents.withdraw(self.person, names)
+        finally:  # it holds also where it cannot be written
+            self._log(Kind.CONSENT_WITHDRAWN)
 
     def pursue(self, purpose: str | None) -> None:
         """Go on for another purpose of the policy, from the next turn on; None is its default."""
         self.purpose = self._conversation.purpose = self.policy.purpose_of(purpose).name
 
+    def tell_age(self, standing: Standing) -> None:
+        """Say how old one is, by the question for it; a declared age can only protect more."""
+        self.standing = standing
+        self._protect()
+
     def declare(self, name: str, value: str | None) -> None:
         """Say something of oneself, or take it back with None; see `Conversation.declare`."""
         self._unused.pop(name, None)
         self._conversation.declare(name, value)
+        self._protect()
 
     def correct(self, attribute: str, value: str) -> None:
         """Put something right that was seen."""
@@ -254,19 +259,14 @@ class Visit:
         self._log(Kind.FORGOTTEN)  # while it is known whether it may be linked
         found = self._conversation.forget() + len(self._unused)
         self._unused.clear()
+        links = self._journal.forget(self.person)  # needs no room on the disk
         erased = self._consents.erase(self.person).erased
-        links = self._journal.forget(self.person)
         self.person = new_person()
         return {"conversation": found, "consent": erased, "journal": links}
 
     def _answer(self, keep: Callable[..., ConsentRecord], names: Collection[str]) -> None:
         """Keep an answer to the notice."""
-        asked = self.notice
-        if asked is None:
-            raise ValueError(
-                "Expected somebody of whom something may be estimated, got a minor: nothing is "
-                "asked of them. Go on without."
-            )
+        asked = minors.require_asked(self.notice)
         told = {"language": self.language, "method": self._method, "guardian": asked.guardian}
         keep(self.person, names, notice=asked, **told)
 
@@ -276,7 +276,9 @@ class Visit:
         """Get into the line, and write down how the turn ended."""
         talk, urgent = self._conversation, is_emergency(question)
         if not urgent:
-            self._use_or_not()
+            guarded = self.protection.guardian
+            held = guarded and minors.GUARDIAN not in self._consents.active(self.person)
+            minors.use_or_hold(talk, self._unused, is_held=held)
         self._end_last(wait=not urgent)
         started = time.perf_counter()
 
@@ -295,20 +297,16 @@ class Visit:
             talk.exchanges = tuple(one for one in talk.exchanges if one is not done)
             raise not_logged()
 
-        self._ticket = self._engine.submit(turn, urgent=urgent)
+        self._ticket = self._engine.submit(turn, urgent=urgent, key=self._key)
         return self._ticket
 
-    def _use_or_not(self) -> None:
-        """Keep what a child says of itself from use, but for its age, until a guardian agrees."""
-        talk = self._conversation
-        if self.protection.guardian and GUARDIAN not in self._consents.active(self.person):
-            self._unused |= {n: v for n, v in talk.declared.items() if n != "age_band"}
-            for name in self._unused:
-                talk.declare(name, None)
-            return
-        for name, value in self._unused.items():
-            talk.declare(name, value)
-        self._unused.clear()
+    def _protect(self) -> None:
+        """Remove what was written of somebody who turns out to be a minor; tried until done."""
+        if self.protection.keeps:
+            self._is_removed = False
+        elif not self._is_removed:
+            store, log = self._consents, self._journal
+            self._is_removed = minors.remove_written(self.person, consents=store, journal=log)
 
     def _end_last(self, *, wait: bool) -> None:
         """Stop the turn before, so that a conversation has one at a time."""
@@ -330,6 +328,8 @@ class Visit:
 
         That a visit began is written with what happened first: by then it is known of whom.
         """
+        if kind != Kind.EMERGENCY:  # which waits for nothing
+            self._protect()
         kinds = (Kind.STARTED, kind) if self._is_new else (kind,)
         self._is_new = False
         for one in kinds:

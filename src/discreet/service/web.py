@@ -120,11 +120,11 @@ def _routes(chats: Chats, agreements: Agreements) -> APIRouter:
     add("/models/{name}", chats.model, methods=["GET"], response_model=forms.Model)
     add("/chat/completions", chats.complete, methods=["POST"], response_model=forms.Completion)
     add("/notice", agreements.notice, methods=["GET"])
-    one, agreed = "/consents/{person}", forms.Agreed
+    agreed = forms.Agreed
     add("/consents", agreements.give, methods=["POST"], response_model=agreed, status_code=201)
-    add(one, agreements.export, methods=["GET"])
-    add(one, agreements.erase, methods=["DELETE"], response_model=agreed)
-    add(f"{one}/withdraw", agreements.withdraw, methods=["POST"], response_model=agreed)
+    add("/consents/export", agreements.export, methods=["POST"])
+    add("/consents/erase", agreements.erase, methods=["POST"], response_model=agreed)
+    add("/consents/withdraw", agreements.withdraw, methods=["POST"], response_model=agreed)
     return routes
 
 
