@@ -78,7 +78,8 @@ def test_a_whole_visit(visit: Visit, context: str, language: Language) -> None:
     after = exported(tab)
 
     assert before["provided"]["questions"] == [question] * 2
-    assert [turn["picture_left_out"] for turn in after["observed"]["turns"]] == [None] * 3
+    left_out = [turn["picture_left_out"] for turn in after["observed"]["turns"]]
+    assert left_out == [None, None, "nobody consented to anything being estimated from it"]
     looked_for = {"tutoring": ["age_band"], "healthcare": ["age_band", "expression"]}[context]
     assert [one["attribute"] for one in before["inferred"]] == looked_for
     assert {one["turn"] for one in before["inferred"]} == {1}
@@ -92,7 +93,9 @@ def test_a_whole_visit(visit: Visit, context: str, language: Language) -> None:
 
     tab.click("#forget")
     receipt = page.locator(".receipt table").inner_text()
-    assert all(says[f"privacy.of_{place}"] in receipt for place in ("conversation", "consent"))
+    stores = {"en": ("the conversation", "your consent records")}
+    stores["fr"] = ("la conversation", "vos consentements")
+    assert all(store in receipt for store in stores[language])
     page.locator(".suggestions").wait_for()
     assert page.locator(".asked, .answered").count() == 0
     empty = exported(tab)

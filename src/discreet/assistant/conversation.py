@@ -178,8 +178,22 @@ class Conversation:
             raise ValueError("Expected a question to answer again, got none. Ask one first.")
         return self._run(self._asked, on_text)
 
-    def edit(self, index: int, question: str, on_text: Show | None = None) -> Exchange:
+    def edit(
+        self,
+        index: int,
+        question: str,
+        image: Image | None = None,
+        *,
+        on_text: Show | None = None,
+    ) -> Exchange:
         """Answer another question in the place of an earlier one; what came after it is dropped.
+
+        Args:
+            index: Which turn.
+            question: In their words.
+            image: What they show with it. Without one, the last turn keeps what was estimated in
+                it, if it may still be used; an earlier one has nothing left.
+            on_text: Receives the answer.
 
         Raises:
             ValueError: if there is no such turn.
@@ -189,6 +203,9 @@ class Conversation:
             raise ValueError(f"Expected a turn from 0 to {len(self.exchanges) - 1}, got another.")
         is_last = self._asked is not None and self._asked.place == index
         sight = self._asked.sight if self._asked and is_last else Sight()
+        if image is not None:
+            sight = self._look(question, only_pixels(image), "gated")
+            del image
         return self._run(_Asked(index, question, sight), on_text)
 
     def stop(self) -> None:
