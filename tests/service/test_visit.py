@@ -131,6 +131,15 @@ def test_a_youth_is_asked_nothing(visit: Begin) -> None:
         person.give([AGE])
 
 
+def test_whoever_is_no_child_after_all_is_treated_as_they_say(visit: Begin) -> None:
+    person = visit()
+    person.declare("age_band", "child")
+    person.stand_as("youth")
+    assert person.protection == protection_of("youth")
+    person.stand_as("adult")
+    assert person.protection == protection_of("adult")
+
+
 def test_the_journal_tells_what_happened_and_no_word(
     visit: Begin, kept: Kept, faces: list[Image.Image]
 ) -> None:
