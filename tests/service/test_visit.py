@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from discreet.assistant import Assistant
+from discreet.consent import protection_of
 from discreet.errors import ArtifactCorrupt, NotLogged, PolicyError
 from discreet.journal import Event, Kind
 from discreet.model import (
