@@ -179,21 +179,11 @@ class Conversation:
         return self._run(self._asked, on_text)
 
     def edit(
-        self,
-        index: int,
-        question: str,
-        image: Image | None = None,
-        *,
-        on_text: Show | None = None,
+        self, index: int, question: str, image: Image | None = None, *, on_text: Show | None = None
     ) -> Exchange:
         """Answer another question in the place of an earlier one; what came after it is dropped.
 
-        Args:
-            index: Which turn.
-            question: In their words.
-            image: What they show with it. Without one, the last turn keeps what was estimated in
-                it, if it may still be used; an earlier one has nothing left.
-            on_text: Receives the answer.
+        Without an image, the last turn keeps what was estimated in it, and an earlier one nothing.
 
         Raises:
             ValueError: if there is no such turn.
@@ -205,7 +195,6 @@ class Conversation:
         sight = self._asked.sight if self._asked and is_last else Sight()
         if image is not None:
             sight = self._look(question, only_pixels(image), "gated")
-            del image
         return self._run(_Asked(index, question, sight), on_text)
 
     def stop(self) -> None:

@@ -223,10 +223,7 @@ class Visit:
         return self._begin(self._conversation.retry, "gated", "")
 
     def edit(self, index: int, question: str, image: Image | None = None) -> Ticket[Exchange]:
-        """Return the ticket of an answer to another question in the place of an earlier one.
-
-        It may show another picture; see `Conversation.edit`.
-        """
+        """Return the ticket of an answer in the place of an earlier one; see `Conversation`."""
         talk = self._conversation
         shown = [image]  # as in `ask`
         return self._begin(
