@@ -380,6 +380,17 @@ def test_an_earlier_question_may_be_put_otherwise_and_what_followed_is_dropped(
             talk.edit(index, ASKED)
 
 
+def test_a_changed_question_may_show_another_picture(talk: Conversation) -> None:
+    talk.ask(ASKED, face())
+    talk.ask(ASKED)
+    done = talk.edit(0, ASKED, face())
+    assert talk.exchanges == (done,)
+    assert [seen.source for seen in done.why.observed if seen.passed] == ["estimated"]
+    assert talk.edit(0, ASKED).why.observed == done.why.observed
+    talk.ask(ASKED)
+    assert talk.edit(0, ASKED).why.observed == ()
+
+
 def test_export_holds_all_that_is_held_in_three_parts(talk: Conversation) -> None:
     talk.declare("reading", "plain")
     talk.reject("expression")

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from PIL.Image import Image
@@ -17,6 +18,7 @@ from discreet.assistant import Assistant, Notes, load_policy
 from discreet.cli.chat import CONTEXT_OF, shipped_notes
 from discreet.cli.demo import SETTINGS
 from discreet.consent import ConsentStore
+from discreet.erasure import erase_visit
 from discreet.journal import Journal
 from discreet.model import Answer, Enough, Request, Vlm, load
 from discreet.perception import estimator
@@ -117,7 +119,12 @@ def staged(context: Domain, folder: Path) -> Iterator[Stage]:
             visits.append(Visit(engine, consents=store, journal=journal, language=spoken))
             return visits[-1]
 
-        app = build_app(context, open_visit=open_visit, models=(Model(name=BASE),))
+        app = build_app(
+            context,
+            open_visit=open_visit,
+            erase=partial(erase_visit, consents=store, journal=journal),
+            models=(Model(name=BASE),),
+        )
         with serving(app) as address:
             yield Stage(address, engine, journal, eyes, visits)
     store.close()

@@ -26,7 +26,7 @@ class Client:
 
     async def _build(self) -> FastAPI:
         models = (Model(name=BASE),)
-        return build_app("tutoring", open_visit=nobody, models=models)  # type: ignore[arg-type]
+        return build_app("tutoring", open_visit=nobody, erase=nobody, models=models)  # type: ignore[arg-type]
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         return self.send("GET", path, **more)

@@ -1,12 +1,15 @@
 import re
+from dataclasses import replace
 from html import unescape
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL.Image import new
 
 from discreet.assistant import Assistant, Conversation, Note, Notes, load_policy
+from discreet.erasure import Line, Receipt
 from discreet.model import load
 from discreet.pages.texts import load_texts
 from discreet.pages.views import Now, View
@@ -105,3 +108,63 @@ def test_the_place_in_the_line_is_said() -> None:
 def test_a_copy_of_the_data_is_whole_and_readable() -> None:
     record: dict[str, Any] = {"provided": {"questions": ["Où ? <b>{x}</b>"]}, "inferred": []}
     assert '"Où ? <b>{x}</b>"' in shown(view().export(record))
+
+
+def test_each_country_asks_for_its_own_spans() -> None:
+    french = replace(view("fr"), country="FR").ages
+    assert french[:2] == (("Moins de 15 ans", "child"), ("De 15 à 17 ans", "youth"))
+    assert replace(view(), country="BE").ages[1] == ("13 to 17", "youth")
+    assert view().ages[1] == ("16 to 17", "youth")
+    assert [value for _, value in french[2:]] == ["young_adult", "middle_aged", "older_adult"]
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_receipt_says_what_failed_and_the_way_out(language: Language) -> None:
+    gone, broken = Line(store="consent", found=2, erased=2), Line.kept("files", "failed: OSError")
+    texts = load_texts(language)
+    whole = shown(view(language).receipt(Receipt(lines=(gone, Line.kept("events", "events")))))
+    assert texts["privacy.forgotten"] in whole
+    assert texts["privacy.not_forgotten"] not in whole
+    part = shown(view(language).receipt(Receipt(lines=(gone, broken))))
+    assert texts["privacy.not_forgotten_out"] in part
+    assert texts["privacy.forgotten"] not in part
+    for name, says in Receipt(lines=(gone, broken)).rows(language):
+        assert name in part
+        assert says in part
+
+
+def test_large_text_is_offered_to_whoever_was_guessed_to_be_an_older_adult() -> None:
+    texts = load_texts("en")
+    offers = {
+        source: texts["talk.offer"] in view().talk(cast(Visit, Talk(source)), offers=True)
+        for source in ("estimated", "declared")
+    }
+    assert offers == {"estimated": True, "declared": False}
+    assert texts["talk.offer"] not in view().talk(cast(Visit, Talk("estimated")))
+
+
+class Talk:
+    """One exchange in which an older adult is known from a source."""
+
+    def __init__(self, source: Literal["estimated", "declared"]) -> None:
+        assistant = Assistant(
+            vlm=load("tiny"), policy=load_policy("healthcare"), notes=Notes.build([NOTE])
+        )
+        said = Conversation(assistant, language="en", consents=frozenset)
+        said.declare("age_band", "older_adult")
+        done = said.ask("Why rest?")
+        seen = tuple(replace(one, source=source) for one in done.why.observed)
+        self.exchanges = (replace(done, why=replace(done.why, observed=seen)),)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_an_answer_says_why_nobody_looked_at_a_picture(
+    talk: Conversation, language: Language
+) -> None:
+    talk.forget()
+    done = talk.ask("Why rest?", new("RGB", (1, 1)))
+    said = done.why.picture_in_words(language)
+    assert said is not None
+    assert said in shown(view(language).why(done))
+    assert said in shown(view(language).talk(cast(Visit, talk)))
+    assert talk.ask("Why rest?").why.picture_in_words(language) is None

@@ -40,6 +40,8 @@ def test_a_whole_visit(visit: Visit, context: str, language: Language) -> None:
     says = load_texts(language)
     tab = visit(context, language)
     page, (question, word) = tab.page, SPOKEN[context, language]
+    assert page.locator("html").get_attribute("lang") == language
+    assert page.locator('[data-act="camera"]').count() == 0
     tab.open("privacy")
 
     tab.click('[data-act="suggest"]')  # a suggestion, a question, another try
@@ -50,7 +52,9 @@ def test_a_whole_visit(visit: Visit, context: str, language: Language) -> None:
     assert page.locator(".answered").count() == answers == 2
     page.locator('[data-act="edit"]').first.click()  # what came after it goes
     page.locator("#cancel").wait_for()
-    page.locator("#question textarea").fill(question)
+    box = page.locator("#question textarea")
+    assert box.input_value() == says.suggestions[context][-1]
+    box.fill(question)
     tab.do(lambda: page.locator("#question textarea").press("Enter"))
     assert page.locator(".asked p").all_inner_texts() == [question]
     tab.click('[data-act="why"]')
@@ -59,6 +63,7 @@ def test_a_whole_visit(visit: Visit, context: str, language: Language) -> None:
 
     tab.turn_camera_on()  # a yes, a picture, and what follows from it
     taken = page.evaluate("discreet.frame()")
+    assert taken.startswith("data:image/jpeg;base64,")
     tab.ask(question)
     older = says["talk.for_older_adult"] + says["talk.estimated_tail"]
     assert fitted(tab) == (
@@ -78,7 +83,8 @@ def test_a_whole_visit(visit: Visit, context: str, language: Language) -> None:
     after = exported(tab)
 
     assert before["provided"]["questions"] == [question] * 2
-    assert [turn["picture_left_out"] for turn in after["observed"]["turns"]] == [None] * 3
+    left_out = [turn["picture_left_out"] for turn in after["observed"]["turns"]]
+    assert left_out == [None, None, "nobody consented to anything being estimated from it"]
     looked_for = {"tutoring": ["age_band"], "healthcare": ["age_band", "expression"]}[context]
     assert [one["attribute"] for one in before["inferred"]] == looked_for
     assert {one["turn"] for one in before["inferred"]} == {1}
@@ -92,7 +98,9 @@ def test_a_whole_visit(visit: Visit, context: str, language: Language) -> None:
 
     tab.click("#forget")
     receipt = page.locator(".receipt table").inner_text()
-    assert all(says[f"privacy.of_{place}"] in receipt for place in ("conversation", "consent"))
+    stores = {"en": ("the conversation", "your consent records")}
+    stores["fr"] = ("la conversation", "vos consentements")
+    assert all(store in receipt for store in stores[language])
     page.locator(".suggestions").wait_for()
     assert page.locator(".asked, .answered").count() == 0
     empty = exported(tab)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from discreet.assistant import Assistant
+from discreet.consent import protection_of
 from discreet.errors import ArtifactCorrupt, NotLogged, PolicyError
 from discreet.journal import Event, Kind
 from discreet.model import (
@@ -170,6 +171,15 @@ def test_a_youth_is_asked_nothing(visit: Begin) -> None:
     assert person.notice is None
     with pytest.raises(ValueError, match="nothing is asked"):
         person.give([AGE])
+
+
+def test_whoever_is_no_child_after_all_is_treated_as_they_say(visit: Begin) -> None:
+    person = visit()
+    person.declare("age_band", "child")
+    person.stand_as("youth")
+    assert person.protection == protection_of("youth")
+    person.stand_as("adult")
+    assert person.protection == protection_of("adult")
 
 
 def test_the_journal_tells_what_happened_and_no_word(

@@ -178,8 +178,12 @@ class Conversation:
             raise ValueError("Expected a question to answer again, got none. Ask one first.")
         return self._run(self._asked, on_text)
 
-    def edit(self, index: int, question: str, on_text: Show | None = None) -> Exchange:
+    def edit(
+        self, index: int, question: str, image: Image | None = None, *, on_text: Show | None = None
+    ) -> Exchange:
         """Answer another question in the place of an earlier one; what came after it is dropped.
+
+        Without an image, the last turn keeps what was estimated in it, and an earlier one nothing.
 
         Raises:
             ValueError: if there is no such turn.
@@ -189,6 +193,8 @@ class Conversation:
             raise ValueError(f"Expected a turn from 0 to {len(self.exchanges) - 1}, got another.")
         is_last = self._asked is not None and self._asked.place == index
         sight = self._asked.sight if self._asked and is_last else Sight()
+        if image is not None:
+            sight = self._look(question, only_pixels(image), "gated")
         return self._run(_Asked(index, question, sight), on_text)
 
     def stop(self) -> None:

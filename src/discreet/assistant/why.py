@@ -76,6 +76,14 @@ class Why:
             lines.insert(0, said["personalisation_off"])
         return "\n".join([*lines, *self._about_the_answer(language)])
 
+    def picture_in_words(self, language: Language) -> str | None:
+        """Return why the picture was not used; None if it was, or if there was none to use."""
+        if self.left_out is None:
+            return None
+        words = _words(language)
+        reason = words["texts"].get(self.left_out, self.left_out)
+        return words["says"]["picture"].format(reason=reason)
+
     def _about_the_answer(self, language: Language) -> list[str]:
         said, text = _words(language)["says"], _words(language)["texts"]
         about = {

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -25,6 +26,7 @@ from discreet.cli.options import RUNS, Cache, Drafts, Json, Runs, progress, tell
 from discreet.cli.private_folder import private_folder
 from discreet.cli.serve import load_shelf
 from discreet.consent import ConsentStore
+from discreet.erasure import erase_visit
 from discreet.errors import ExtraMissing
 from discreet.journal import Journal
 from discreet.model import Answer, Request, Vlm
@@ -128,6 +130,7 @@ def _serve(engine: Engine, folder: Path, names: frozenset[str], models: list[str
         open_visit=lambda spoken: Visit(
             engine, consents=consents, journal=journal, language=spoken
         ),
+        erase=partial(erase_visit, consents=consents, journal=journal),
         models=tuple(Model(name=name) for name in models),
     )
     with socket.socket() as free:

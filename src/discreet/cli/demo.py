@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -22,6 +23,7 @@ from discreet.cli.private_folder import private_folder
 from discreet.cli.serve import assistants, load_shelf
 from discreet.consent import ConsentStore
 from discreet.data import load_portraits
+from discreet.erasure import erase_visit
 from discreet.journal import Journal
 from discreet.perception import estimator
 from discreet.registry import FEDERATED, REFERENCE
@@ -55,6 +57,13 @@ def demo(
     language: Annotated[
         Language | None,
         typer.Option(help="Where a visit begins; that of the browser by default."),
+    ] = None,
+    country: Annotated[
+        str | None,
+        typer.Option(
+            help="Two letters (ISO 3166-1); whose age of consent the page asks by. By default FR "
+            "in French, and 16 years elsewhere."
+        ),
     ] = None,
     adapter: Annotated[
         list[str] | None,
@@ -91,9 +100,11 @@ def demo(
                 open_visit=lambda spoken: Visit(
                     engine, consents=consents, journal=journal, language=spoken
                 ),
+                erase=partial(erase_visit, consents=consents, journal=journal),
                 models=tuple(Model(name=name, card=card) for name, card in cards.items()),
                 people=_people(),
                 language=language,
+                country=country,
                 hosts=("127.0.0.1", "localhost", host),
             )
             where = f"http://{host}:{port}/"

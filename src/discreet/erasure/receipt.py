@@ -90,11 +90,16 @@ class Receipt:
         lines = [{**asdict(line), "state": line.state} for line in self.lines]
         return {**asdict(self), "lines": lines, "is_complete": self.is_complete}
 
+    def rows(self, language: Language) -> tuple[tuple[str, str], ...]:
+        """Return each store by name, and what became of it in words."""
+        words = _words()[language]
+        return tuple(_line_in_words(line, words) for line in self.lines)
+
     def in_words(self, language: Language) -> str:
         """Return the receipt as a person reads it, a store a line."""
         words = _words()[language]
         told = [words["title" if self.is_complete else "title_failed"]]
-        told += [f"- {_line_in_words(line, words)}" for line in self.lines]
+        told += [f"- {name}{words['colon']} {says}" for name, says in self.rows(language)]
         if self.retraining:
             told += ["", _reason(self.retraining, words)]
         for epsilons in sorted(self.spent.items()):
@@ -123,13 +128,13 @@ def failure(error: BaseException) -> str:
     return f"{_FAILED}{type(error).__name__}"
 
 
-def _line_in_words(line: Line, words: Mapping[str, str]) -> str:
+def _line_in_words(line: Line, words: Mapping[str, str]) -> tuple[str, str]:
     name = words.get(f"store_{line.store}", line.store)
     counts = {"found": line.found, "erased": line.erased}
     text = words[f"state_{line.state}"].format(**counts)
     if line.state in ("kept", "failed"):
         text = f"{text} {_reason(line.kept_because, words)}"
-    return f"{name}{words['colon']} {text}"
+    return name, text
 
 
 def _reason(code: str, words: Mapping[str, str]) -> str:

@@ -6,24 +6,24 @@ when the page is.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
 import gradio as gr
-from PIL.Image import Image
+from PIL.Image import Image, new
 
-from discreet.assistant import Exchange
+from discreet.assistant import Exchange, Part
+from discreet.consent import Standing
+from discreet.erasure import Receipt
 from discreet.errors import DiscreetError, ImageError
 from discreet.pages.models import Model
 from discreet.pages.parts import UNSAID, Parts
 from discreet.pages.pictures import read_picture
-from discreet.pages.views import Now, View
+from discreet.pages.turns import follow, trouble_of
+from discreet.pages.views import YOUTH, View
 from discreet.service import Ticket, Visit
 
-SHORTEST_PAUSE_SECONDS = 0.06
-"""Between two pictures of an answer that is being written."""
 Shown = dict[Any, Any]
 
 
@@ -36,6 +36,8 @@ class Guest:
     ticket: Ticket[Exchange] | None = None
     editing: int | None = None
     """Which question is being changed."""
+    is_large: bool = False
+    """Whether large text was chosen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +48,7 @@ class Acts:
     parts: Parts
     models: tuple[Model, ...]
     open_visit: Callable[[], Visit]
+    erase: Callable[[Visit], Receipt]
     guests: dict[str, Guest]
     """By session of the page."""
     door: Lock = field(default_factory=Lock)
@@ -72,7 +75,7 @@ class Acts:
         if editing is None:
             begin = lambda: guest.visit.ask(question, image, adapter=guest.model)  # noqa: E731
         else:
-            begin = lambda: guest.visit.edit(editing, question)  # noqa: E731
+            begin = lambda: guest.visit.edit(editing, question, image)  # noqa: E731
         async for shown in self._answer(guest, question, begin, editing):
             yield shown
 
@@ -101,7 +104,7 @@ class Acts:
         try:
             ticket = guest.ticket = await asyncio.to_thread(begin)
             yield self._busy() | {parts.question: ""}
-            async for now in _follow(ticket, question):
+            async for now in follow(ticket, question):
                 key = "talk.waiting" if now.place else "talk.writing"
                 yield {
                     parts.talk: view.talk(guest.visit, now, before),
@@ -112,7 +115,7 @@ class Acts:
             exchange = await asyncio.to_thread(ticket.result)
             said = view.said(exchange.reply.text)
         except (DiscreetError, ValueError, RuntimeError, OSError) as error:
-            said = view.status(_trouble(error))
+            said = view.status(trouble_of(error))
             yield {parts.question: question}
         guest.ticket = None
         yield self._idle() | self._told(guest) | {parts.status: said}
@@ -155,8 +158,16 @@ class Acts:
         return self._allowed(guest) | {self.parts.status: self.view.status("about.saved")}
 
     def declare_age(self, band: str, request: gr.Request) -> Shown:
-        """Take an age band, and offer large text to older adults."""
-        shown = self.declare("age_band", None if band == UNSAID else band, request)
+        """Take an age band or a standing, and turn large text on for older adults.
+
+        Who takes an age back stays as protected as before.
+        """
+        guest = self._guest(request)
+        if band != UNSAID:
+            young: dict[str, Standing] = {"child": "child", YOUTH: "youth"}
+            guest.visit.stand_as(young.get(band, "adult"))
+        shown = self.declare("age_band", None if band in (UNSAID, YOUTH) else band, request)
+        guest.is_large |= band == "older_adult"
         return shown | ({self.parts.large: True} if band == "older_adult" else {})
 
     def declare_reading(self, value: str, request: gr.Request) -> Shown:
@@ -165,7 +176,13 @@ class Acts:
 
     def declare_size(self, large: bool, request: gr.Request) -> Shown:
         """Take whether somebody wants large text."""
+        self._guest(request).is_large = large
         return self.declare("text_size", "large" if large else None, request)
+
+    def enlarge(self, request: gr.Request) -> Shown:
+        """Take the offer of large text."""
+        shown = self.declare_size(True, request)
+        return shown | self._told(self._guest(request)) | {self.parts.large: True}
 
     def give(self, names: list[str], request: gr.Request) -> Shown:
         """Write down what somebody allows; an empty list allows nothing."""
@@ -201,6 +218,8 @@ class Acts:
     def correct(self, request: gr.Request, event: gr.EventData) -> Shown:
         """Put something right that was known wrongly."""
         guest = self._guest(request)
+        if event.attribute == "age_band":
+            guest.visit.stand_as("child" if event.value == "child" else "adult")
         guest.visit.correct(event.attribute, event.value)
         shown = self._allowed(guest) | {self.parts.status: self.view.status("why.corrected")}
         return shown | {self.parts.age_band: event.value}
@@ -232,16 +251,18 @@ class Acts:
         return {self.parts.receipt: self.view.export(self._guest(request).visit.export())}
 
     def forget(self, request: gr.Request) -> Shown:
-        """Forget somebody, show what was erased, and begin anew."""
+        """Forget somebody, show what was erased, and begin anew once all of it is."""
         guest = self._guest(request)
-        found = guest.visit.forget()
+        receipt = self.erase(guest.visit)
+        shown = {self.parts.receipt: self.view.receipt(receipt)}
+        if not receipt.is_complete:  # the same button goes on with the rest
+            return self._told(guest) | self._allowed(guest) | shown
         del self.guests[str(request.session_hash)]
-        fresh = self._everything(self._guest(request))
-        return fresh | {self.parts.receipt: self.view.receipt(found)}
+        return self._everything(self._guest(request)) | shown
 
-    def hand_over(self, request: gr.Request) -> Shown:
-        """Show whom to go to; nothing is told of the conversation."""
-        card = self._guest(request).visit.hand_over()
+    def hand_over(self, tell: list[Part], request: gr.Request) -> Shown:
+        """Show whom to go to, with what somebody wants to tell and nothing else."""
+        card = self._guest(request).visit.hand_over(tell)
         return {self.parts.person_says: self.view.card(card)}
 
     def _guest(self, request: gr.Request) -> Guest:
@@ -262,8 +283,12 @@ class Acts:
         guest.visit.pursue(others[0] if others else None)
 
     def _image(self, guest: Guest, picture: str) -> Image | None:
+        """Return a picture that may be looked at, or an empty one where nobody allowed it.
+
+        What nobody allowed is not even decoded; the answer says why nobody looked.
+        """
         if not (guest.visit.consented and guest.visit.protection.estimates):
-            return None  # what nobody allowed is not even decoded
+            return new("RGB", (1, 1)) if picture else None
         try:
             return read_picture(picture)
         except ImageError:
@@ -284,7 +309,8 @@ class Acts:
     def _told(self, guest: Guest) -> Shown:
         """Show the conversation and the newest answer's reasons."""
         last: Exchange | None = guest.visit.exchanges[-1] if guest.visit.exchanges else None
-        return {self.parts.talk: self.view.talk(guest.visit), self.parts.why: self.view.why(last)}
+        talk = self.view.talk(guest.visit, offers=not guest.is_large)
+        return {self.parts.talk: talk, self.parts.why: self.view.why(last)}
 
     def _allowed(self, guest: Guest) -> Shown:
         """Show what may be asked for, what was allowed and what that opens."""
@@ -298,7 +324,7 @@ class Acts:
             parts.looking: gr.update(visible=allowed and may_look),
             parts.withdraw: gr.update(visible=allowed),
             parts.stored: self.view.stored(visit),
-            parts.child_note: gr.update(visible=not may_look),
+            parts.child_note: gr.update(visible=not may_look, value=self.view.young(visit)),
         }
 
     def _everything(self, guest: Guest) -> Shown:
@@ -314,31 +340,6 @@ class Acts:
             parts.personalise: True,
             parts.model: guest.model,
             parts.receipt: "",
+            parts.tell: [],
             parts.person_says: "",
         }
-
-
-async def _follow(ticket: Ticket[Exchange], question: str) -> AsyncIterator[Now]:
-    """Yield the place in the line and what was said so far, whenever there is more of it."""
-    loop, news = asyncio.get_running_loop(), asyncio.Event()
-    ticket.watch(lambda: _wake(loop, news))
-    while True:
-        await news.wait()
-        news.clear()
-        yield Now(question=question, text="".join(ticket.shown), place=ticket.place)
-        if ticket.done:
-            return
-        await asyncio.sleep(SHORTEST_PAUSE_SECONDS)
-
-
-def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
-    """Wake whoever waits in a loop, from another thread."""
-    with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
-        loop.call_soon_threadsafe(news.set)
-
-
-def _trouble(error: Exception) -> str:
-    """Return which text says in words what went wrong."""
-    kinds = {"LineFull": "errors.busy", "TooManyTokens": "errors.long", "Stopped": "talk.stopped"}
-    kinds |= {"NotLogged": "errors.unlogged"}
-    return kinds.get(type(error).__name__, "errors.failed")

@@ -17,6 +17,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from discreet.erasure import Receipt
 from discreet.pages.models import Model
 from discreet.pages.page import build_page
 from discreet.pages.pictures import as_address
@@ -59,9 +60,11 @@ def build_app(
     context: Domain,
     *,
     open_visit: Callable[[Language], Visit],
+    erase: Callable[[Visit], Receipt],
     models: tuple[Model, ...],
     people: tuple[bytes, ...] = (),
     language: Language | None = None,
+    country: str | None = None,
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost"),
 ) -> FastAPI:
     """Return the pages of a demo, ready to be served.
@@ -69,9 +72,12 @@ def build_app(
     Args:
         context: What the assistant talks about.
         open_visit: Returns a visit of somebody new.
+        erase: Erases a visitor everywhere; tried again where something failed.
         models: Which may answer; the last one does until somebody switches.
         people: JPEGs of people who do not exist, to try pictures with.
         language: Where a visit begins; that of the browser by default.
+        country: Two letters; whose age of consent is asked by. By default that of France in French,
+            and elsewhere the age where a country set nothing lower.
         hosts: Names by which a browser may call this machine.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -90,8 +96,14 @@ def build_app(
 
     addresses = tuple(as_address(jpeg) for jpeg in people)
     for spoken in LANGUAGES:
-        view = View(context=context, language=spoken, texts=load_texts(spoken), people=addresses)
-        _mount(app, view, models, partial(open_visit, spoken))
+        view = View(
+            context=context,
+            language=spoken,
+            texts=load_texts(spoken),
+            people=addresses,
+            country=country or ("FR" if spoken == "fr" else ""),
+        )
+        _mount(app, view, build_page(view, models, partial(open_visit, spoken), erase))
     return app
 
 
@@ -110,12 +122,10 @@ def serve(app: FastAPI, *, host: str, port: int, ready: Callable[[], None]) -> N
     server.run()
 
 
-def _mount(
-    app: FastAPI, view: View, models: tuple[Model, ...], open_visit: Callable[[], Visit]
-) -> None:
+def _mount(app: FastAPI, view: View, page: gr.Blocks) -> None:
     gr.mount_gradio_app(
         app,
-        build_page(view, models, open_visit),
+        page,
         path=f"/{view.language}",
         footer_links=[],
         run_history=False,

@@ -126,12 +126,20 @@
       close();
     },
     async copy(button) {
-      const text = [...button.closest(".answered").querySelectorAll("p:not(.fitted, .aside)")].map((p) => p.textContent).join("\n");
+      const text = [...button.closest(".answered, .card").querySelectorAll("p:not(.fitted, .aside)")].map((p) => p.textContent).join("\n");
       await navigator.clipboard.writeText(text);
       const label = button.textContent;
       button.textContent = button.dataset.done;
       setTimeout(() => (button.textContent = label), 1500);
     },
+  };
+  acts.print = (button) => { // the card alone, whatever the page looks like around it
+    const sheet = document.createElement("div");
+    sheet.id = "printed";
+    sheet.append(button.closest(".card").querySelector(".words").cloneNode(true));
+    document.body.append(sheet);
+    window.print();
+    sheet.remove();
   };
   document.addEventListener("click", (event) => {
     const target = event.target.closest("[data-act]");

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from discreet.erasure import Receipt
 from discreet.pages.acts import Acts, Guest
 from discreet.pages.models import Model
 from discreet.pages.parts import Parts, lay_out
@@ -15,9 +16,15 @@ _PICTURE = "(...given) => { given[given.length - 1] = discreet.frame(); return g
 _FOLLOW = "() => discreet.follow(true)"
 _WHY = "() => discreet.reveal('why-section')"
 _OFF = "() => discreet.off()"
+_YOUNG = "(said) => { if (['child', 'youth'].includes(said)) discreet.off(); return said; }"
 
 
-def build_page(view: View, models: tuple[Model, ...], open_visit: Callable[[], Visit]) -> gr.Blocks:
+def build_page(
+    view: View,
+    models: tuple[Model, ...],
+    open_visit: Callable[[], Visit],
+    erase: Callable[[Visit], Receipt],
+) -> gr.Blocks:
     """Return a page; each visitor gets a visit of their own from `open_visit`."""
     with gr.Blocks(
         title=view.texts["page.title"].format(context=view.texts[f"page.{view.context}"]),
@@ -26,7 +33,14 @@ def build_page(view: View, models: tuple[Model, ...], open_visit: Callable[[], V
     ) as page:
         parts = lay_out(view, models)
         guests: dict[str, Guest] = {}
-        acts = Acts(view=view, parts=parts, models=models, open_visit=open_visit, guests=guests)
+        acts = Acts(
+            view=view,
+            parts=parts,
+            models=models,
+            open_visit=open_visit,
+            erase=erase,
+            guests=guests,
+        )
         _wire(page, parts, acts)
     page.queue(default_concurrency_limit=None, api_open=False)
     built: gr.Blocks = page
@@ -55,19 +69,20 @@ def _wire(page: gr.Blocks, parts: Parts, acts: Acts) -> None:
         (parts.cancel.click, acts.cancel),
         (parts.refuse.click, acts.refuse),
         (parts.export.click, acts.export),
-        (parts.hand_over.click, acts.hand_over),
+        (parts.talk.enlarge, acts.enlarge),
     ):
         listen(act, **quiet)
     parts.talk.why(acts.why, **quiet).then(None, js=_WHY)
     parts.withdraw.click(acts.withdraw, js=_OFF, **quiet)
     parts.forget.click(acts.forget, js=_OFF, **quiet)
     for chosen, choose in (
-        (parts.age_band, acts.declare_age),
         (parts.reading, acts.declare_reading),
         (parts.personalise, acts.personalise),
         (parts.model, acts.switch),
     ):
         chosen.input(choose, inputs=[chosen], **quiet)
+    parts.age_band.input(acts.declare_age, inputs=[parts.age_band], js=_YOUNG, **quiet)
+    parts.hand_over.click(acts.hand_over, inputs=[parts.tell], **quiet)
     parts.give.click(acts.give, inputs=[parts.ticks], **quiet)
     parts.large.change(None, inputs=[parts.large], js="(on) => discreet.resize(on ? 125 : 100)")
     parts.large.input(acts.declare_size, inputs=[parts.large], **quiet)

@@ -6,15 +6,15 @@ from typing import Any
 
 import gradio as gr
 
+from discreet.assistant import PARTS
 from discreet.pages.models import Model
 from discreet.pages.views import View
-from discreet.types import AGE_BANDS
 
 _ACTS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-act]');
   const act = button && button.tagName === 'BUTTON' && button.dataset.act;
-  const known = ['suggest', 'edit', 'why', 'retry', 'clear', 'reject'];
+  const known = ['suggest', 'edit', 'why', 'retry', 'clear', 'reject', 'enlarge'];
   if (known.includes(act)) trigger(act, { ...button.dataset });
 });
 element.addEventListener('change', (event) => {
@@ -57,6 +57,7 @@ class Parts:
     export: gr.Button
     forget: gr.Button
     receipt: gr.HTML
+    tell: gr.CheckboxGroup
     hand_over: gr.Button
     person_says: gr.HTML
 
@@ -131,12 +132,12 @@ def _about(view: View) -> dict[str, Any]:
     t = view.texts
     _html(f"<p>{t['about.lead']}</p>")
     age_band = gr.Radio(
-        [*((t[f"about.{band}"], band) for band in AGE_BANDS), (t["about.unsaid"], UNSAID)],
+        [*view.ages, (t["about.unsaid"], UNSAID)],
         value=UNSAID,
         label=t["about.age_band"],
         elem_id="age-band",
     )
-    child_note = _html(f"<p>{t['about.child_note']}</p>", visible=False, elem_classes="told")
+    child_note = _html("", visible=False, elem_classes="told")
     reading = gr.Radio(
         [(t["about.standard"], "standard"), (t["about.plain"], "plain")],
         value="standard",
@@ -185,6 +186,12 @@ def _privacy(view: View, models: tuple[Model, ...]) -> dict[str, Any]:
     receipt = _html("", elem_id="receipt")
     person = f"<h4>{t['privacy.person']}</h4><p>{t[f'privacy.{view.context}_person']}</p>"
     _html(person, elem_id="person")
+    tell = gr.CheckboxGroup(
+        [(t[f"privacy.tell_{part}"], part) for part in PARTS],
+        value=[],
+        label=t["privacy.tell"],
+        elem_id="tell",
+    )
     hand_over = gr.Button(t["privacy.person_show"], elem_id="hand-over")
     person_says = _html("", elem_id="person-says")
     return {
@@ -194,6 +201,7 @@ def _privacy(view: View, models: tuple[Model, ...]) -> dict[str, Any]:
         "export": export,
         "forget": forget,
         "receipt": receipt,
+        "tell": tell,
         "hand_over": hand_over,
         "person_says": person_says,
     }

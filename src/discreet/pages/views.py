@@ -14,6 +14,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from discreet.assistant import Card, Exchange, Observed, say_reason
+from discreet.consent import ask_age
+from discreet.erasure import Receipt
 from discreet.pages.texts import OTHER, Texts
 from discreet.service import Visit
 from discreet.types import AGE_BANDS, Domain, Language
@@ -25,6 +27,8 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+YOUTH = "youth"
+"""What a minor who consents alone chooses; it is no band, and nothing fits an answer to it."""
 _STEP = re.compile(r" (?=\d\. [^\W\d_])")
 """Before the number of a step."""
 _LIVE = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"})
@@ -53,18 +57,44 @@ class View:
     texts: Texts
     people: tuple[str, ...]
     """`data:` addresses of portraits of people who do not exist."""
+    country: str = ""
+    """Whose age of consent the page asks by; empty for the default of the law."""
+
+    @property
+    def ages(self) -> tuple[tuple[str, str], ...]:
+        """What somebody may say of their age: the words, and a band or a standing."""
+        spans = ask_age(self.country, self.language).spans[:2]
+        young = tuple((span.text[:1].upper() + span.text[1:], span.standing) for span in spans)
+        adults = [band for band in AGE_BANDS if band != "child"]
+        return (*young, *((self.texts[f"about.{band}"], band) for band in adults))
+
+    def young(self, visit: Visit) -> str:
+        """Return what holds for somebody young, kindly."""
+        key = "about.child_note" if visit.protection.guardian else "about.youth_note"
+        return _entities(f"<p>{self._filled(key)}</p>")
 
     def top(self) -> str:
         """Return the header."""
         return self._fill("top", language=self.language, other=OTHER[self.language])
 
-    def talk(self, visit: Visit | None, now: Now | None = None, before: int | None = None) -> str:
-        """Return the conversation, or what there is before it; `before` leaves out later turns."""
+    def talk(
+        self,
+        visit: Visit | None,
+        now: Now | None = None,
+        before: int | None = None,
+        *,
+        offers: bool = False,
+    ) -> str:
+        """Return the conversation, or what there is before it; `before` leaves out later turns.
+
+        With `offers`, whoever was guessed to be an older adult is offered large text.
+        """
         exchanges = () if visit is None else visit.exchanges[:before]
         return self._fill(
             "talk",
             exchanges=[self._turn(exchange) for exchange in exchanges],
             now=now,
+            offered=offers and bool(exchanges) and _looks_older(exchanges[-1]),
             suggestions=self.texts.suggestions[self.context],
             people=self.people[1:4:2],
         )
@@ -94,7 +124,9 @@ class View:
     def why(self, exchange: Exchange | None) -> str:
         """Return what an answer was fitted to."""
         turn = None if exchange is None else self._turn(exchange)
-        return self._fill("why", turn=turn, bands=AGE_BANDS)
+        return self._fill(
+            "why", turn=turn, bands=[(b, said) for said, b in self.ages if b in AGE_BANDS]
+        )
 
     def stored(self, visit: Visit) -> str:
         """Return what is stored, and what was allowed."""
@@ -102,14 +134,12 @@ class View:
         given = [item.title for item in items if item.name in visit.consented]
         return self._fill("stored", given=given)
 
-    def receipt(self, found: Mapping[str, int]) -> str:
-        """Return what was erased where."""
-        t = self.texts
-        rows = [
-            (t[f"privacy.of_{place}"], t["privacy.receipt_erased"].format(count=count))
-            for place, count in found.items()
-        ]
-        return self._fill("receipt", title=t["privacy.forgotten"], lines=rows, text="")
+    def receipt(self, receipt: Receipt) -> str:
+        """Return what was erased where, what was kept and why, and what to do about the rest."""
+        key = "privacy.forgotten" if receipt.is_complete else "privacy.not_forgotten"
+        way_out = "" if receipt.is_complete else self.texts["privacy.not_forgotten_out"]
+        rows = receipt.rows(self.language)
+        return self._fill("receipt", title=self.texts[key], lines=rows, text="", way_out=way_out)
 
     def card(self, card: Card) -> str:
         """Return whom to go to."""
@@ -118,7 +148,9 @@ class View:
     def export(self, record: Mapping[str, Any]) -> str:
         """Return a copy of what there is about somebody."""
         text = json.dumps(record, indent=2, ensure_ascii=False, default=str)
-        return self._fill("receipt", title=self.texts["privacy.export"], lines=(), text=text)
+        return self._fill(
+            "receipt", title=self.texts["privacy.export"], lines=(), text=text, way_out=""
+        )
 
     def model(self, words: str, numbers: Sequence[str]) -> str:
         """Return which model answers, in words and in numbers."""
@@ -130,6 +162,7 @@ class View:
             "question": exchange.question,
             "paragraphs": _paragraphs(exchange.reply.text),
             "fitted": self._fitted(exchange),
+            "picture": exchange.why.picture_in_words(self.language),
             "seen": [self._seen(seen) for seen in exchange.why.observed],
             "note": self.texts["why.note"].format(note=note) if note else self.texts["why.no_note"],
         }
@@ -177,6 +210,14 @@ class View:
     def _fill(self, template: str, **values: Any) -> str:
         shown = _TEMPLATES.get_template(f"{template}.html")
         return _entities(shown.render(t=self.texts, context=self.context, **values))
+
+
+def _looks_older(exchange: Exchange) -> bool:
+    """Return whether an answer was written for an older adult, as a picture was read."""
+    return any(
+        seen.passed and seen.source == "estimated" and seen.value == "older_adult"
+        for seen in exchange.why.observed
+    )
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -169,6 +169,12 @@ class Visit:
         self._conversation.declare(name, value)
         self._protect()
 
+    def stand_as(self, standing: Standing) -> None:
+        """Say how old one is by what holds for it, without an age; it replaces a declared age."""
+        self.standing = standing
+        self._conversation.declare("age_band", None)
+        self._conversation.is_minor = standing == "child"
+
     def correct(self, attribute: str, value: str) -> None:
         """Put something right that was seen."""
         self._conversation.correct(attribute, value)
@@ -221,10 +227,13 @@ class Visit:
         """Return the ticket of another answer to the last question."""
         return self._begin(self._conversation.retry, "gated", "")
 
-    def edit(self, index: int, question: str) -> Ticket[Exchange]:
-        """Return the ticket of an answer to another question in the place of an earlier one."""
+    def edit(self, index: int, question: str, image: Image | None = None) -> Ticket[Exchange]:
+        """Return the ticket of an answer in the place of an earlier one; see `Conversation`."""
         talk = self._conversation
-        return self._begin(lambda show: talk.edit(index, question, show), "gated", question)
+        shown = [image]  # as in `ask`
+        return self._begin(
+            lambda show: talk.edit(index, question, shown.pop(), on_text=show), "gated", question
+        )
 
     def stop(self) -> None:
         """End the turn: at once where it waits, at its next word where it is written."""
