@@ -176,9 +176,9 @@ def test_a_youth_is_asked_nothing(visit: Begin) -> None:
 def test_whoever_is_no_child_after_all_is_treated_as_they_say(visit: Begin) -> None:
     person = visit()
     person.declare("age_band", "child")
-    person.stand_as("youth")
+    person.tell_age("youth")
     assert person.protection == protection_of("youth")
-    person.stand_as("adult")
+    person.tell_age("adult")
     assert person.protection == protection_of("adult")
 
 

@@ -19,9 +19,9 @@ from PIL.Image import Image
 
 from discreet.assistant.emergency import is_emergency
 from discreet.assistant.exchange import Exchange
-from discreet.assistant.gate import declare
 from discreet.assistant.handover import PARTS, Card, Contact, Part, hand_over
-from discreet.assistant.policy import PAGE_ONLY, PICTURE, VALUES
+from discreet.assistant.policy import PAGE_ONLY, PICTURE
+from discreet.assistant.profile import Profile
 from discreet.assistant.safety import hears_distress, says_distress
 from discreet.assistant.session import Assistant
 from discreet.assistant.sight import NOT_CONSENTED, NOT_PERSONAL, Sight, only_pixels, unused
@@ -31,15 +31,6 @@ from discreet.assistant.turn import Turn
 from discreet.assistant.why import why_of
 from discreet.errors import Stopped
 from discreet.types import Language, Mode
-
-
-@dataclass(slots=True)
-class _Said:
-    """Something that the person declared."""
-
-    value: str
-    at: float
-    used: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +81,15 @@ class Conversation:
         self.exchanges: tuple[Exchange, ...] = ()
         self.is_personal = True
         self.is_minor = False
-        self._consents, self._contact, self._clock = consents, contact, clock
-        self._declared: dict[str, _Said] = {}
-        self._rejected: set[str] = set()
+        self._consents, self._contact = consents, contact
+        self._profile = Profile(self._seconds_of, clock=clock)
         self._asked: _Asked | None = None
         self._stops: set[threading.Event] = set()
 
     @property
     def declared(self) -> dict[str, str]:
         """What the person said of themselves and that has not run out."""
-        now = self._clock()
-        self._declared = {
-            name: said
-            for name, said in self._declared.items()
-            if not (seconds := self._seconds_of(name)) or now - said.at <= seconds
-        }
-        return {name: said.value for name, said in self._declared.items()}
+        return self._profile.values
 
     def declare(self, name: str, value: str | None) -> None:
         """Say something of oneself, or take it back with None; it replaces what is estimated.
@@ -116,18 +100,14 @@ class Conversation:
         Raises:
             ValueError: if there is no such attribute, or no such value of it.
         """
-        if value is None:
-            self._declared.pop(_known(name), None)
-            return
-        declare(name, value)
-        if name == "age_band":
+        self._profile.say(name, value)
+        if name == "age_band" and value is not None:
             self.is_minor = value == "child"
-        self._declared[name] = _Said(value, self._clock())
 
     def correct(self, attribute: str, value: str) -> None:
         """Put right what was estimated, from the next turn on; see `declare`."""
         self.declare(attribute, value)
-        self._rejected.discard(attribute)
+        self._profile.accept(attribute)
 
     def reject(self, attribute: str) -> None:
         """Let something be used no more, wherever it came from; nobody looks for it again.
@@ -135,8 +115,7 @@ class Conversation:
         Raises:
             ValueError: if there is no such attribute.
         """
-        self._rejected.add(_known(attribute))
-        self._declared.pop(attribute, None)
+        self._profile.reject(attribute)
 
     def personalise(self, on: bool) -> None:
         """Have answers fitted to oneself, or have those that anybody gets."""
@@ -209,9 +188,9 @@ class Conversation:
 
     def forget(self) -> int:
         """Drop everything of the person and return how many things were found."""
-        found = len(self.exchanges) + len(self._declared) + len(self._rejected)
+        found = len(self.exchanges) + len(self._profile)
         self.clear()
-        self._declared, self._rejected = {}, set()
+        self._profile.clear()
         self.is_personal, self.is_minor = True, False
         return found
 
@@ -224,7 +203,7 @@ class Conversation:
             "provided": {
                 "declared": self.declared,
                 "minor": self.is_minor,
-                "rejected": sorted(self._rejected),
+                "rejected": sorted(self._profile.rejected),
                 "personalisation": self.is_personal,
                 "questions": [done.question for done in self.exchanges],
             },
@@ -268,20 +247,15 @@ class Conversation:
         """Let go of what was estimated, and of what was said for one turn."""
         self._asked = None
         self.exchanges = tuple(done.faded() for done in self.exchanges)
-        self._declared = {
-            name: said
-            for name, said in self._declared.items()
-            if not said.used or self._seconds_of(name)
-        }
-        for said in self._declared.values():
-            said.used = True
+        self._profile.end_turn()
 
     def _turn(self, question: str, image: Image | None = None) -> Turn:
         """Return a turn with what may be known of the person at this moment."""
         declared = self.declared
         asks = self.is_personal and not is_emergency(question)  # where nothing may fail
         agreed = self._consents() if asks else frozenset()
-        consented = {name for name in agreed if name.partition("/")[2] not in self._rejected}
+        rejected = self._profile.rejected
+        consented = {name for name in agreed if name.partition("/")[2] not in rejected}
         return Turn(
             question=question,
             image=image,
@@ -307,7 +281,7 @@ class Conversation:
             return unused(sight, NOT_PERSONAL)
         if sight.mode == "native" and (picture not in turn.consented or turn.is_of_minor):
             return unused(sight, NOT_CONSENTED)
-        seen = tuple(s for s in sight.observations if s.attribute not in self._rejected)
+        seen = tuple(s for s in sight.observations if s.attribute not in self._profile.rejected)
         return replace(sight, observations=seen)
 
     def _run(self, asked: _Asked, on_text: Show | None) -> Exchange:
@@ -348,9 +322,3 @@ class Conversation:
             ),
             supported=supported,
         )
-
-
-def _known(attribute: str) -> str:
-    if attribute not in VALUES:
-        raise ValueError(f"Expected an attribute among {', '.join(VALUES)}, got another.")
-    return attribute

@@ -61,7 +61,9 @@ class TimedEngine(Engine):
 
     token = piece = 0.0
 
-    def submit(self, work: Callable[[Show], T], *, urgent: bool = False) -> Ticket[T]:
+    def submit(
+        self, work: Callable[[Show], T], *, urgent: bool = False, key: str | None = None
+    ) -> Ticket[T]:
         """Return the ticket of a turn whose first piece is timed."""
         self.token = self.piece = 0.0
 
@@ -72,7 +74,7 @@ class TimedEngine(Engine):
 
             return work(shown)
 
-        return super().submit(timed, urgent=urgent)
+        return super().submit(timed, urgent=urgent, key=key)
 
     def _write(self, vlm: Vlm, requests: Sequence[Request]) -> list[Answer]:
         return super()._write(vlm, [replace(r, on_text=self._timed(r.on_text)) for r in requests])

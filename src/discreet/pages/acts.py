@@ -165,7 +165,7 @@ class Acts:
         guest = self._guest(request)
         if band != UNSAID:
             young: dict[str, Standing] = {"child": "child", YOUTH: "youth"}
-            guest.visit.stand_as(young.get(band, "adult"))
+            guest.visit.tell_age(young.get(band, "adult"))
         shown = self.declare("age_band", None if band in (UNSAID, YOUTH) else band, request)
         guest.is_large |= band == "older_adult"
         return shown | ({self.parts.large: True} if band == "older_adult" else {})
@@ -219,7 +219,7 @@ class Acts:
         """Put something right that was known wrongly."""
         guest = self._guest(request)
         if event.attribute == "age_band":
-            guest.visit.stand_as("child" if event.value == "child" else "adult")
+            guest.visit.tell_age("child" if event.value == "child" else "adult")
         guest.visit.correct(event.attribute, event.value)
         shown = self._allowed(guest) | {self.parts.status: self.view.status("why.corrected")}
         return shown | {self.parts.age_band: event.value}

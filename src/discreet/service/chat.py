@@ -29,7 +29,13 @@ from discreet.service.stream import follow
 from discreet.service.visit import Visit
 from discreet.types import Language
 
-_SECONDS = {LineFull: "20", NotLogged: "60", NotStored: "60", Stopped: "5", StoreInUse: "5"}
+_SECONDS: dict[type[Exception], str] = {
+    LineFull: "20",
+    NotLogged: "60",
+    NotStored: "60",
+    Stopped: "5",
+    StoreInUse: "5",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,6 @@ from discreet.assistant import (
     Part,
     Policy,
     Reply,
-    Why,
     is_emergency,
 )
 from discreet.consent import (
@@ -159,8 +158,10 @@ class Visit:
         self.purpose = self._conversation.purpose = self.policy.purpose_of(purpose).name
 
     def tell_age(self, standing: Standing) -> None:
-        """Say how old one is, by the question for it; a declared age can only protect more."""
+        """Say how old one is by what holds for it, without an age; it replaces a declared age."""
         self.standing = standing
+        self._conversation.declare("age_band", None)
+        self._conversation.is_minor = standing == "child"
         self._protect()
 
     def declare(self, name: str, value: str | None) -> None:
@@ -168,12 +169,6 @@ class Visit:
         self._unused.pop(name, None)
         self._conversation.declare(name, value)
         self._protect()
-
-    def stand_as(self, standing: Standing) -> None:
-        """Say how old one is by what holds for it, without an age; it replaces a declared age."""
-        self.standing = standing
-        self._conversation.declare("age_band", None)
-        self._conversation.is_minor = standing == "child"
 
     def correct(self, attribute: str, value: str) -> None:
         """Put something right that was seen."""
@@ -246,10 +241,6 @@ class Visit:
         self.stop()
         self._ticket = None
         self._conversation.clear()
-
-    def why(self, index: int = -1) -> Why:
-        """Return what shaped an answer."""
-        return self.exchanges[index].why
 
     def export(self) -> dict[str, Any]:
         """Return all that is held of this person: provided, observed and inferred, apart."""
