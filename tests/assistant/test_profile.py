@@ -18,25 +18,27 @@ def profile_at(now: list[float]) -> Profile:
 def test_what_was_said_is_kept_as_long_as_the_policy_says(later: float) -> None:
     now = [0.0]
     profile = profile_at(now)
-    profile.say("age_band", "adult")
+    profile.say("age_band", "middle_aged")
     now[0] = later
-    assert profile.values == ({"age_band": "adult"} if later <= 60 else {})
+    assert profile.values == ({"age_band": "middle_aged"} if later <= 60 else {})
 
 
 def test_what_is_said_for_one_turn_is_there_in_the_next_one_alone() -> None:
     profile = profile_at([0.0])
-    profile.say("reading", "easy")
+    profile.say("reading", "plain")
     profile.end_turn()
-    assert profile.values == {"reading": "easy"}
+    assert profile.values == {"reading": "plain"}
     profile.end_turn()
     assert profile.values == {}
 
 
 def test_what_is_rejected_is_taken_back_until_it_is_accepted() -> None:
     profile = profile_at([0.0])
-    profile.say("age_band", "adult")
+    profile.say("age_band", "middle_aged")
     profile.reject("age_band")
-    assert profile.values == {} and profile.rejected == {"age_band"} and len(profile) == 1
+    assert profile.values == {}
+    assert profile.rejected == {"age_band"}
+    assert len(profile) == 1
     profile.accept("age_band")
     assert len(profile) == 0
 
