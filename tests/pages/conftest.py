@@ -101,6 +101,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], D
         each.end()
 
 
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    """Starts a demo for one test, see `start`."""
+    begun: list[Demo] = []
+
+    def one(context: str, *options: str) -> Demo:
+        begun.append(start(context, tmp_path, *options))
+        return begun[-1]
+
+    yield one
+    for demo in begun:
+        if demo.process.poll() is None:
+            demo.end()
+
+
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser with a camera that shows one of our portraits."""

@@ -4,14 +4,17 @@ A demo in a process of its own (`conftest`) shows what people get. What reaches 
 prompt and the engine can only be read from inside.
 """
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from fastapi import FastAPI
 from PIL.Image import Image
 
 from discreet.assistant import Assistant, Notes, load_policy
@@ -119,15 +122,27 @@ def staged(context: Domain, folder: Path) -> Iterator[Stage]:
             visits.append(Visit(engine, consents=store, journal=journal, language=spoken))
             return visits[-1]
 
-        app = build_app(
-            context,
-            open_visit=open_visit,
-            erase=partial(erase_visit, consents=store, journal=journal),
-            models=(Model(name=BASE),),
+        app = built(
+            lambda: build_app(
+                context,
+                open_visit=open_visit,
+                erase=partial(erase_visit, consents=store, journal=journal),
+                models=(Model(name=BASE),),
+            )
         )
         with serving(app) as address:
             yield Stage(address, engine, journal, eyes, visits)
     store.close()
+
+
+def built(build: Callable[[], FastAPI]) -> FastAPI:
+    """Return an application; without a loop Gradio makes one and leaves it open, so it gets one."""
+
+    async def inside() -> FastAPI:
+        return build()
+
+    with ThreadPoolExecutor(1) as thread:  # a browser's test runs a loop in this one
+        return thread.submit(asyncio.run, inside()).result()
 
 
 LISTEN = """

@@ -1,15 +1,16 @@
 import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 gradio = pytest.importorskip("gradio")
 
 from discreet.pages import BASE, Model, build_app  # noqa: E402
 from discreet.pages.app import MOST_BYTES  # noqa: E402
+from tests.pages.stage import built  # noqa: E402
 
 
 def nobody(language: str) -> None:
@@ -20,13 +21,10 @@ class Client:
     """Asks the application as a browser on this machine would."""
 
     def __init__(self) -> None:
-        self._app = asyncio.run(
-            self._build()
-        )  # without a loop, Gradio makes one and leaves it open
-
-    async def _build(self) -> FastAPI:
         models = (Model(name=BASE),)
-        return build_app("tutoring", open_visit=nobody, erase=nobody, models=models)  # type: ignore[arg-type]
+        self._app = built(
+            lambda: build_app("tutoring", open_visit=nobody, erase=nobody, models=models)  # type: ignore[arg-type]
+        )
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         return self.send("GET", path, **more)
@@ -40,7 +38,8 @@ class Client:
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as to:
                 return await to.request(method, path, **more)
 
-        return asyncio.run(ask())
+        with ThreadPoolExecutor(1) as thread:  # a browser's test runs a loop in this one
+            return thread.submit(asyncio.run, ask()).result()
 
 
 @pytest.fixture(scope="module")

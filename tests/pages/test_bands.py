@@ -1,13 +1,13 @@
 """The shipped assistant on its page: one question, two readers, each in their own form."""
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from discreet.model.base import CACHE_DIR
 from discreet.readers import fits_reader
-from tests.pages.conftest import Tab, start
+from tests.pages.conftest import Demo, Tab
 from tests.pages.stage import LISTEN
 
 SHIPPED = ("--adapter", "reference", "--find", "words", "--cache", str(CACHE_DIR))
@@ -16,9 +16,9 @@ QUESTION = "How does a vaccine work?"
 
 @pytest.mark.slow
 def test_a_declared_child_and_an_older_adult_get_answers_inside_their_bands(
-    chromium: Any, tmp_path: Path
+    chromium: Any, begin: Callable[..., Demo]
 ) -> None:
-    demo = start("healthcare", tmp_path, *SHIPPED)
+    demo = begin("healthcare", *SHIPPED)
     page = chromium.new_context().new_page()
     page.set_default_timeout(120_000)
     page.add_init_script(LISTEN)
@@ -34,7 +34,6 @@ def test_a_declared_child_and_an_older_adult_get_answers_inside_their_bands(
 
     child, older = answer_for("child"), answer_for("older_adult")
     page.context.close()
-    demo.end()
     assert fits_reader(child, "child", "en"), child
     assert fits_reader(older, "older_adult", "en"), older
     assert not fits_reader(child, "older_adult", "en")

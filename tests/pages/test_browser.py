@@ -76,7 +76,7 @@ def test_a_youth_says_so_and_the_camera_goes_off(visit: Visit) -> None:
     tab.turn_camera_on()
     tab.do(lambda: tab.page.locator('#age-band input[value="youth"]').check(force=True))
     assert tab.page.evaluate("discreet.frame()") == ""
-    assert "image de vous" in tab.page.locator("#about .told").inner_text()
+    assert "image de vous" in tab.page.locator("#about .told").first.inner_text()
     assert tab.page.locator("#asking").is_hidden()
 
 
@@ -87,7 +87,7 @@ def test_a_child_and_a_guardian_are_asked_together(visit: Visit) -> None:
     assert "For a parent or guardian" in tab.page.locator("#disclosure").inner_text()
     tab.page.locator("#ticks label").first.click()
     tab.click("#give")
-    assert tab.page.locator("#withdraw").is_visible()
+    tab.page.locator("#withdraw").wait_for()
     assert tab.page.locator('[data-act="camera"]').count() == 0
 
 
@@ -102,10 +102,8 @@ def test_a_card_tells_what_was_ticked_and_can_be_copied_and_printed(visit: Visit
     assert "How does a vaccine work?" in tab.page.locator(".card .words").inner_text()
     tab.page.locator('.card [data-act="copy"]').click()
     assert "How does a vaccine work?" in tab.page.evaluate("navigator.clipboard.readText()")
-    printed = (
-        "window.print = () => { window.onPaper = document.querySelector('#printed').innerHTML; }"
-    )
-    tab.page.evaluate(printed)
+    paper = "window.onPaper = document.querySelector('#printed').innerHTML"
+    tab.page.evaluate(f"() => {{ window.print = () => {{ {paper}; }}; }}")
     tab.page.locator('.card [data-act="print"]').click()
     assert "How does a vaccine work?" in tab.page.evaluate("window.onPaper")
 

@@ -21,6 +21,7 @@ from discreet.erasure import Receipt
 from discreet.pages.models import Model
 from discreet.pages.page import build_page
 from discreet.pages.pictures import as_address
+from discreet.pages.sessions import Sessions, remember_little
 from discreet.pages.texts import load_texts
 from discreet.pages.views import View
 from discreet.service import Visit
@@ -103,7 +104,9 @@ def build_app(
             people=addresses,
             country=country or ("FR" if spoken == "fr" else ""),
         )
-        _mount(app, view, build_page(view, models, partial(open_visit, spoken), erase))
+        sessions = Sessions()
+        page = build_page(view, models, partial(open_visit, spoken), erase, sessions)
+        _mount(app, view, page, sessions)
     return app
 
 
@@ -122,7 +125,7 @@ def serve(app: FastAPI, *, host: str, port: int, ready: Callable[[], None]) -> N
     server.run()
 
 
-def _mount(app: FastAPI, view: View, page: gr.Blocks) -> None:
+def _mount(app: FastAPI, view: View, page: gr.Blocks, sessions: Sessions) -> None:
     gr.mount_gradio_app(
         app,
         page,
@@ -139,6 +142,7 @@ def _mount(app: FastAPI, view: View, page: gr.Blocks) -> None:
         head=_head(view),
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )
+    remember_little(app, page, sessions)
 
 
 def _head(view: View) -> str:

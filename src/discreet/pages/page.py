@@ -9,6 +9,7 @@ from discreet.erasure import Receipt
 from discreet.pages.acts import Acts, Guest
 from discreet.pages.models import Model
 from discreet.pages.parts import Parts, lay_out
+from discreet.pages.sessions import Sessions
 from discreet.pages.views import View
 from discreet.service import Visit
 
@@ -24,6 +25,7 @@ def build_page(
     models: tuple[Model, ...],
     open_visit: Callable[[], Visit],
     erase: Callable[[Visit], Receipt],
+    sessions: Sessions,
 ) -> gr.Blocks:
     """Return a page; each visitor gets a visit of their own from `open_visit`."""
     with gr.Blocks(
@@ -41,13 +43,13 @@ def build_page(
             erase=erase,
             guests=guests,
         )
-        _wire(page, parts, acts)
+        _wire(page, parts, acts, sessions)
     page.queue(default_concurrency_limit=None, api_open=False)
     built: gr.Blocks = page
     return built
 
 
-def _wire(page: gr.Blocks, parts: Parts, acts: Acts) -> None:
+def _wire(page: gr.Blocks, parts: Parts, acts: Acts, sessions: Sessions) -> None:
     every = [getattr(parts, name) for name in Parts.__slots__]
     quiet: dict[str, Any] = {
         "outputs": every,
@@ -55,7 +57,12 @@ def _wire(page: gr.Blocks, parts: Parts, acts: Acts) -> None:
         "api_visibility": "private",
     }
     page.load(acts.enter, **quiet)
-    page.unload(acts.leave)
+
+    def leave(request: gr.Request) -> None:
+        acts.leave(request)
+        sessions.forget(str(request.session_hash))
+
+    page.unload(leave)
     asked = {"inputs": [parts.question, parts.picture], "js": _PICTURE, **quiet}
     gr.on([parts.ask.click, parts.question.submit], acts.ask, **asked)
     parts.talk.suggest(acts.suggest, inputs=[parts.picture], js=_PICTURE, **quiet)
