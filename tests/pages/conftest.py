@@ -146,6 +146,10 @@ def frame(row: int = OLDER_ADULT) -> bytes:
     return stream.getvalue()
 
 
+DRAWN = "() => new Promise(done => setTimeout(() => requestAnimationFrame(done), 50))"
+"""Waits until a page shows what it was sent."""
+
+
 @dataclass
 class Tab:
     """A page that somebody looks at, and what it asked for."""
@@ -162,6 +166,7 @@ class Tab:
         self.page.wait_for_function(
             "before => window.joined > before && window.ended >= window.joined", arg=before
         )
+        self.page.evaluate(DRAWN)
 
     def click(self, selector: str) -> None:
         """Click on the last of what a selector finds, and wait for what follows."""

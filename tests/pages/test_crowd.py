@@ -24,6 +24,7 @@ MARKERS = [f"marker{n:02d}" for n in range(20)]
 BROWSERS = {1, 9, 19}
 """Which of the twenty look at a real page."""
 QUESTION = "How does a vaccine work?"
+MANY = httpx.Limits(max_connections=64)
 SAYS = load_texts("en")
 
 
@@ -71,9 +72,7 @@ def test_twenty_visitors_see_their_place_and_get_nothing_but_their_own(
 ) -> None:
     monkeypatch.setattr(passes, "answer_all", Pen().answer_all)
     with (
-        httpx.Client(
-            base_url=stage.address, timeout=120, limits=httpx.Limits(max_connections=64)
-        ) as http,
+        httpx.Client(base_url=stage.address, timeout=120, limits=MANY) as http,
         ThreadPoolExecutor(20) as listening,
     ):
         visitors: list[Guest | Page] = []
@@ -118,20 +117,20 @@ def memory_bytes(demo: Demo) -> int:
 
 
 def test_five_hundred_turns_take_no_more_memory_than_a_hundred(begin: Callable[..., Demo]) -> None:
-    """Of the whole process, a picture with every fifth; a conversation is gone when it is cleared."""
+    """Of the whole process; every fifth has a picture, and a conversation ends with its turn."""
     demo = begin("healthcare")
     picture = as_address(load_portraits("test")[OLDER_ADULT].jpeg)
     asked = {"en": QUESTION, "fr": "Comment marche un vaccin ?"}
     with (
-        httpx.Client(base_url=demo.address, timeout=60) as http,
-        ThreadPoolExecutor(5) as together,
+        httpx.Client(base_url=demo.address, timeout=60, limits=MANY) as http,
+        ThreadPoolExecutor(20) as together,
     ):
-        guests = [Guest(http, language=spoken) for spoken in ("fr", "fr", "fr", "fr", "en")]
+        guests = [Guest(http, language=spoken) for spoken in ("en", *["fr"] * 19)]
         for guest in guests:
             guest.act("give", "click", ["inform/age_band"])
 
         def turns(guest: Guest) -> None:
-            for number in range(20):
+            for number in range(5):
                 shown = "" if number % 5 else picture
                 guest.act("ask", "click", f"{asked[guest.language]} {number}", shown)
                 guest.act("talk", "clear")
@@ -142,4 +141,4 @@ def test_five_hundred_turns_take_no_more_memory_than_a_hundred(begin: Callable[.
             return memory_bytes(demo)
 
         sizes = [hundred_turns() for _ in range(5)]
-    assert sizes[-1] - sizes[0] < 8 * 2**20, sizes
+    assert min(sizes[-2:]) - min(sizes[:2]) < 8 * 2**20, sizes  # the system gives back late

@@ -101,6 +101,7 @@ class Acts:
     ) -> AsyncIterator[Shown]:
         """Show the line, then the answer while it is written, then all that follows from it."""
         parts, view = self.parts, self.view
+        before = len(guest.visit.exchanges) if before is None else before
         try:
             ticket = guest.ticket = await asyncio.to_thread(begin)
             yield self._busy() | {parts.question: ""}
