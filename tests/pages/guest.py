@@ -3,6 +3,7 @@
 import json
 import secrets
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,32 +32,41 @@ class Guest:
         load = next(event for event in self._acts if event[1] == "load")
         self.act(*load)
 
-    def act(self, element: str, event: str, *data: Any) -> None:
+    def act(self, element: str, event: str, *data: Any, said: Any = None) -> None:
         """Do something on the page, and return once all that follows from it was heard."""
-        self.begin(element, event, *data)
+        self.begin(element, event, *data, said=said)
         self.hear()
 
-    def begin(self, element: str, event: str, *data: Any) -> None:
-        """Do something on the page."""
+    def begin(self, element: str, event: str, *data: Any, said: Any = None) -> None:
+        """Do something on the page; `said` is what a part of it says of what was done."""
         body = {
             "data": data,
             "fn_index": self._acts[element, event],
             "session_hash": self.session,
-            "event_data": None,
+            "event_data": said,
         }
         self.http.post(f"/{self.language}/gradio_api/queue/join", json=body).raise_for_status()
 
     def hear(self) -> None:
-        """Listen until what was begun has ended."""
+        """Listen until the first of what was begun has ended."""
+        for line in self._lines():
+            if '"process_completed"' in line:
+                assert json.loads(line.removeprefix("data: "))["success"]
+                return
+
+    def hear_all(self) -> None:
+        """Listen until all that was begun has ended."""
+        for _ in self._lines():
+            pass
+
+    def _lines(self) -> Iterator[str]:
         where = f"/{self.language}/gradio_api/queue/data"
         with self.http.stream("GET", where, params={"session_hash": self.session}) as reply:
             for line in reply.iter_lines():
                 with self.news:
                     self.heard.append(line)
                     self.news.notify_all()
-                if '"process_completed"' in line:
-                    assert json.loads(line.removeprefix("data: "))["success"]
-                    return
+                yield line
 
     def wait_for(self, text: str) -> None:
         """Wait until something was heard."""

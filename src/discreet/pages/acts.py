@@ -11,33 +11,19 @@ from threading import Lock
 from typing import Any
 
 import gradio as gr
-from PIL.Image import Image, new
 
 from discreet.assistant import Exchange, Part
 from discreet.consent import Standing
 from discreet.erasure import Receipt
-from discreet.errors import DiscreetError, ImageError
+from discreet.errors import DiscreetError
 from discreet.pages.models import Model
 from discreet.pages.parts import UNSAID, Parts
-from discreet.pages.pictures import read_picture
-from discreet.pages.turns import follow, trouble_of
+from discreet.pages.pictures import picture_for
+from discreet.pages.turns import Guest, follow, trouble_of
 from discreet.pages.views import YOUTH, View
 from discreet.service import Ticket, Visit
 
 Shown = dict[Any, Any]
-
-
-@dataclass(kw_only=True, slots=True)
-class Guest:
-    """A visit and what its page shows of it."""
-
-    visit: Visit
-    model: str
-    ticket: Ticket[Exchange] | None = None
-    editing: int | None = None
-    """Which question is being changed."""
-    is_large: bool = False
-    """Whether large text was chosen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,13 +56,13 @@ class Acts:
         if not question.strip():
             yield {self.parts.status: self.view.status("talk.empty")}
             return
-        image = self._image(guest, picture)
+        image = picture_for(guest.visit, question, picture)
         editing, guest.editing = guest.editing, None
         if editing is None:
             begin = lambda: guest.visit.ask(question, image, adapter=guest.model)  # noqa: E731
         else:
             begin = lambda: guest.visit.edit(editing, question, image)  # noqa: E731
-        async for shown in self._answer(guest, question, begin, editing):
+        async for shown in self._answer(guest, question, begin, editing, editing):
             yield shown
 
     async def suggest(
@@ -92,20 +78,30 @@ class Acts:
         last = len(guest.visit.exchanges) - 1
         if last < 0:
             return
-        question = guest.visit.exchanges[last].question
+        question, guest.editing = guest.visit.exchanges[last].question, None
         async for shown in self._answer(guest, question, guest.visit.retry, last):
             yield shown
 
     async def _answer(
-        self, guest: Guest, question: str, begin: Callable[[], Ticket[Exchange]], before: int | None
+        self,
+        guest: Guest,
+        question: str,
+        begin: Callable[[], Ticket[Exchange]],
+        before: int | None,
+        editing: int | None = None,
     ) -> AsyncIterator[Shown]:
-        """Show the line, then the answer while it is written, then all that follows from it."""
+        """Show the line, then the answer while it is written, then all that follows from it.
+
+        Whoever closed the page or was forgotten meanwhile is shown no word of it.
+        """
         parts, view = self.parts, self.view
         before = len(guest.visit.exchanges) if before is None else before
         try:
             ticket = guest.ticket = await asyncio.to_thread(begin)
             yield self._busy() | {parts.question: ""}
             async for now in follow(ticket, question):
+                if not self._is_here(guest):
+                    return
                 key = "talk.waiting" if now.place else "talk.writing"
                 yield {
                     parts.talk: view.talk(guest.visit, now, before),
@@ -117,9 +113,12 @@ class Acts:
             said = view.said(exchange.reply.text)
         except (DiscreetError, ValueError, RuntimeError, OSError) as error:
             said = view.status(trouble_of(error))
-            yield {parts.question: question}
+            guest.editing = editing
+            if self._is_here(guest):
+                yield {parts.question: question}
         guest.ticket = None
-        yield self._idle() | self._told(guest) | {parts.status: said}
+        if self._is_here(guest):
+            yield self._idle(guest) | self._told(guest) | {parts.status: said}
 
     def stop(self, request: gr.Request) -> Shown:
         """End the answer that is being written, or the wait for it."""
@@ -150,7 +149,9 @@ class Acts:
         """Begin a new conversation."""
         guest = self._guest(request)
         guest.visit.clear()
-        return self._told(guest) | {self.parts.status: self.view.status("talk.cleared")}
+        guest.editing = None
+        told = self._idle(guest) | self._told(guest)
+        return told | {self.parts.status: self.view.status("talk.cleared")}
 
     def declare(self, name: str, value: str | None, request: gr.Request) -> Shown:
         """Take what somebody says of themselves."""
@@ -241,9 +242,8 @@ class Acts:
         """Let another model answer."""
         guest = self._guest(request)
         guest.model = name
-        model = next(known for known in self.models if known.name == name)
         return {
-            self.parts.model_says: self.view.model(*model.says(self.view.texts)),
+            self.parts.model_says: self._says(name),
             self.parts.status: self.view.status("privacy.switched"),
         }
 
@@ -276,6 +276,11 @@ class Acts:
                 self.guests[session] = guest
             return self.guests[session]
 
+    def _says(self, name: str) -> str:
+        """Return what a model promises."""
+        model = next(known for known in self.models if known.name == name)
+        return self.view.model(*model.says(self.view.texts))
+
     def _pursue(self, guest: Guest) -> None:
         """Go on for the purpose that somebody agreed to, if it is another than the default."""
         default = guest.visit.policy.default_purpose
@@ -283,29 +288,21 @@ class Acts:
         others = [purpose for purpose in guest.visit.policy.purposes if purpose in agreed]
         guest.visit.pursue(others[0] if others else None)
 
-    def _image(self, guest: Guest, picture: str) -> Image | None:
-        """Return a picture that may be looked at, or an empty one where nobody allowed it.
-
-        What nobody allowed is not even decoded; the answer says why nobody looked.
-        """
-        if not (guest.visit.consented and guest.visit.protection.estimates):
-            return new("RGB", (1, 1)) if picture else None
-        try:
-            return read_picture(picture)
-        except ImageError:
-            return None
-
     def _busy(self) -> Shown:
         parts = self.parts
         hidden = gr.update(visible=False)
         return {parts.ask: hidden, parts.cancel: hidden, parts.stop: gr.update(visible=True)}
 
-    def _idle(self) -> Shown:
+    def _idle(self, guest: Guest) -> Shown:
         return {
             self.parts.ask: gr.update(visible=True),
             self.parts.stop: gr.update(visible=False),
-            self.parts.cancel: gr.update(visible=False),
+            self.parts.cancel: gr.update(visible=guest.editing is not None),
         }
+
+    def _is_here(self, guest: Guest) -> bool:
+        """Return whether a visit goes on."""
+        return any(one is guest for one in tuple(self.guests.values()))
 
     def _told(self, guest: Guest) -> Shown:
         """Show the conversation and the newest answer's reasons."""
@@ -331,7 +328,7 @@ class Acts:
     def _everything(self, guest: Guest) -> Shown:
         parts = self.parts
         return {
-            **self._idle(),
+            **self._idle(guest),
             **self._told(guest),
             **self._allowed(guest),
             parts.status: "",
@@ -340,6 +337,8 @@ class Acts:
             parts.reading: "standard",
             parts.personalise: True,
             parts.model: guest.model,
+            parts.model_says: self._says(guest.model),
+            parts.large: False,
             parts.receipt: "",
             parts.tell: [],
             parts.person_says: "",

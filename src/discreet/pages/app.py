@@ -178,7 +178,8 @@ class _Door:
             return
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
-        if not _OPEN.match(scope["path"]) or not length.isdigit() or int(length) > MOST_BYTES:
+        is_known = length.isdigit() and b"transfer-encoding" not in headers
+        if not _OPEN.match(scope["path"]) or not is_known or int(length) > MOST_BYTES:
             await send({"type": "http.response.start", "status": 404, "headers": []})
             await send({"type": "http.response.body", "body": b"Not found."})
             return

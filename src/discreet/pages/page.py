@@ -6,10 +6,11 @@ from typing import Any
 import gradio as gr
 
 from discreet.erasure import Receipt
-from discreet.pages.acts import Acts, Guest
+from discreet.pages.acts import Acts
 from discreet.pages.models import Model
 from discreet.pages.parts import Parts, lay_out
 from discreet.pages.sessions import Sessions
+from discreet.pages.turns import Guest
 from discreet.pages.views import View
 from discreet.service import Visit
 
@@ -17,6 +18,7 @@ _PICTURE = "(...given) => { given[given.length - 1] = discreet.frame(); return g
 _FOLLOW = "() => discreet.follow(true)"
 _WHY = "() => discreet.reveal('why-section')"
 _OFF = "() => discreet.off()"
+_HIDDEN = "() => { if (!document.querySelector('#looking')?.offsetParent) discreet.off(); }"
 _YOUNG = "(said) => { if (['child', 'youth'].includes(said)) discreet.off(); return said; }"
 
 
@@ -57,12 +59,7 @@ def _wire(page: gr.Blocks, parts: Parts, acts: Acts, sessions: Sessions) -> None
         "api_visibility": "private",
     }
     page.load(acts.enter, **quiet)
-
-    def leave(request: gr.Request) -> None:
-        acts.leave(request)
-        sessions.forget(str(request.session_hash))
-
-    page.unload(leave)
+    page.unload(_leaving(acts, sessions))
     asked = {"inputs": [parts.question, parts.picture], "js": _PICTURE, **quiet}
     gr.on([parts.ask.click, parts.question.submit], acts.ask, **asked)
     parts.talk.suggest(acts.suggest, inputs=[parts.picture], js=_PICTURE, **quiet)
@@ -70,7 +67,6 @@ def _wire(page: gr.Blocks, parts: Parts, acts: Acts, sessions: Sessions) -> None
         (parts.talk.retry, acts.retry),
         (parts.talk.edit, acts.edit),
         (parts.talk.clear, acts.clear),
-        (parts.why.correct, acts.correct),
         (parts.why.reject, acts.reject),
         (parts.stop.click, acts.stop),
         (parts.cancel.click, acts.cancel),
@@ -80,6 +76,7 @@ def _wire(page: gr.Blocks, parts: Parts, acts: Acts, sessions: Sessions) -> None
     ):
         listen(act, **quiet)
     parts.talk.why(acts.why, **quiet).then(None, js=_WHY)
+    parts.why.correct(acts.correct, **quiet).then(None, js=_HIDDEN)
     parts.withdraw.click(acts.withdraw, js=_OFF, **quiet)
     parts.forget.click(acts.forget, js=_OFF, **quiet)
     for chosen, choose in (
@@ -94,3 +91,13 @@ def _wire(page: gr.Blocks, parts: Parts, acts: Acts, sessions: Sessions) -> None
     parts.large.change(None, inputs=[parts.large], js="(on) => discreet.resize(on ? 125 : 100)")
     parts.large.input(acts.declare_size, inputs=[parts.large], **quiet)
     parts.talk.change(None, js=_FOLLOW)
+
+
+def _leaving(acts: Acts, sessions: Sessions) -> Callable[[gr.Request], None]:
+    """Return what is done when a page is closed."""
+
+    def leave(request: gr.Request) -> None:
+        acts.leave(request)
+        sessions.forget(str(request.session_hash))
+
+    return leave

@@ -14,7 +14,9 @@ from io import BytesIO
 
 from PIL import Image, ImageOps
 
-from discreet.errors import ImageError
+from discreet.assistant import is_emergency
+from discreet.errors import DiscreetError, ImageError
+from discreet.service import Visit
 
 PREFIX = "data:image/jpeg;base64,"
 MOST_CHARACTERS = 2_000_000
@@ -48,3 +50,21 @@ def read_picture(address: str) -> Image.Image | None:
 def as_address(jpeg: bytes) -> str:
     """Return a JPEG as a `data:` address, so that a page loads no file for it."""
     return PREFIX + base64.b64encode(jpeg).decode()
+
+
+def picture_for(visit: Visit, question: str, address: str) -> Image.Image | None:
+    """Return a picture that may be looked at, or an empty one where nobody allowed it.
+
+    What nobody allowed is not even decoded; the answer says why nobody looked. Danger to life waits
+    for no picture, and asks nobody what is allowed.
+    """
+    if not address or is_emergency(question):
+        return None
+    try:
+        if not (visit.consented and visit.protection.estimates):
+            return Image.new("RGB", (1, 1))
+        return read_picture(address)
+    except ImageError:
+        return None
+    except DiscreetError:  # what was allowed cannot be read
+        return Image.new("RGB", (1, 1))
