@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -364,11 +365,9 @@ def test_stop_is_heard_while_a_picture_is_looked_at(
 
     talk.assistant = replace(talk.assistant, perceiver=SimpleNamespace(perceive=perceive))
     before = len(pen.asked)
+    turn = partial(talk.edit, 0) if edits else talk.ask
     with pytest.raises(Stopped):
-        if edits:
-            talk.edit(0, ASKED, face())
-        else:
-            talk.ask(ASKED, face())
+        turn(ASKED, face())
     assert len(pen.asked) == before
     assert len(talk.exchanges) == (edits and way == "stop")
 
