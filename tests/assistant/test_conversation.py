@@ -10,7 +10,9 @@ import weakref
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -28,7 +30,7 @@ from discreet.assistant import (
 )
 from discreet.assistant.sight import NOT_FOR_DANGER, NOT_FOR_REFUSAL, NOT_PERSONAL
 from discreet.assistant.texts import TEXTS
-from discreet.errors import PolicyError, Stopped
+from discreet.errors import NotLogged, PolicyError, Stopped
 from discreet.model import Answer, Enough, Request, Vlm, answer_all, load
 from discreet.types import FaceCount, Observation, Percept
 
@@ -321,8 +323,69 @@ def test_stop_ends_the_turn_at_its_next_word_and_keeps_nothing_of_it(
         talk.ask(ASKED, on_text=shown.append)
     assert (talk.exchanges, shown) == ((), [])
     talk.assistant = replace(plain, drafts=1)
+    with pytest.raises(ValueError, match="Ask one first"):
+        talk.retry()
+    assert talk.ask(ASKED).question == ASKED
+
+
+def test_a_question_that_was_stopped_is_not_the_last_one(
+    talk: Conversation, pen: Pen, assistant: Assistant
+) -> None:
+    """Asked, or asked in the place of another; and what was estimated in its turn is gone."""
+    talk.ask(ASKED, face())
+
+    def write(vlm: Vlm, requests: Any) -> list[Answer]:
+        talk.stop()
+        return pen(vlm, requests)
+
+    talk.assistant = replace(assistant, write=write)
+    for stopped in (
+        lambda: talk.ask("Is tea bad?", face()),
+        lambda: talk.edit(0, "Is tea bad?", face()),
+    ):
+        with pytest.raises(Stopped):
+            stopped()
+    talk.assistant = assistant
     assert talk.retry().question == ASKED
-    assert len(talk.exchanges) == 1
+    assert [done.question for done in talk.exchanges] == [ASKED]
+    assert talk.export()["inferred"] == []
+
+
+@pytest.mark.parametrize("way", ["stop", "clear", "forget"])
+@pytest.mark.parametrize("edits", [False, True])
+def test_stop_is_heard_while_a_picture_is_looked_at(
+    talk: Conversation, eyes: Eyes, pen: Pen, way: str, edits: bool
+) -> None:
+    if edits:
+        talk.ask(ASKED)
+
+    def perceive(image: Image, attributes: Collection[str]) -> Percept:
+        getattr(talk, way)()
+        return eyes.perceive(image, attributes)
+
+    talk.assistant = replace(talk.assistant, perceiver=SimpleNamespace(perceive=perceive))
+    before = len(pen.asked)
+    turn = partial(talk.edit, 0) if edits else talk.ask
+    with pytest.raises(Stopped):
+        turn(ASKED, face())
+    assert len(pen.asked) == before
+    assert len(talk.exchanges) == (edits and way == "stop")
+
+
+def test_an_answer_that_somebody_refuses_to_keep_leaves_what_was_there(talk: Conversation) -> None:
+    def refuse(done: object) -> None:
+        raise NotLogged("no room")
+
+    first = talk.ask(ASKED)
+    for turn in (
+        lambda: talk.ask("Is tea bad?", on_done=refuse),
+        lambda: talk.retry(on_done=refuse),
+        lambda: talk.edit(0, "Is tea bad?", on_done=refuse),
+    ):
+        with pytest.raises(NotLogged):
+            turn()
+    assert talk.exchanges == (first,)
+    assert talk.retry().question == ASKED
 
 
 def test_a_fixed_answer_that_was_stopped_is_not_kept_either(talk: Conversation) -> None:
@@ -506,7 +569,7 @@ def test_a_card_tells_what_the_person_chose_and_nothing_else(talk: Conversation)
         "question": ASKED,
         "answer": done.reply.text,
         "note": ASKED,
-        "profile": "reading: plain",
+        "profile": "how you like to read: plain words",
     }
     assert "older" not in everything.in_words(), "estimates are never told"
     with pytest.raises(ValueError, match="Expected parts"):

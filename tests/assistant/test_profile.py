@@ -48,3 +48,12 @@ def test_nothing_else_can_be_said(name: str, value: str | None) -> None:
     with pytest.raises(ValueError, match="^Expected") as refused:
         profile_at([0.0]).say(name, value)
     assert "any" not in str(refused.value).split()
+
+
+def test_what_was_said_is_told_in_the_words_of_each_language() -> None:
+    profile = profile_at([0.0])
+    assert profile.in_words("en") == ""
+    profile.say("age_band", "older_adult")
+    profile.say("reading", "plain")
+    assert profile.in_words("en") == "age group: older adult, how you like to read: plain words"
+    assert profile.in_words("fr") == ("tranche d'âge : personne âgée, façon de lire : mots simples")

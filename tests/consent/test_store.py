@@ -408,3 +408,12 @@ def test_any_order_of_calls_ends_where_a_plain_dictionary_does(
     run_state_machine_as_test(
         Visits, settings=settings(max_examples=10, stateful_step_count=12, deadline=None)
     )
+
+
+def test_whose_id_a_guardian_answered_for_is_known_until_it_is_erased(store: ConsentStore) -> None:
+    give(store, "adult", AGE)
+    give_for_child(store, "child")
+    store.withdraw("child", [DECLARED])
+    assert (store.is_of_child("adult"), store.is_of_child("child")) == (False, True)
+    store.erase("child")
+    assert not store.is_of_child("child")

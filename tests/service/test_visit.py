@@ -11,7 +11,7 @@ from PIL import Image
 
 from discreet.assistant import Assistant
 from discreet.consent import protection_of
-from discreet.errors import ArtifactCorrupt, NotLogged, PolicyError
+from discreet.errors import ArtifactCorrupt, NotLogged, PolicyError, Stopped
 from discreet.journal import Event, Kind
 from discreet.model import (
     Answer,
@@ -253,7 +253,7 @@ def test_danger_is_answered_where_nothing_can_be_kept(visit: Begin, kept: Kept) 
     kept.consents.close()
     assert "emergency" in mine.ask("I have chest pain").result(30).reply.text
     with pytest.raises(ArtifactCorrupt):
-        mine.ask("What helps?")
+        mine.ask("What helps?").result(30)
 
 
 def test_stopping_is_written_down_and_the_place_is_free(visit: Begin, kept: Kept) -> None:
@@ -321,6 +321,21 @@ def test_an_answer_whose_line_fails_at_its_end_is_refused(visit: Begin, kept: Ke
             person.ask(ASKED).result(30)
     assert person.exchanges == ()
     assert person.ask(ASKED).result(30).question == ASKED
+
+
+@pytest.mark.parametrize("again", ["retry", "edit"])
+def test_an_answer_that_fails_at_its_end_leaves_the_one_before(
+    visit: Begin, kept: Kept, again: str
+) -> None:
+    person = visit()
+    first = person.ask(ASKED).result(30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept.journal, "add", no_space)
+        ticket = person.retry() if again == "retry" else person.edit(0, ASKED)
+        with pytest.raises(NotLogged, match="to its end"):
+            ticket.result(30)
+    assert ticket.shown == (), "the last sentence waits until it is written down"
+    assert person.exchanges == (first,)
 
 
 @pytest.mark.parametrize("begins_before", [True, False])
@@ -393,3 +408,132 @@ def test_who_said_to_be_a_child_is_protected_until_another_age_is_said(
     person.declare("age_band", "child")
     person.declare("age_band", "older_adult")
     assert person.protection.estimates
+
+
+def test_danger_is_heard_again_and_in_the_place_of_a_turn_that_is_not_there(
+    assistant: Assistant, kept: Kept
+) -> None:
+    gate = threading.Event()
+    with Engine(assistant, at_once=1, most_waiting=0) as engine:
+        person = Visit(engine, consents=kept.consents, journal=kept.journal)
+        person.ask("I can not breathe").result(10)
+        engine.submit(lambda show: gate.wait(20))
+        assert "emergency" in person.retry().result(10).reply.text
+        assert "emergency" in person.edit(7, "I have chest pain").result(10).reply.text
+        gate.set()
+    assert kinds(kept)[1:] == [Kind.EMERGENCY] * 3
+
+
+def test_a_turn_that_goes_on_leaves_nothing_after_all_was_forgotten(
+    assistant: Assistant, kept: Kept, faces: list[Image.Image]
+) -> None:
+    looking, gate = threading.Event(), threading.Event()
+
+    class Slow(Eyes):
+        def perceive(self, image: Image.Image, attributes: Collection[str]) -> Percept:
+            looking.set()
+            gate.wait(20)
+            return super().perceive(image, attributes)
+
+    with Engine(replace(assistant, perceiver=Slow()), at_once=1) as engine:
+        person = Visit(engine, consents=kept.consents, journal=kept.journal)
+        before = person.person
+        person.give([AGE])
+        ticket = person.ask(ASKED, faces[0])
+        assert looking.wait(20)
+        threading.Timer(0.2, gate.set).start()
+        person.forget()
+        with pytest.raises(Stopped):
+            ticket.result(30)
+    assert person.exchanges == ()
+    assert kept.journal.of(before) == []
+    assert kinds(kept)[-2:] == [Kind.STOPPED, Kind.FORGOTTEN]
+
+
+def test_a_turn_that_outlasts_forgetting_makes_no_link_again(
+    assistant: Assistant, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def waits(vlm: Vlm, requests: Sequence[Request]) -> list[Answer]:
+        begun.set()
+        gate.wait(20)
+        return answer_all(vlm, requests)
+
+    monkeypatch.setattr("discreet.service.visit.STOP_SECONDS", 0.1)
+    with Engine(assistant, at_once=1) as engine:
+        person = Visit(engine, consents=kept.consents, journal=kept.journal)
+        engine.assistants = {lang: replace(a, write=waits) for lang, a in engine.assistants.items()}
+        before, ticket = person.person, person.ask(ASKED)
+        assert begun.wait(20)
+        assert person.forget()["journal"] == 1
+        gate.set()
+        with pytest.raises(Stopped):
+            ticket.result(30)
+    assert kinds(kept)[-2:] == [Kind.FORGOTTEN, Kind.STOPPED]
+    assert kept.journal.of(before) == []
+
+
+def test_an_id_that_could_not_be_erased_is_kept_for_another_try(visit: Begin, kept: Kept) -> None:
+    person = visit()
+    before = person.person
+    person.give([AGE])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept.journal, "forget", no_space)
+        with pytest.raises(OSError, match="No space"):
+            person.forget()
+    assert person.person == before
+    assert person.forget()["consent"] == 1
+
+
+def test_what_a_guardian_agreed_to_is_nothing_to_an_adult(visit: Begin, kept: Kept) -> None:
+    person = visit()
+    person.tell_age("child")
+    child = person.person
+    person.give(["guardian/declared"])
+    person.tell_age("adult")
+    assert person.consented == frozenset()
+    assert kept.consents.history(child) == ()
+    person.give([AGE])
+    assert person.consented == {AGE}
+    person.refuse([AGE])
+    assert person.consented == frozenset()
+
+
+def test_an_id_for_which_a_guardian_answered_is_a_childs(visit: Begin, kept: Kept) -> None:
+    person = visit()
+    person.tell_age("child")
+    person.give(["guardian/declared"])
+    again = visit(person=person.person)
+    assert again.standing == "child"
+    again.withdraw(["guardian/declared"])
+    last = visit(person=person.person)
+    last.export()
+    assert not last.protection.keeps
+    assert not any(entry.pseudonym for entry in kept.journal.events())
+    assert not list((kept.folder / "journal").glob("links/*/*"))
+
+
+def test_what_a_child_says_while_it_waits_is_held_back_too(
+    assistant: Assistant, kept: Kept
+) -> None:
+    gate = threading.Event()
+    with Engine(assistant, at_once=1) as engine:
+        engine.submit(lambda show: gate.wait(20))
+        person = Visit(engine, consents=kept.consents, journal=kept.journal)
+        person.declare("age_band", "child")
+        ticket = person.ask(ASKED)
+        person.declare("reading", "plain")
+        gate.set()
+        ticket.result(30)
+    assert used(person) == [("age_band", "declared")]
+    told = person.export()["provided"]
+    assert told["declared"] == {"age_band": "child"}
+    assert told["held_back"] == {"reading": "plain"}
+
+
+def test_an_export_says_how_old_somebody_said_to_be(visit: Begin) -> None:
+    person = visit()
+    person.tell_age("youth")
+    told = person.export()["provided"]
+    assert (told["standing"], told["minor"], told["held_back"]) == ("youth", True, {})

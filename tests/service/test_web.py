@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from openai import APIStatusError, OpenAI
 from PIL import Image
 
+from discreet.journal import Kind
 from discreet.service import Engine, build_app, read_keys, serve
 from discreet.service.chat import refusal
 from discreet.service.events import not_logged
@@ -159,6 +160,23 @@ def test_a_guardian_is_shown_another_notice(http: httpx.Client) -> None:
     assert seen == {"age_band", "reading"}
 
 
+def test_an_id_of_a_child_is_one_in_every_request(http: httpx.Client, kept: Kept) -> None:
+    """Whoever asks for the child may forget to say so; nothing is written that links to it."""
+    notice = http.get("/v1/notice", params={"guardian": True}).json()
+    given = {"names": ["guardian/declared"], "notice_sha256": notice["sha256"], "guardian": True}
+    holder = {"id": http.post("/v1/consents", json=given).json()["id"]}
+    ours = {"consent": holder["id"], "profile": {"reading": "plain"}}
+    reply = http.post("/v1/chat/completions", json=body(discreet=ours)).json()
+    assert [one["attribute"] for one in reply["discreet"]["why"]["observed"]] == ["reading"]
+    http.post("/v1/consents/export", json=holder)
+    http.post("/v1/consents/withdraw", json={**holder, "names": ["guardian/declared"]})
+    http.post("/v1/consents/export", json=holder)
+    http.post("/v1/consents/erase", json=holder)
+    assert len(kept.journal.events()) >= 6
+    assert not any(entry.pseudonym for entry in kept.journal.events())
+    assert not list((kept.folder / "journal").glob("links/*/*"))
+
+
 def image(url: str) -> list[Any]:
     parts = [
         {"type": "text", "text": ASKED},
@@ -264,6 +282,32 @@ def test_danger_is_answered_whatever_else_is_wrong_with_a_request(http: httpx.Cl
     reply = http.post("/v1/chat/completions", json=asked)
     assert reply.status_code == 200
     assert "emergency" in reply.json()["choices"][0]["message"]["content"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("more", "pictures"),
+    [
+        ({"model": SECRET}, 0),
+        ({"discreet": {"purpose": SECRET}}, 0),
+        ({"discreet": {"language": "fr"}}, 0),
+        ({}, 2),
+    ],
+)
+def test_danger_is_heard_before_anything_is_looked_up(
+    http: httpx.Client, kept: Kept, more: dict[str, Any], pictures: int, stream: bool
+) -> None:
+    content = [
+        {"type": "text", "text": "I have chest pain"},
+        *image(tiny_picture())[0]["content"][1:] * pictures,
+    ]
+    asked = body(messages=[{"role": "user", "content": content}], stream=stream) | more
+    reply = http.post("/v1/chat/completions", json=asked)
+    assert reply.status_code == 200
+    assert "emergency" in reply.text
+    assert SECRET not in reply.text
+    assert kept.journal.events()[-1].event.kind == Kind.EMERGENCY
+    assert not list((kept.folder / "journal").glob("links/*/*")), "it may be a child's"
 
 
 def test_a_text_of_megabytes_holds_nobody_up(http: httpx.Client) -> None:

@@ -1,6 +1,6 @@
 """The assistant in use: what it may know, what it may say, one turn at a time."""
 
-from discreet.assistant.conversation import Conversation
+from discreet.assistant.conversation import Conversation, Keep
 from discreet.assistant.drafts import DRAFTS
 from discreet.assistant.emergency import is_emergency
 from discreet.assistant.exchange import Exchange
@@ -48,6 +48,7 @@ __all__ = [
     "Decision",
     "Exchange",
     "Find",
+    "Keep",
     "Match",
     "Note",
     "Notes",

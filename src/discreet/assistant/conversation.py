@@ -25,12 +25,14 @@ from discreet.assistant.profile import Profile
 from discreet.assistant.safety import hears_distress, says_distress
 from discreet.assistant.session import Assistant
 from discreet.assistant.sight import NOT_CONSENTED, NOT_PERSONAL, Sight, only_pixels, unused
-from discreet.assistant.stopping import STOPPED, Show, until
+from discreet.assistant.stopping import Show, Stops, go_on, until
 from discreet.assistant.texts import TEXTS
 from discreet.assistant.turn import Turn
 from discreet.assistant.why import why_of
-from discreet.errors import Stopped
 from discreet.types import Language, Mode
+
+Keep = Callable[[Exchange], None]
+"""Hears of an answer before it is kept; what it raises ends the turn, and nothing of it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class Conversation:
         self._consents, self._contact = consents, contact
         self._profile = Profile(self._seconds_of, clock=clock)
         self._asked: _Asked | None = None
-        self._stops: set[threading.Event] = set()
+        self._stops = Stops()
+        self._keeping = threading.Lock()
 
     @property
     def declared(self) -> dict[str, str]:
@@ -128,6 +131,7 @@ class Conversation:
         *,
         mode: Mode = "gated",
         on_text: Show | None = None,
+        on_done: Keep | None = None,
     ) -> Exchange:
         """Return an answer, and keep it; see `Assistant.reply`, also for what it raises.
 
@@ -137,16 +141,18 @@ class Conversation:
                 is written.
             mode: With personalisation off, `gated` whatever is asked for.
             on_text: Receives the answer.
+            on_done: See `Keep`.
 
         Raises:
             Stopped: if `stop` was called meanwhile.
         """
-        self._end_last_turn()
-        sight = self._look(question, None if image is None else only_pixels(image), mode)
-        del image
-        return self._run(_Asked(len(self.exchanges), question, sight), on_text)
+        with self._stops.hearing() as event:
+            self._end_last_turn()
+            sight = self._look(question, None if image is None else only_pixels(image), mode)
+            del image
+            return self._run(_Asked(len(self.exchanges), question, sight), event, on_text, on_done)
 
-    def retry(self, on_text: Show | None = None) -> Exchange:
+    def retry(self, on_text: Show | None = None, on_done: Keep | None = None) -> Exchange:
         """Answer the last question again, without its picture: by what was estimated, if it may be.
 
         Raises:
@@ -155,10 +161,17 @@ class Conversation:
         """
         if self._asked is None:
             raise ValueError("Expected a question to answer again, got none. Ask one first.")
-        return self._run(self._asked, on_text)
+        with self._stops.hearing() as event:
+            return self._run(self._asked, event, on_text, on_done)
 
     def edit(
-        self, index: int, question: str, image: Image | None = None, *, on_text: Show | None = None
+        self,
+        index: int,
+        question: str,
+        image: Image | None = None,
+        *,
+        on_text: Show | None = None,
+        on_done: Keep | None = None,
     ) -> Exchange:
         """Answer another question in the place of an earlier one; what came after it is dropped.
 
@@ -170,21 +183,23 @@ class Conversation:
         """
         if not 0 <= index < len(self.exchanges):
             raise ValueError(f"Expected a turn from 0 to {len(self.exchanges) - 1}, got another.")
-        is_last = self._asked is not None and self._asked.place == index
-        sight = self._asked.sight if self._asked and is_last else Sight()
-        if image is not None:
-            sight = self._look(question, only_pixels(image), "gated")
-        return self._run(_Asked(index, question, sight), on_text)
+        with self._stops.hearing() as event:
+            last = self._asked
+            sight = last.sight if last and last.place == index else Sight()
+            if image is not None:
+                sight = self._look(question, only_pixels(image), "gated")
+                del image
+            return self._run(_Asked(index, question, sight), event, on_text, on_done)
 
     def stop(self) -> None:
-        """End what is being written, at its next word; nothing of it is kept."""
-        for event in tuple(self._stops):
-            event.set()
+        """End the turn, after the look at a picture or at its next word; nothing of it is kept."""
+        self._stops.stop()
 
     def clear(self) -> None:
         """Drop all turns, and what was estimated in them; what was declared stays."""
-        self.stop()
-        self.exchanges, self._asked = (), None
+        with self._keeping:
+            self.stop()
+            self.exchanges, self._asked = (), None
 
     def forget(self) -> int:
         """Drop everything of the person and return how many things were found."""
@@ -228,7 +243,7 @@ class Conversation:
         if not set(tell) <= set(PARTS):
             raise ValueError(f"Expected parts among {', '.join(PARTS)}, got another.")
         known = self.exchanges[-1].as_told() if self.exchanges else {}
-        profile = ", ".join(f"{name}: {value}" for name, value in self.declared.items())
+        profile = self._profile.in_words(self.language)
         known |= {"profile": profile} if profile else {}
         return hand_over(
             self.assistant.policy.context,
@@ -245,7 +260,8 @@ class Conversation:
 
     def _end_last_turn(self) -> None:
         """Let go of what was estimated, and of what was said for one turn."""
-        self._asked = None
+        if self._asked is not None:
+            self._asked = replace(self._asked, sight=Sight())
         self.exchanges = tuple(done.faded() for done in self.exchanges)
         self._profile.end_turn()
 
@@ -284,18 +300,19 @@ class Conversation:
         seen = tuple(s for s in sight.observations if s.attribute not in self._profile.rejected)
         return replace(sight, observations=seen)
 
-    def _run(self, asked: _Asked, on_text: Show | None) -> Exchange:
+    def _run(
+        self, asked: _Asked, event: threading.Event, on_text: Show | None, on_done: Keep | None
+    ) -> Exchange:
         """Answer, and keep the exchange at its place, with nothing after it."""
-        self._asked = asked
-        event = threading.Event()
-        self._stops.add(event)
-        try:
-            done = self._answer(asked, event, on_text or (lambda piece: None))
-        finally:
-            self._stops.discard(event)
-        if event.is_set():
-            raise Stopped(STOPPED)
-        self.exchanges = (*self.exchanges[: asked.place], done)
+        go_on(event)
+        done = self._answer(asked, event, on_text or (lambda piece: None))
+        go_on(event)
+        if on_done is not None:
+            on_done(done)
+        with self._keeping:
+            go_on(event)
+            self._asked = asked
+            self.exchanges = (*self.exchanges[: asked.place], done)
         return done
 
     def _answer(self, asked: _Asked, event: threading.Event, show: Show) -> Exchange:

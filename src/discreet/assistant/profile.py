@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from discreet.assistant.gate import declare
 from discreet.assistant.policy import VALUES
+from discreet.assistant.why import say_known
+from discreet.types import Language
 
 
 @dataclass(slots=True)
@@ -50,6 +52,10 @@ class Profile:
             if not (seconds := self._kept_seconds(name)) or now - said.at <= seconds
         }
         return {name: said.value for name, said in self._said.items()}
+
+    def in_words(self, language: Language) -> str:
+        """Return what was said in words that anybody reads; empty if it is nothing."""
+        return ", ".join(say_known(name, value, language) for name, value in self.values.items())
 
     def say(self, name: str, value: str | None) -> None:
         """Say something, or take it back with None.

@@ -5,7 +5,8 @@ alone, and only who asked for it hears of it by `Stopped`.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from discreet.errors import Stopped
@@ -16,6 +17,34 @@ Show = Callable[[str], None]
 Write = Callable[[Vlm, Sequence[Request]], list[Answer]]
 """Lets a responder write, as `answer_all` does."""
 STOPPED = "The turn was stopped before its end. Nothing of it was kept; ask again."
+
+
+class Stops:
+    """The turns that go on and may be stopped."""
+
+    def __init__(self) -> None:
+        self._events: set[threading.Event] = set()
+
+    @contextmanager
+    def hearing(self) -> Iterator[threading.Event]:
+        """Yield what `stop` sets, from the beginning of a turn to its end."""
+        event = threading.Event()
+        self._events.add(event)
+        try:
+            yield event
+        finally:
+            self._events.discard(event)
+
+    def stop(self) -> None:
+        """Stop all of them."""
+        for event in tuple(self._events):
+            event.set()
+
+
+def go_on(event: threading.Event) -> None:
+    """Raise `Stopped` once an event is set."""
+    if event.is_set():
+        raise Stopped(STOPPED)
 
 
 def until(event: threading.Event, write: Write) -> Write:
@@ -31,11 +60,9 @@ def until(event: threading.Event, write: Write) -> Write:
         return take
 
     def writing(vlm: Vlm, requests: Sequence[Request]) -> list[Answer]:
-        if event.is_set():
-            raise Stopped(STOPPED)
+        go_on(event)
         answers = write(vlm, [replace(row, on_text=heard_by(row.on_text)) for row in requests])
-        if event.is_set():
-            raise Stopped(STOPPED)
+        go_on(event)
         return answers
 
     return writing

@@ -183,6 +183,16 @@ def faded(why: Why) -> Why:
     return replace(why, observed=observed, person=None if is_estimated else why.person)
 
 
+def say_known(attribute: str, value: str, language: Language) -> str:
+    """Return something known of a person in words.
+
+    >>> say_known("age_band", "older_adult", "fr")
+    "tranche d'âge : personne âgée"
+    """
+    words, colon = _words(language), ":" if language == "en" else " :"
+    return f"{words['attributes'][attribute]}{colon} {words['values'][value]}"
+
+
 def _observed(
     reply: Reply,
     observations: Sequence[Observation],

@@ -11,7 +11,7 @@ from discreet.consent.minors import (
     standing_of,
 )
 from discreet.consent.notices import NOTICE_CONTEXTS, Item, Notice, load_notice
-from discreet.consent.records import ConsentRecord
+from discreet.consent.records import ConsentRecord, Method
 from discreet.consent.store import ConsentStore, Erased
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "ConsentStore",
     "Erased",
     "Item",
+    "Method",
     "Notice",
     "Protection",
     "Span",

@@ -155,6 +155,13 @@ class ConsentStore:
         now = self._clock()
         return frozenset[str]().union(*(record.active(now) for record in self.history(person)))
 
+    def is_of_child(self, person: str) -> bool:
+        """Return whether a guardian answered for this person; known until it ran out or was erased.
+
+        Needs nothing that is on disk.
+        """
+        return person in self._of_children
+
     def history(self, person: str) -> tuple[ConsentRecord, ...]:
         """Return the records of a person, the oldest first."""
         with self._rows.locked() as held:

@@ -63,15 +63,15 @@ class Chats:
 
     async def complete(self, asked: forms.Chat, request: Request) -> Response:
         """Answer the last message, whole or as server-sent events."""
-        if asked.model not in self.engine.adapters:
-            return _no_model()
         try:
             urgent = is_emergency(asked.question)
             image = None
-            if asked.picture is not None and not urgent:
-                image = await to_thread.run_sync(
-                    open_data_uri, asked.picture, limiter=self._pictures
-                )
+            if asked.model not in self.engine.adapters:
+                if not urgent:
+                    return _no_model()
+                asked = asked.model_copy(update={"model": self.engine.adapters[0]})
+            if not urgent and (picture := asked.picture) is not None:
+                image = await to_thread.run_sync(open_data_uri, picture, limiter=self._pictures)
             key: str | None = request.state.key
             visit, ticket = await to_thread.run_sync(self._begin, asked, image, urgent, key)
             if asked.stream:
@@ -88,15 +88,27 @@ class Chats:
     def _begin(
         self, asked: forms.Chat, image: Image | None, urgent: bool, key: str | None
     ) -> tuple[Visit, Ticket[Exchange]]:
-        """Return a visit that has asked; in danger, nothing else of a request can be wrong."""
+        """Return a visit that has asked; see `_in_danger` for what holds there."""
+        if urgent:
+            return self._in_danger(asked, key)
         person = asked.discreet
         visit = self.visit(person.language, person.purpose, person=person.consent, key=key)
-        if urgent:
-            return visit, visit.ask(asked.question, adapter=asked.model)
-        visit.tell_age(person.standing)
+        if visit.standing == "adult":  # an id for which a guardian answered is a child's
+            visit.tell_age(person.standing)
         for name, value in person.profile.items():
             visit.declare(name, value)
         return visit, visit.ask(asked.question, image, adapter=asked.model, mode=person.mode)
+
+    def _in_danger(self, asked: forms.Chat, key: str | None) -> tuple[Visit, Ticket[Exchange]]:
+        """Return a visit that has asked; nothing that a request says beside can be wrong.
+
+        It is written down of nobody: how old they are, and what they agreed to, is not looked at.
+        """
+        spoken = asked.discreet.language
+        known = spoken if spoken in self.engine.assistants else None
+        visit = self.visit(known, person=None, key=key)
+        visit.standing = "child"  # the most protective
+        return visit, visit.ask(asked.question, adapter=asked.model)
 
     def visit(
         self,

@@ -9,6 +9,8 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 from discreet.assistant import Assistant, Policy, Reason, Reply
 from discreet.errors import DiscreetError, NotLogged
@@ -48,8 +50,32 @@ def not_logged() -> NotLogged:
     """Return what is said where an answer is refused because it cannot be written down."""
     return NotLogged(
         "Expected an event log that can be written, got a damaged or a full one: no answer is "
-        "given without it, but to danger to life. Whoever runs this service: `discreet log verify`."
+        "given to its end without it, but to danger to life. Whoever runs this service: "
+        "`discreet log verify`."
     )
+
+
+class Pen:
+    """Writes down what happens in one visit, and that it began, with what happened first."""
+
+    def __init__(self, journal: Journal, *, is_new: bool) -> None:
+        """Begin; nothing is written before it is known of whom."""
+        self._journal, self._is_new = journal, is_new
+
+    def write(
+        self,
+        kind: Kind,
+        *,
+        reply: Reply | None = None,
+        started: float | None = None,
+        **facts: Any,
+    ) -> bool:
+        """Write an event down, with the facts of `event_of`; return whether it could be."""
+        is_new, self._is_new = self._is_new, False
+        if is_new and not write_down(self._journal, partial(event_of, Kind.STARTED, **facts)):
+            return False
+        event = partial(event_of, kind, reply=reply, started=started, **facts)
+        return write_down(self._journal, event)
 
 
 def write_down(journal: Journal, event: Callable[[], Event]) -> bool:

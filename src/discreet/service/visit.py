@@ -11,40 +11,24 @@ Words and pictures go to the assistant and nowhere else.
     ticket.result().why
 """
 
+import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from PIL.Image import Image
 
-from discreet.assistant import (
-    Card,
-    Conversation,
-    Exchange,
-    Part,
-    Policy,
-    Reply,
-    is_emergency,
-)
-from discreet.consent import (
-    ConsentRecord,
-    ConsentStore,
-    Notice,
-    Protection,
-    Standing,
-    notice_for,
-)
-from discreet.errors import DiscreetError, Stopped
+from discreet.assistant import Card, Conversation, Exchange, Part, Policy, Reply, is_emergency
+from discreet.consent import ConsentStore, Method, Notice, Protection, Standing, notice_for
+from discreet.errors import DiscreetError
 from discreet.journal import Journal, Kind
 from discreet.service import minors
-from discreet.service.engine import Engine, Show, Ticket
-from discreet.service.events import event_of, new_person, not_logged, require_log, write_down
+from discreet.service.engine import Engine, Ticket
+from discreet.service.events import Pen, new_person, require_log
+from discreet.service.turns import Answers, WrittenTurn
 from discreet.types import Language, Mode
-
-Method = Literal["button", "command", "request"]
-"""How somebody agrees: on a page, on the command line, by the HTTP interface."""
 
 STOP_SECONDS = 10.0
 """How long a new question waits for the one before to end."""
@@ -73,7 +57,8 @@ class Visit:
             journal: Where what happened is kept, opened with `names_of` its policies.
             language: Of notes and texts.
             purpose: What for; None for the policy's default.
-            person: Their random id, if consent was given under it before; None draws one.
+            person: Their random id, if consent was given under it before; None draws one. One for
+                which a guardian answered is a child's.
             method: How consent is given here, as its record says it.
             key: Who asks for them, if somebody does; see `Engine.submit`.
 
@@ -99,7 +84,11 @@ class Visit:
             purpose=self.purpose,
             consents=lambda: self.consented,
         )
-        self._is_new, self._is_removed = person is None, False
+        self._pen = Pen(journal, is_new=person is None)
+        self._writing, self._ending = threading.Lock(), threading.Event()
+        self._is_removed = False
+        if consents.is_of_child(self.person):
+            self.standing, self._conversation.is_minor = "child", True
 
     @property
     def protection(self) -> Protection:
@@ -115,8 +104,7 @@ class Visit:
     @property
     def consented(self) -> frozenset[str]:
         """What they agree to at this moment, by name; nothing lets anything be read of a minor."""
-        active = self._consents.active(self.person)
-        return active if self.protection.estimates else active & {minors.GUARDIAN}
+        return minors.agreed(self.person, self.protection, consents=self._consents)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -215,23 +203,36 @@ class Visit:
         self._adapter = chosen
         shown = [image]  # emptied when it is looked at: what waits or writes on holds no picture
         return self._begin(
-            lambda show: talk.ask(question, shown.pop(), mode=mode, on_text=show), mode, question
+            lambda show, keep: talk.ask(
+                question, shown.pop(), mode=mode, on_text=show, on_done=keep
+            ),
+            mode,
+            question,
         )
 
     def retry(self) -> Ticket[Exchange]:
         """Return the ticket of another answer to the last question."""
-        return self._begin(self._conversation.retry, "gated", "")
+        question = self.exchanges[-1].question if self.exchanges else ""
+        return self._begin(self._conversation.retry, "gated", question)
 
     def edit(self, index: int, question: str, image: Image | None = None) -> Ticket[Exchange]:
-        """Return the ticket of an answer in the place of an earlier one; see `Conversation`."""
+        """Return the ticket of an answer in the place of an earlier one; see `Conversation`.
+
+        Words of danger to life are answered also where there is no such turn.
+        """
         talk = self._conversation
+        if not 0 <= index < len(talk.exchanges) and is_emergency(question):
+            return self.ask(question)
         shown = [image]  # as in `ask`
         return self._begin(
-            lambda show: talk.edit(index, question, shown.pop(), on_text=show), "gated", question
+            lambda show, keep: talk.edit(index, question, shown.pop(), on_text=show, on_done=keep),
+            "gated",
+            question,
         )
 
     def stop(self) -> None:
         """End the turn: at once where it waits, at its next word where it is written."""
+        self._ending.set()
         self._conversation.stop()
         if self._ticket is not None:
             self._ticket.cancel()
@@ -245,7 +246,9 @@ class Visit:
     def export(self) -> dict[str, Any]:
         """Return all that is held of this person: provided, observed and inferred, apart."""
         self._log(Kind.EXPORTED)
-        return {**self._conversation.export(), "consent": self._consents.export(self.person)}
+        held = self._conversation.export()
+        held["provided"] |= minors.provided(self.standing, self.protection, self._unused)
+        return {**held, "consent": self._consents.export(self.person)}
 
     def hand_over(self, tell: Collection[Part] = ()) -> Card:
         """Return a card for going to a person; it tells what is named in `tell` alone."""
@@ -253,57 +256,58 @@ class Visit:
         return self._conversation.hand_over(tell)
 
     def forget(self) -> dict[str, int]:
-        """Drop everything of this person; return how many things were found, by where."""
-        self.stop()
+        """Drop everything of this person, once the turn ended; return how many things, by where."""
+        with suppress(Exception):  # however it ended, and if it goes on for too long
+            self._end_last(wait=True)
         self._ticket = None
         self._log(Kind.FORGOTTEN)  # while it is known whether it may be linked
         found = self._conversation.forget() + len(self._unused)
         self._unused.clear()
-        links = self._journal.forget(self.person)  # needs no room on the disk
-        erased = self._consents.erase(self.person).erased
-        self.person = new_person()
+        with self._writing:
+            gone, self.person = self.person, new_person()
+        try:
+            links = self._journal.forget(gone)  # needs no room on the disk
+            erased = self._consents.erase(gone).erased
+        except BaseException:
+            self.person = gone  # so that it can be tried again
+            raise
         return {"conversation": found, "consent": erased, "journal": links}
 
-    def _answer(self, keep: Callable[..., ConsentRecord], names: Collection[str]) -> None:
+    def _answer(self, keep: Callable[..., object], names: Collection[str]) -> None:
         """Keep an answer to the notice."""
         asked = minors.require_asked(self.notice)
         told = {"language": self.language, "method": self._method, "guardian": asked.guardian}
         keep(self.person, names, notice=asked, **told)
 
-    def _begin(
-        self, answer: Callable[[Show], Exchange], mode: Mode, question: str
-    ) -> Ticket[Exchange]:
+    def _begin(self, answer: Answers, mode: Mode, question: str) -> Ticket[Exchange]:
         """Get into the line, and write down how the turn ended."""
-        talk, urgent = self._conversation, is_emergency(question)
-        if not urgent:
-            guarded = self.protection.guardian
-            held = guarded and minors.GUARDIAN not in self._consents.active(self.person)
-            minors.use_or_hold(talk, self._unused, is_held=held)
+        urgent = is_emergency(question)
         self._end_last(wait=not urgent)
-        started = time.perf_counter()
-
-        def turn(show: Show) -> Exchange:
-            try:
-                if not urgent:
-                    require_log(self._journal)
-                done = answer(show)
-            except (DiscreetError, ValueError) as error:
-                stopped = isinstance(error, Stopped)
-                self._log(Kind.STOPPED if stopped else Kind.REFUSED, None, mode, started)
-                raise
-            kind = Kind.EMERGENCY if urgent else Kind.ANSWERED
-            if self._log(kind, done.reply, mode, started) or urgent:
-                return done
-            talk.exchanges = tuple(one for one in talk.exchanges if one is not done)
-            raise not_logged()
-
+        self._ending = threading.Event()
+        turn = WrittenTurn(
+            answer=answer,
+            prepare=self._prepare,
+            log=partial(self._log, mode=mode, started=time.perf_counter()),
+            urgent=urgent,
+            ending=self._ending,
+        )
         self._ticket = self._engine.submit(turn, urgent=urgent, key=self._key)
         return self._ticket
 
+    def _prepare(self) -> None:
+        """Hold back what a child said, also while it waited; refuse what cannot be written down."""
+        talk, store = self._conversation, self._consents
+        minors.use_or_hold(talk, self._unused, self.person, self.protection, consents=store)
+        require_log(self._journal)
+
     def _protect(self) -> None:
-        """Remove what was written of somebody who turns out to be a minor; tried until done."""
+        """Remove what was written of somebody who turns out to be a minor; tried until done.
+
+        Who turns out to be an adult gets an id of their own.
+        """
         if self.protection.keeps:
             self._is_removed = False
+            self.person = minors.id_of_adult(self.person, consents=self._consents)
         elif not self._is_removed:
             store, log = self._consents, self._journal
             self._is_removed = minors.remove_written(self.person, consents=store, journal=log)
@@ -321,6 +325,7 @@ class Visit:
         self,
         kind: Kind,
         reply: Reply | None = None,
+        *,
         mode: Mode | None = None,
         started: float | None = None,
     ) -> bool:
@@ -330,20 +335,14 @@ class Visit:
         """
         if kind != Kind.EMERGENCY:  # which waits for nothing
             self._protect()
-        kinds = (Kind.STARTED, kind) if self._is_new else (kind,)
-        self._is_new = False
-        for one in kinds:
-            event = partial(
-                event_of,
-                one,
+        with self._writing:
+            return self._pen.write(
+                kind,
                 person=self.person if self.protection.keeps else None,
                 assistant=self._engine.assistants[self.language],
                 purpose=self.purpose,
                 adapter=self._adapter,
                 mode=mode,
-                reply=reply if one is kind else None,
-                started=started if one is kind else None,
+                reply=reply,
+                started=started,
             )
-            if not write_down(self._journal, event):
-                return False
-        return True
