@@ -132,21 +132,17 @@ def chat(
     if adapter is None and not list_adapters(runs):
         talk().print("No run yet: this is the shipped adapter, 'reference'.", style="dim")
         adapter = REFERENCE
-    assistant = replace(
-        build_assistant(
-            adapter or LATEST,
-            base,
-            policy,
-            runs=runs,
-            cache=cache,
-            perceiver=eyes,
-            find=find,
-            language=language,
-        ),
-        guidance=guidance,
-        drafts=drafts,
-        country=country,
+    built = build_assistant(
+        adapter or LATEST,
+        base,
+        policy,
+        runs=runs,
+        cache=cache,
+        perceiver=eyes,
+        find=find,
+        language=language,
     )
+    assistant = replace(built, guidance=guidance, drafts=drafts, country=country)
     require_told(assistant.policy)
     turn = replace(turn, consented=frozenset(assistant.policy.consentable(purpose)))
     if once is None:
