@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import httpx
+import pytest
 
 from discreet.assistant import emergency_text
 from tests.pages.conftest import TINY, Demo
@@ -12,6 +13,7 @@ DANGER = "My son drank bleach"
 
 
 def test_a_demo_says_the_numbers_of_its_country(begin: Callable[..., Demo]) -> None:
+    pytest.importorskip("gradio")
     demo = begin("healthcare", *TINY, "--country", "be")
     with httpx.Client(base_url=demo.address, timeout=60) as http:
         for language, line in (("en", "call 112."), ("fr", "appelez le 112.")):
