@@ -1,5 +1,6 @@
 """A card tells what somebody chose to tell, and whom to show it to."""
 
+import re
 from itertools import product
 
 import pytest
@@ -48,3 +49,10 @@ def test_parts_are_said_in_their_order_and_others_are_refused() -> None:
 def test_both_languages_have_the_same_words() -> None:
     words = _tables()["words"]
     assert set(words["en"]) == set(words["fr"])
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_french_cards_speak_to_everybody_in_one_form(context: str) -> None:
+    words = set(re.findall(r"\w+", hand_over(context, "fr").in_words().lower()))
+    assert words & {"montrez", "lisez"}
+    assert not words & {"tu", "te", "toi", "ton", "ta", "tes", "montre", "parle", "parles", "lis"}

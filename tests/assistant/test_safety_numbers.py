@@ -5,7 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from discreet.assistant.safety_numbers import _numbers, emergency_text, numbers_of
+from discreet.assistant.safety_numbers import (
+    _numbers,
+    countries,
+    emergency_text,
+    numbers_of,
+    whom_to_call,
+)
 from discreet.assistant.texts import TEXTS
 from discreet.types import Language
 
@@ -57,3 +63,12 @@ def test_a_deployment_in_france_says_15_and_who_listens() -> None:
         "appelez maintenant, et restez avec quelqu'un. Vous pouvez aussi appeler Numéro national "
         "de prévention du suicide : 3114. Si vous ne pouvez pas parler, envoyez un SMS au 114."
     )
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_whom_to_call_is_said_as_the_emergency_text_says_it(language: Language) -> None:
+    assert set(MEMBERS.split()) < set(countries())
+    for country in (*countries(), None):
+        called = whom_to_call(language, country)
+        assert f" {called}" in emergency_text(language, country, PAIN)
+        assert (country is None) == (called == TEXTS[language].any_number)

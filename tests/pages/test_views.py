@@ -8,13 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL.Image import new
 
-from discreet.assistant import Assistant, Conversation, Note, Notes, load_policy
+from discreet.assistant import (
+    Assistant,
+    Conversation,
+    Note,
+    Notes,
+    countries,
+    load_policy,
+    numbers_of,
+)
 from discreet.erasure import Line, Receipt
 from discreet.model import load
 from discreet.pages.texts import load_texts
 from discreet.pages.views import Now, View
 from discreet.service import Visit
-from discreet.types import Language
+from discreet.types import Domain, Language
 
 NOTE = Note(id="n", question="Why rest?", text="Rest helps a lot.", context="healthcare")
 
@@ -108,6 +116,25 @@ def test_the_place_in_the_line_is_said() -> None:
 def test_a_copy_of_the_data_is_whole_and_readable() -> None:
     record: dict[str, Any] = {"provided": {"questions": ["Où ? <b>{x}</b>"]}, "inferred": []}
     assert '"Où ? <b>{x}</b>"' in shown(view().export(record))
+
+
+@pytest.mark.parametrize("context", ["healthcare", "tutoring"])
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_numbers_of_each_country_are_said_and_no_others(
+    language: Language, context: Domain
+) -> None:
+    for country in countries():
+        page = replace(view(language), country=country, context=context)
+        numbers = numbers_of(country)
+        assert numbers is not None
+        assert re.findall(r"\d+", shown(page.person())) == list(numbers.emergency)
+
+
+def test_without_a_country_the_page_names_none_of_its_own() -> None:
+    said = shown(view("fr").person())
+    assert "appelez le numéro d'urgence." in said
+    assert re.findall(r"\d+", said) == ["112"]
+    assert "your local emergency number" in shown(view().person())
 
 
 def test_each_country_asks_for_its_own_spans() -> None:

@@ -24,7 +24,13 @@ from discreet.assistant.policy import (
     Rule,
 )
 from discreet.assistant.policy_files import load_policy
-from discreet.assistant.safety_numbers import Numbers, emergency_text, numbers_of
+from discreet.assistant.safety_numbers import (
+    Numbers,
+    countries,
+    emergency_text,
+    numbers_of,
+    whom_to_call,
+)
 from discreet.assistant.session import Assistant
 from discreet.assistant.sight import Sight, only_pixels
 from discreet.assistant.texts import EMERGENCY, NO_NOTE
@@ -64,6 +70,7 @@ __all__ = [
     "Turn",
     "Why",
     "Withheld",
+    "countries",
     "declare",
     "emergency_text",
     "gate",
@@ -74,4 +81,5 @@ __all__ = [
     "only_pixels",
     "say_no_note",
     "say_reason",
+    "whom_to_call",
 ]

@@ -57,6 +57,21 @@ def numbers_of(country: str | None) -> Numbers | None:
     return None if country is None else _numbers().get(country)
 
 
+def countries() -> tuple[str, ...]:
+    """Return the countries whose numbers are known, in the order of the alphabet."""
+    return tuple(sorted(_numbers()))
+
+
+def whom_to_call(language: Language, country: str | None) -> str:
+    """Return whom to call where life is in danger, as it stands in a sentence.
+
+    >>> whom_to_call("fr", "CH"), whom_to_call("en", None)
+    ('le 144 ou le 112', 'your local emergency number')
+    """
+    numbers = numbers_of(country)
+    return TEXTS[language].called(() if numbers is None else numbers.emergency)
+
+
 def emergency_text(language: Language, country: str | None, question: str) -> str:
     """Return what is said first to words of danger to life.
 

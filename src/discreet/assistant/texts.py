@@ -52,12 +52,16 @@ class Texts:
     @property
     def emergency(self) -> str:
         """What is said of danger to life where no country is known."""
-        return f"{self.call.format(number=self.any_number)} {self.stay}"
+        return self.emergency_with(())
 
     def emergency_with(self, numbers: Sequence[str]) -> str:
         """Return the same with the numbers of a country."""
-        called = [self.one_number.format(number=number) for number in numbers]
-        return f"{self.call.format(number=self.between_numbers.join(called))} {self.stay}"
+        return f"{self.call.format(number=self.called(numbers))} {self.stay}"
+
+    def called(self, numbers: Sequence[str]) -> str:
+        """Return whom to call, in words; without numbers, whoever is called there."""
+        named = [self.one_number.format(number=number) for number in numbers]
+        return self.between_numbers.join(named) or self.any_number
 
     def refusal(self, asked: Literal["dose", "diagnosis"]) -> str:
         """Return what is said to who asks for what is never given."""

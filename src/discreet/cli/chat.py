@@ -21,6 +21,7 @@ from discreet.assistant import (
     declare,
     load_policy,
 )
+from discreet.cli.country import Country
 from discreet.cli.options import (
     RUNS,
     Cache,
@@ -105,6 +106,7 @@ def chat(
     language: Annotated[
         Language, typer.Option(help="Of the notes; French ones are said as they are.")
     ] = "en",
+    country: Country = None,
     guidance: Guidance = GUIDANCE,
     drafts: Drafts = DRAFTS,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 96,
@@ -130,20 +132,17 @@ def chat(
     if adapter is None and not list_adapters(runs):
         talk().print("No run yet: this is the shipped adapter, 'reference'.", style="dim")
         adapter = REFERENCE
-    assistant = replace(
-        build_assistant(
-            adapter or LATEST,
-            base,
-            policy,
-            runs=runs,
-            cache=cache,
-            perceiver=eyes,
-            find=find,
-            language=language,
-        ),
-        guidance=guidance,
-        drafts=drafts,
+    built = build_assistant(
+        adapter or LATEST,
+        base,
+        policy,
+        runs=runs,
+        cache=cache,
+        perceiver=eyes,
+        find=find,
+        language=language,
     )
+    assistant = replace(built, guidance=guidance, drafts=drafts, country=country)
     require_told(assistant.policy)
     turn = replace(turn, consented=frozenset(assistant.policy.consentable(purpose)))
     if once is None:

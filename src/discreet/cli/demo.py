@@ -18,6 +18,7 @@ import typer
 
 from discreet.assistant import Find, load_policy
 from discreet.cli.chat import CONTEXT_OF
+from discreet.cli.country import Country
 from discreet.cli.options import RUNS, Cache, Drafts, Runs, talk
 from discreet.cli.private_folder import private_folder
 from discreet.cli.serve import assistants, load_shelf
@@ -58,13 +59,7 @@ def demo(
         Language | None,
         typer.Option(help="Where a visit begins; that of the browser by default."),
     ] = None,
-    country: Annotated[
-        str | None,
-        typer.Option(
-            help="Two letters (ISO 3166-1); whose age of consent the page asks by. By default FR "
-            "in French, and 16 years elsewhere."
-        ),
-    ] = None,
+    country: Country = None,
     adapter: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,7 +86,9 @@ def demo(
         policy = load_policy(CONTEXT_OF[context])
         require_told(policy)
         eyes = estimator("small")
-        english, french = assistants(vlm, policy, eyes, find=find, drafts=drafts, cache=cache)
+        english, french = assistants(
+            vlm, policy, eyes, find=find, country=country, drafts=drafts, cache=cache
+        )
         with Engine(english, french) as engine:
             consents = ConsentStore(folder / "consent")
             journal = Journal(folder / "journal", names=names_of([policy], cards))

@@ -11,6 +11,7 @@ import typer
 
 from discreet.assistant import CONTEXTS, DRAFTS, Assistant, Find, Policy, load_policy
 from discreet.cli.chat import notes_of
+from discreet.cli.country import Country
 from discreet.cli.options import RUNS, Cache, Drafts, Runs, quiet_logs, talk
 from discreet.consent import ConsentStore
 from discreet.journal import Journal
@@ -66,6 +67,7 @@ def serve(
         Find,
         typer.Option(help="How notes are found; words needs no sentence encoder and finds fewer."),
     ] = "meaning",
+    country: Country = None,
     drafts: Drafts = DRAFTS,
     at_once: Annotated[int, typer.Option(min=1, help="Visitors answered together.")] = 8,
     most_waiting: Annotated[int, typer.Option(min=0, help="Visitors who may wait.")] = 64,
@@ -86,7 +88,9 @@ def serve(
     eyes = estimator(perceiver)
     policy = load_policy(context)
     require_told(policy)
-    english, french = assistants(vlm, policy, eyes, find=find, drafts=drafts, cache=cache)
+    english, french = assistants(
+        vlm, policy, eyes, find=find, country=country, drafts=drafts, cache=cache
+    )
     journal = Journal(folder / "journal", names=names_of([policy], cards))
     consents = ConsentStore(folder / "consent")
     _say_where(host, port, eyes.caution)
@@ -103,7 +107,14 @@ def serve(
 
 
 def assistants(
-    vlm: Vlm, policy: Policy, eyes: Estimator, *, find: Find, drafts: int, cache: Path | None
+    vlm: Vlm,
+    policy: Policy,
+    eyes: Estimator,
+    *,
+    find: Find,
+    country: str | None,
+    drafts: int,
+    cache: Path | None,
 ) -> tuple[Assistant, Assistant]:
     """Return who answers in English and who in French, with one model between them."""
     english = Assistant(
@@ -112,6 +123,7 @@ def assistants(
         notes=notes_of(policy, find, language="en", cache=cache),
         perceiver=eyes.load(),
         drafts=drafts,
+        country=country,
     )
     return english, replace(english, notes=notes_of(policy, find, language="fr", cache=cache))
 

@@ -184,8 +184,7 @@ def _privacy(view: View, models: tuple[Model, ...]) -> dict[str, Any]:
         export = gr.Button(t["privacy.export"], elem_id="export")
         forget = gr.Button(t["privacy.forget"], elem_id="forget")
     receipt = _html("", elem_id="receipt")
-    person = f"<h4>{t['privacy.person']}</h4><p>{t[f'privacy.{view.context}_person']}</p>"
-    _html(person, elem_id="person")
+    _html(view.person(), elem_id="person")
     tell = gr.CheckboxGroup(
         [(t[f"privacy.tell_{part}"], part) for part in PARTS],
         value=[],

@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from discreet.assistant import Card, Exchange, Observed, say_reason
+from discreet.assistant import Card, Exchange, Observed, numbers_of, say_reason, whom_to_call
 from discreet.consent import ask_age
 from discreet.erasure import Receipt
 from discreet.pages.texts import OTHER, Texts
@@ -29,6 +29,8 @@ _TEMPLATES = Environment(
 )
 YOUTH = "youth"
 """What a minor who consents alone chooses; it is no band, and nothing fits an answer to it."""
+_ASKED_BY: dict[Language, str] = {"en": "", "fr": "FR"}
+"""Whose age of consent the page asks by where nobody said; the numbers suppose no country."""
 _STEP = re.compile(r" (?=\d\. [^\W\d_])")
 """Before the number of a step."""
 _LIVE = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"})
@@ -58,12 +60,13 @@ class View:
     people: tuple[str, ...]
     """`data:` addresses of portraits of people who do not exist."""
     country: str = ""
-    """Whose age of consent the page asks by; empty for the default of the law."""
+    """Whose numbers the page says and whose age of consent it asks by; empty if nobody said."""
 
     @property
     def ages(self) -> tuple[tuple[str, str], ...]:
         """What somebody may say of their age: the words, and a band or a standing."""
-        spans = ask_age(self.country, self.language).spans[:2]
+        asked_by = self.country or _ASKED_BY[self.language]
+        spans = ask_age(asked_by, self.language).spans[:2]
         young = tuple((span.text[:1].upper() + span.text[1:], span.standing) for span in spans)
         adults = [band for band in AGE_BANDS if band != "child"]
         return (*young, *((self.texts[f"about.{band}"], band) for band in adults))
@@ -140,6 +143,17 @@ class View:
         way_out = "" if receipt.is_complete else self.texts["privacy.not_forgotten_out"]
         rows = receipt.rows(self.language)
         return self._fill("receipt", title=self.texts[key], lines=rows, text="", way_out=way_out)
+
+    def person(self) -> str:
+        """Return whom to ask, and whom to call in danger."""
+        called = whom_to_call(self.language, self.country)
+        says = [
+            self._filled(f"privacy.{self.context}_person"),
+            self._filled("privacy.danger", called=called),
+        ]
+        if numbers_of(self.country) is None:
+            says.append(self._filled("privacy.danger_anywhere"))
+        return _entities(f"<h4>{self._filled('privacy.person')}</h4><p>{' '.join(says)}</p>")
 
     def card(self, card: Card) -> str:
         """Return whom to go to."""
