@@ -8,6 +8,7 @@ import pytest
 from discreet.assistant import emergency_text
 from tests.pages.conftest import TINY, Demo
 from tests.pages.guest import Guest
+from tests.pages.test_app import Client
 
 DANGER = "My son drank bleach"
 
@@ -27,3 +28,10 @@ def test_a_demo_says_the_numbers_of_its_country(begin: Callable[..., Demo]) -> N
     assert "070 245 245" in emergency_text("en", "BE", DANGER)
     assert "070 245 245" in heard
     assert "If life is in danger, call 112." in heard
+
+
+def test_french_pages_suppose_no_country_but_for_the_age_they_ask_by() -> None:
+    config = Client().get("/fr/config").json()
+    parts = {part["props"].get("elem_id"): part["props"] for part in config["components"]}
+    assert "appelez le numéro d&#39;urgence." in parts["person"]["value"]
+    assert "moins de 15 ans" in str(config).lower()

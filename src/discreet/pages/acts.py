@@ -96,29 +96,29 @@ class Acts:
         """
         parts, view = self.parts, self.view
         before = len(guest.visit.exchanges) if before is None else before
+        again: Shown = {}
         try:
             ticket = guest.ticket = await asyncio.to_thread(begin)
             yield self._busy() | {parts.question: ""}
             async for now in follow(ticket, question):
-                if not self._is_here(guest):
-                    return
                 key = "talk.waiting" if now.place else "talk.writing"
-                yield {
-                    parts.talk: view.talk(guest.visit, now, before),
-                    parts.status: view.status(key, place=now.place)
-                    if now.place or not now.text
-                    else gr.skip(),
-                }
+                if self._is_here(guest):
+                    yield {
+                        parts.talk: view.talk(guest.visit, now, before),
+                        parts.status: view.status(key, place=now.place)
+                        if now.place or not now.text
+                        else gr.skip(),
+                    }
             exchange = await asyncio.to_thread(ticket.result)
             said = view.said(exchange.reply.text)
         except (DiscreetError, ValueError, RuntimeError, OSError) as error:
             said = view.status(trouble_of(error))
-            guest.editing = editing
-            if self._is_here(guest):
-                yield {parts.question: question}
+            guest.editing, again = editing, {parts.question: question}
         guest.ticket = None
         if self._is_here(guest):
-            yield self._idle(guest) | self._told(guest) | {parts.status: said}
+            yield self._idle(guest) | self._told(guest) | {parts.status: said} | again
+        else:  # what was shown last is sent once more at the end
+            yield {parts.talk: view.talk(None)}
 
     def stop(self, request: gr.Request) -> Shown:
         """End the answer that is being written, or the wait for it."""

@@ -77,8 +77,9 @@ def build_app(
         models: Which may answer; the last one does until somebody switches.
         people: JPEGs of people who do not exist, to try pictures with.
         language: Where a visit begins; that of the browser by default.
-        country: Two letters; whose age of consent is asked by. By default that of France in French,
-            and elsewhere the age where a country set nothing lower.
+        country: Two letters; whose emergency numbers are said and whose age of consent is asked by.
+            By default no country's numbers, the age of France in French, and elsewhere the age
+            where a country set nothing lower.
         hosts: Names by which a browser may call this machine.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -102,7 +103,7 @@ def build_app(
             language=spoken,
             texts=load_texts(spoken),
             people=addresses,
-            country=country or ("FR" if spoken == "fr" else ""),
+            country=country or "",
         )
         sessions = Sessions()
         page = build_page(view, models, partial(open_visit, spoken), erase, sessions)
