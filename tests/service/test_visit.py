@@ -1,6 +1,7 @@
 """A visit: consent before estimates, a journal without words, one turn at a time."""
 
 import gc
+import shutil
 import threading
 import weakref
 from collections.abc import Callable, Collection, Sequence
@@ -312,6 +313,19 @@ def test_an_answer_that_cannot_be_written_down_is_not_given(
     assert MARKERS[3] not in f"{refused.value}{caplog.text}"
 
 
+def test_no_word_of_an_answer_is_shown_where_the_disk_is_full(
+    visit: Begin, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = visit()
+    person.disclosed()
+    full = shutil.disk_usage("/")._replace(free=4096)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    ticket = person.ask(ASKED)
+    with pytest.raises(NotLogged):
+        ticket.result(30)
+    assert ticket.shown == ()
+
+
 def test_an_answer_whose_line_fails_at_its_end_is_refused(visit: Begin, kept: Kept) -> None:
     """The log was whole when the turn began, and a full disk or a stranger came between."""
     person = visit()
@@ -332,9 +346,8 @@ def test_an_answer_that_fails_at_its_end_leaves_the_one_before(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kept.journal, "add", no_space)
         ticket = person.retry() if again == "retry" else person.edit(0, ASKED)
-        with pytest.raises(NotLogged, match="to its end"):
+        with pytest.raises(NotLogged, match="is kept without it"):
             ticket.result(30)
-    assert ticket.shown == (), "the last sentence waits until it is written down"
     assert person.exchanges == (first,)
 
 

@@ -24,9 +24,11 @@ Who has it can, and so can who puts back an older copy of the whole folder, or r
 head: against all of these, note the head of a verdict elsewhere. The visit's id is never written.
 """
 
+import errno
 import fcntl
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -50,6 +52,8 @@ MOST_SEGMENT_BYTES = 2**20
 """A file that has as many is followed by another on the same day."""
 _KEY_BYTES = 32
 _HEAD_BYTES = 256
+_ROOM_BYTES = 2**16
+"""What has to be free for an event; it takes far less."""
 """More than a head has."""
 
 
@@ -111,8 +115,10 @@ class Journal:
             self._remember(file, end.after(mac, len(line) + 1))
 
     def check_end(self) -> None:
-        """Raise what `add` would, if the end of the log is not as it was written; adds no event."""
+        """Raise what `add` would where the log is damaged or the disk full; adds nothing."""
         with self._locked() as file:
+            if shutil.disk_usage(self.folder).free < _ROOM_BYTES:
+                raise OSError(errno.ENOSPC, "Expected room for an event, got a full disk.")
             self._end = self._end_at(datetime.fromtimestamp(int(self._clock()), UTC), file)
 
     def events(self) -> list[Entry]:

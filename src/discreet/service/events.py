@@ -50,8 +50,7 @@ def not_logged() -> NotLogged:
     """Return what is said where an answer is refused because it cannot be written down."""
     return NotLogged(
         "Expected an event log that can be written, got a damaged or a full one: no answer is "
-        "given to its end without it, but to danger to life. Whoever runs this service: "
-        "`discreet log verify`."
+        "kept without it, but to danger to life. Whoever runs this service: `discreet log verify`."
     )
 
 
