@@ -153,9 +153,3 @@ def test_an_owner_who_is_not_on_its_roster_is_told(tmp_path: Path) -> None:
     assert read_credentials(private, public).roster.owners.keys() == {"clinic-a"}
     with pytest.raises(DeploymentError, match="with your key"):
         read_credentials(private, others)
-
-
-def test_the_module_example_runs() -> None:
-    import doctest
-
-    assert doctest.testmod(keys).failed == 0

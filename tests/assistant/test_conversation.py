@@ -32,7 +32,7 @@ from discreet.assistant.sight import NOT_FOR_DANGER, NOT_FOR_REFUSAL, NOT_PERSON
 from discreet.assistant.texts import TEXTS
 from discreet.errors import NotLogged, PolicyError, Stopped
 from discreet.model import Answer, Enough, Request, Vlm, answer_all, load
-from discreet.types import FaceCount, Observation, Percept
+from discreet.types import FaceCount, Mode, Observation, Percept
 
 NOTE = Note(
     id="coffee",
@@ -592,18 +592,19 @@ def test_unknown_purposes_and_attributes_are_refused(
             refuse()
 
 
+@pytest.mark.parametrize("asked", ["native", None])
 def test_a_picture_for_the_responder_is_encoded_and_gone_and_consent_is_asked_each_time(
-    assistant: Assistant, pen: Pen, eyes: Eyes
+    assistant: Assistant, pen: Pen, eyes: Eyes, asked: Mode | None
 ) -> None:
     consents = {"comfort/picture"}
     talk = Conversation(
         assistant, language="en", consents=lambda: frozenset(consents), purpose="comfort"
     )
-    talk.ask(ASKED, face(), mode="native")
+    talk.ask(ASKED, face(), mode=asked)
     talk.retry()
     consents.clear()
     talk.retry()
-    assert [request.image_features is not None for request in pen.asked] == [True, True, False]
+    assert [request.image_features is not None for request in pen.asked] == [True, False, False]
     assert eyes.pictures[0]() is None
     talk.personalise(False)
     talk.ask(ASKED, face(), mode="native")

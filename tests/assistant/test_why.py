@@ -15,7 +15,7 @@ from discreet.assistant.guard import NEVER_GIVEN
 from discreet.assistant.policy import EFFECTS, VALUES
 from discreet.assistant.session import OTHER_LANGUAGE
 from discreet.assistant.sight import NOT_SURE, SEEN
-from discreet.assistant.why import Why, _words, changes_of, faded, why_of
+from discreet.assistant.why import Why, _words, changes_of, faded, percent_sure, why_of
 from discreet.model import person_line
 from discreet.types import Language, Observation
 
@@ -173,7 +173,7 @@ def test_both_languages_have_the_same_words_and_every_reason_has_its_french() ->
     guarded = re.findall(r'_reason = "([^"]+)"', source)
     assert len(guarded) >= 4
     reasons = {why for name, why in vars(sight).items() if name.startswith(("NOT_", "NO_"))}
-    assert len(reasons) == 10
+    assert len(reasons) == 11
     reasons |= {*SEEN.values(), *NEVER_GIVEN.values(), *guarded, OTHER_LANGUAGE}
     assert set(french["texts"]) == reasons
 
@@ -193,3 +193,10 @@ def test_a_gate_that_held_back_in_another_order_would_be_found_out() -> None:
     assert [w.attribute for w in decision.withheld] == ["expression"]
     assert isinstance(decision.withheld[0], Withheld)
     assert decision.passed == (observed[1],)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "percent"), [(0.0, 0), (0.504, 50), (0.985, 98), (0.999, 99), (1.0, 99)]
+)
+def test_no_estimate_is_said_to_be_sure(confidence: float, percent: int) -> None:
+    assert percent_sure(confidence) == percent

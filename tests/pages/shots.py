@@ -74,18 +74,18 @@ def walk(page: Any, question: str, take: Callable[[str], None]) -> None:
     is_phone = page.locator('[data-act="sheet"]').first.is_visible()
     take("idle")
     _open(page, is_phone)
-    page.locator("#age-band label").nth(3).click()
+    page.locator("#reading label").last.click()
     take("about")
     page.locator("#camera button.label-wrap").click()
     page.locator("#ticks label").first.wait_for()
-    page.locator("#camera").scroll_into_view_if_needed()
+    _show(page, "#camera")
     take("notice")
     for box in page.locator("#ticks label").all():
         box.click()
     page.locator("#give").click()
     page.locator('[data-act="camera"]').click()
     page.locator(".live").wait_for()
-    page.locator(".stage").scroll_into_view_if_needed()
+    _show(page, ".stage")
     take("camera")
     _close(page, is_phone)
     box = page.locator("#question textarea")
@@ -95,15 +95,21 @@ def walk(page: Any, question: str, take: Callable[[str], None]) -> None:
     take("answer")
     page.locator('[data-act="why"]').last.click()
     page.wait_for_timeout(500)
-    page.locator("#why").scroll_into_view_if_needed()
+    _show(page, "#why-section")
     take("why")
     page.locator("#privacy button.label-wrap").click()
-    page.locator("#model").scroll_into_view_if_needed()
+    _show(page, "#privacy")
     take("privacy")
     page.locator("#forget").click()
     page.locator(".receipt").wait_for()
-    page.locator("#receipt").scroll_into_view_if_needed()
+    _show(page, "#receipt")
     take("forgotten")
+
+
+def _show(page: Any, selector: str) -> None:
+    """Bring a part of the panel to its top, with the mouse on nothing."""
+    page.mouse.move(0, 0)
+    page.locator(selector).evaluate("part => part.scrollIntoView()")
 
 
 def _open(page: Any, is_phone: bool) -> None:

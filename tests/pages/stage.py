@@ -4,11 +4,9 @@ A demo in a process of its own (`conftest`) shows what people get. What reaches 
 prompt and the engine can only be read from inside.
 """
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,6 +25,7 @@ from discreet.model import Answer, Enough, Request, Vlm, load
 from discreet.perception import estimator
 from discreet.service import Engine, Visit, names_of
 from discreet.types import Domain, Language, Percept
+from tests.loops import run
 from tests.service.conftest import serving
 
 LANGUAGES: tuple[Language, ...] = ("en", "fr")
@@ -141,8 +140,7 @@ def built(build: Callable[[], FastAPI]) -> FastAPI:
     async def inside() -> FastAPI:
         return build()
 
-    with ThreadPoolExecutor(1) as thread:  # a browser's test runs a loop in this one
-        return thread.submit(asyncio.run, inside()).result()
+    return run(inside())
 
 
 LISTEN = """

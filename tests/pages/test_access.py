@@ -263,6 +263,7 @@ def test_a_whole_visit_without_a_mouse(visit: Visit) -> None:
     page.keyboard.press("Space")
     tab_to(page, "#give")
     tab.do(lambda: page.keyboard.press("Enter"))
+    page.locator('[data-act="camera"]').wait_for()
     press('[data-act="camera"]')
     page.locator(".live").wait_for()
     tab_to(page, "#withdraw")

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.pages.conftest import Tab
+from discreet.pages.texts import load_texts
+from tests.pages.conftest import DRAWN, Tab
 
 pytestmark = pytest.mark.slow  # each page is a program of some megabytes to its browser
 
@@ -117,3 +119,69 @@ def test_the_sheet_of_a_phone_takes_the_focus_and_gives_it_back(visit: Visit) ->
     assert tab.page.evaluate("!!document.activeElement.closest('#side')")
     tab.page.keyboard.press("Escape")
     assert tab.page.evaluate("document.activeElement.dataset.act") == "sheet"
+
+
+LIVE = """() => {
+  window.cameras = [];
+  const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = async (wish) => {
+    const stream = await open(wish);
+    window.cameras.push(...stream.getTracks());
+    return stream;
+  };
+}"""
+"""A script for a page that keeps hold of each camera that it opens."""
+
+
+def live(tab: Tab) -> int:
+    """Return how many cameras are on."""
+    on = "window.cameras.filter((track) => track.readyState === 'live').length"
+    return int(tab.page.evaluate(on))
+
+
+def end_visit(tab: Tab) -> None:
+    """End the visit of a page that stays open: Gradio ends it with any heartbeat of the page."""
+    (beat,) = {address for address in tab.asked if "/heartbeat/" in address}
+    with httpx.stream("GET", beat) as heart:
+        next(heart.iter_lines())
+
+
+def test_a_page_that_is_shown_anew_has_neither_camera_nor_picture(visit: Visit) -> None:
+    tab = visit("healthcare")
+    tab.page.evaluate(LIVE)
+    tab.turn_camera_on()
+    assert live(tab) == 1
+    assert tab.page.evaluate("discreet.frame()") != ""
+    end_visit(tab)
+    tab.page.wait_for_timeout(1000)
+    tab.page.locator("#question textarea").fill("How does a vaccine work?")
+    tab.click("#ask")
+    assert load_texts("en")["talk.ended"] in tab.page.locator("#status").inner_text()
+    assert live(tab) == 0
+    assert tab.page.evaluate("discreet.frame()") == ""
+
+
+def test_a_camera_that_opens_after_it_was_taken_back_is_closed(visit: Visit) -> None:
+    tab = visit("healthcare")
+    slow = LIVE.replace("await open(wish)", "await open(wish); await new Promise(window.waiting)")
+    tab.page.evaluate(
+        slow.replace("() => {", "() => { window.waiting = (go) => window.go = go;", 1)
+    )
+    tab.allow()
+    tab.page.locator('[data-act="camera"]').click()
+    tab.page.wait_for_function("window.go !== undefined")
+    tab.click("#withdraw")
+    tab.page.evaluate("window.go()")
+    tab.page.wait_for_function("window.cameras.length === 1")
+    tab.page.evaluate(DRAWN)
+    assert live(tab) == 0
+
+
+def test_a_section_that_is_closed_leaves_the_camera_on(visit: Visit) -> None:
+    tab = visit("healthcare")
+    tab.page.evaluate(LIVE)
+    tab.turn_camera_on()
+    tab.open("camera")
+    tab.page.wait_for_timeout(500)
+    assert live(tab) == 1
+    assert tab.page.evaluate("discreet.frame()") != ""

@@ -141,4 +141,5 @@ def test_five_hundred_turns_take_no_more_memory_than_a_hundred(begin: Callable[.
             return memory_bytes(demo)
 
         sizes = [hundred_turns() for _ in range(5)]
-    assert min(sizes[-2:]) - min(sizes[:2]) < 8 * 2**20, sizes  # the system gives back late
+    # The first hundred fill the allocator's arenas, and the system gives back late.
+    assert min(sizes[-2:]) - min(sizes[1:3]) < 16 * 2**20, sizes

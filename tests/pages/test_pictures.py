@@ -1,3 +1,4 @@
+import time
 from io import BytesIO
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from PIL import Image
 
 from discreet.errors import ImageError
-from discreet.pages.pictures import MOST_CHARACTERS, MOST_SIDE_PX, PREFIX, as_address, read_picture
+from discreet.pages.pictures import MOST_CHARACTERS, PREFIX, as_address, read_picture
 
 
 def jpeg(width: int = 60, height: int = 40, **more: object) -> bytes:
@@ -18,6 +19,16 @@ def test_a_picture_comes_back_as_a_decoder_reads_it() -> None:
     found = read_picture(as_address(jpeg()))
     assert found is not None
     assert np.array_equal(np.asarray(found), np.asarray(Image.open(BytesIO(jpeg()))))
+
+
+def test_a_picture_that_takes_long_to_decode_is_refused_before_it_is() -> None:
+    whole = jpeg(1000, 1000, progressive=True)
+    last = whole.rindex(b"\xff\xda")
+    many = whole[:-2] + whole[last:-2] * 3000 + whole[-2:]
+    begun = time.perf_counter()
+    with pytest.raises(ImageError, match="scans"):
+        read_picture(as_address(many))
+    assert time.perf_counter() - begun < 1  # decoded it takes several
 
 
 def test_no_picture_is_no_picture() -> None:
@@ -43,7 +54,7 @@ def test_metadata_is_dropped_and_the_picture_turned_upright() -> None:
         PREFIX + "not base64",
         PREFIX + "AAAA",
         as_address(jpeg())[:-40],
-        as_address(jpeg(MOST_SIDE_PX + 1, 10)),
+        as_address(jpeg(3000, 10)),
         "data:image/png;base64,AAAA",
         PREFIX + "A" * MOST_CHARACTERS,
     ],

@@ -4,7 +4,7 @@ import gc
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import gradio as gr
@@ -54,6 +54,27 @@ def closed(stage: Stage) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def test_what_a_closed_page_was_to_be_told_is_told_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "answer_all", Pen().answer_all)
+    mark = secrets.token_hex(8)
+    with (
+        staged("healthcare", tmp_path) as stage,
+        httpx.Client(base_url=stage.address, timeout=60) as http,
+    ):
+        guest = Guest(http)
+        with open_page(http, guest):
+            guest.begin("ask", "click", f"How does a vaccine work? {mark}", "")
+            while not stage.visits[-1].exchanges:
+                time.sleep(0.05)
+        assert closed(stage)
+        time.sleep(0.5)  # what forgets the visit goes on to the page
+        with suppress(httpx.RemoteProtocolError):  # it ends the stream: there is no such page
+            guest.hear_all()
+        assert mark not in "".join(guest.heard)
 
 
 def test_no_word_and_no_picture_stays_in_memory(

@@ -1,15 +1,19 @@
 """Whole visits, from the first suggestion to the receipt, in each demo and language."""
 
 import json
+import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import pytest
 
 from discreet.pages.texts import load_texts
 from discreet.service import passes
+from discreet.service.connections import HEAD_SECONDS
 from discreet.types import Language
-from tests.pages.conftest import Tab
+from tests.pages.conftest import Demo, Tab
 from tests.pages.stage import Pen, Stage, staged
 from tests.pages.test_browser import SPOKEN, Visit
 
@@ -126,6 +130,12 @@ def test_nothing_of_a_visit_is_kept_by_the_browser_or_in_the_log(visit: Visit) -
     assert tab.page.evaluate(STORED) == {"localStorage": {"language": "fr"}, "caches": ["planted"]}
     for text in ("marker-of-mine", answer, "data:image", "/9j/", "GET ", "Traceback"):
         assert text not in tab.demo.log
+
+
+def test_a_line_on_which_nothing_is_asked_is_hung_up(demo: Callable[[str], Demo]) -> None:
+    address = httpx.URL(demo("healthcare").address)
+    with socket.create_connection((address.host, address.port or 80), 2 * HEAD_SECONDS) as line:
+        assert line.recv(1) == b""  # and no time-out
 
 
 @pytest.fixture

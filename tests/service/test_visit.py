@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from discreet.assistant import Assistant
+from discreet.assistant import Assistant, Note, Notes
 from discreet.consent import protection_of
 from discreet.errors import ArtifactCorrupt, NotLogged, PolicyError, Stopped
 from discreet.journal import Event, Kind
@@ -283,11 +283,14 @@ def test_a_visitor_chooses_who_answers(
     vlm = load_adapter(load("tiny"), folder, name="one")
     with Engine(replace(assistant, vlm=vlm)) as engine:
         person = Visit(engine, consents=kept.consents, journal=kept.journal)
-        assert person.adapters == ("base", "one")
+        assert engine.adapters == ("base", "one")
         person.ask(ASKED).result(30)
         person.ask(ASKED, adapter="base").result(30)
+        person.retry().result(30)
+        person.retry(adapter="one").result(30)
+        person.edit(0, ASKED, adapter="base").result(30)
     answered = [e.event.adapter for e in kept.journal.events() if e.event.kind == Kind.ANSWERED]
-    assert answered == ["one", "base"]
+    assert answered == ["one", "base", "base", "one", "base"]
 
 
 def no_space(event: Event) -> None:
@@ -435,6 +438,48 @@ def test_danger_is_heard_again_and_in_the_place_of_a_turn_that_is_not_there(
         assert "emergency" in person.edit(7, "I have chest pain").result(10).reply.text
         gate.set()
     assert kinds(kept)[1:] == [Kind.EMERGENCY] * 3
+
+
+@pytest.mark.parametrize("after", ["stop", "another question"])
+def test_nothing_takes_an_answer_to_danger_away(
+    assistant: Assistant, kept: Kept, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    """Its text is shown at once; the note for it is looked for after that, and may take time."""
+    searching, gate = threading.Event(), threading.Event()
+    find = Notes.find
+
+    def slow(notes: Notes, question: str, context: str) -> Note | None:
+        searching.set()
+        gate.wait(20)
+        return find(notes, question, context)
+
+    with Engine(assistant, at_once=1) as engine:
+        person = Visit(engine, consents=kept.consents, journal=kept.journal)
+        monkeypatch.setattr(Notes, "find", slow)
+        urgent = person.ask("I have chest pain")
+        assert searching.wait(20)
+        threading.Timer(0.3, gate.set).start()
+        if after == "stop":
+            person.stop()
+        else:
+            person.ask(ASKED).result(30)
+        assert "emergency" in urgent.result(30).reply.text
+    assert person.exchanges[0].question == "I have chest pain"
+
+
+def test_what_was_seen_is_dropped_once_consent_is_taken_back(
+    assistant: Assistant, kept: Kept, faces: list[Image.Image]
+) -> None:
+    with Engine(replace(assistant, perceiver=Eyes())) as engine:
+        person = Visit(engine, consents=kept.consents, journal=kept.journal)
+        person.give([AGE])
+        seen = person.ask(ASKED, faces[0]).result(30)
+        assert seen.reply.decision.passed
+        person.withdraw([AGE])
+        person.give([AGE])
+        again = person.retry().result(30)
+    assert again.reply.decision.passed == ()
+    assert again.reply.left_out == "what was seen was for one answer"
 
 
 def test_a_turn_that_goes_on_leaves_nothing_after_all_was_forgotten(

@@ -35,7 +35,7 @@ from discreet.assistant.session import Assistant
 from discreet.assistant.sight import Sight, only_pixels
 from discreet.assistant.texts import EMERGENCY, NO_NOTE
 from discreet.assistant.turn import Reply, Turn
-from discreet.assistant.why import Observed, Why
+from discreet.assistant.why import Observed, Why, percent_sure
 
 __all__ = [
     "CHANGES",
@@ -79,6 +79,7 @@ __all__ = [
     "load_policy",
     "numbers_of",
     "only_pixels",
+    "percent_sure",
     "say_no_note",
     "say_reason",
     "whom_to_call",

@@ -12,7 +12,7 @@ anything is written; what was estimated from it is kept for its turn. It writes 
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from PIL.Image import Image
@@ -24,7 +24,15 @@ from discreet.assistant.policy import PAGE_ONLY, PICTURE
 from discreet.assistant.profile import Profile
 from discreet.assistant.safety import hears_distress, says_distress
 from discreet.assistant.session import Assistant
-from discreet.assistant.sight import NOT_CONSENTED, NOT_PERSONAL, Sight, only_pixels, unused
+from discreet.assistant.sight import (
+    NOT_CONSENTED,
+    NOT_PERSONAL,
+    Asked,
+    Sight,
+    mode_agreed,
+    only_pixels,
+    unused,
+)
 from discreet.assistant.stopping import Show, Stops, go_on, until
 from discreet.assistant.texts import TEXTS
 from discreet.assistant.turn import Turn
@@ -33,16 +41,6 @@ from discreet.types import Language, Mode
 
 Keep = Callable[[Exchange], None]
 """Hears of an answer before it is kept; what it raises ends the turn, and nothing of it is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A question with what is left of its picture; a turn can be tried again with it."""
-
-    place: int
-    """Of its exchange."""
-    question: str = field(repr=False)
-    sight: Sight = field(repr=False)
 
 
 class Conversation:
@@ -85,7 +83,7 @@ class Conversation:
         self.is_minor = False
         self._consents, self._contact = consents, contact
         self._profile = Profile(self._seconds_of, clock=clock)
-        self._asked: _Asked | None = None
+        self._asked: Asked | None = None
         self._stops = Stops()
         self._keeping = threading.Lock()
 
@@ -124,12 +122,18 @@ class Conversation:
         """Have answers fitted to oneself, or have those that anybody gets."""
         self.is_personal = on
 
+    def let_go(self) -> None:
+        """Drop what was seen for the last turn: trying it again has no part of it."""
+        with self._keeping:
+            if self._asked is not None:
+                self._asked = self._asked.unseen()
+
     def ask(
         self,
         question: str,
         image: Image | None = None,
         *,
-        mode: Mode = "gated",
+        mode: Mode | None = None,
         on_text: Show | None = None,
         on_done: Keep | None = None,
     ) -> Exchange:
@@ -139,21 +143,23 @@ class Conversation:
             question: In their words.
             image: What they show. A copy of its pixels is looked at, and let go before anything
                 is written.
-            mode: With personalisation off, `gated` whatever is asked for.
+            mode: By default as `mode_agreed` says; with personalisation off always `gated`.
             on_text: Receives the answer.
             on_done: See `Keep`.
 
         Raises:
             Stopped: if `stop` was called meanwhile.
         """
-        with self._stops.hearing() as event:
+        with self._stops.hearing(unless=is_emergency(question)) as event:
             self._end_last_turn()
             sight = self._look(question, None if image is None else only_pixels(image), mode)
             del image
-            return self._run(_Asked(len(self.exchanges), question, sight), event, on_text, on_done)
+            return self._run(Asked(len(self.exchanges), question, sight), event, on_text, on_done)
 
     def retry(self, on_text: Show | None = None, on_done: Keep | None = None) -> Exchange:
         """Answer the last question again, without its picture: by what was estimated, if it may be.
+
+        What the responder itself saw was for one answer.
 
         Raises:
             ValueError: if nothing was asked yet.
@@ -161,7 +167,7 @@ class Conversation:
         """
         if self._asked is None:
             raise ValueError("Expected a question to answer again, got none. Ask one first.")
-        with self._stops.hearing() as event:
+        with self._stops.hearing(unless=is_emergency(self._asked.question)) as event:
             return self._run(self._asked, event, on_text, on_done)
 
     def edit(
@@ -175,7 +181,7 @@ class Conversation:
     ) -> Exchange:
         """Answer another question in the place of an earlier one; what came after it is dropped.
 
-        Without an image, the last turn keeps what was estimated in it, and an earlier one nothing.
+        Without an image, the last turn in the same words alone keeps what was estimated in it.
 
         Raises:
             ValueError: if there is no such turn.
@@ -183,13 +189,14 @@ class Conversation:
         """
         if not 0 <= index < len(self.exchanges):
             raise ValueError(f"Expected a turn from 0 to {len(self.exchanges) - 1}, got another.")
-        with self._stops.hearing() as event:
+        with self._stops.hearing(unless=is_emergency(question)) as event:
             last = self._asked
-            sight = last.sight if last and last.place == index else Sight()
+            is_same = last is not None and (last.place, last.question) == (index, question)
+            sight = last.sight if last and is_same else Sight()
             if image is not None:
-                sight = self._look(question, only_pixels(image), "gated")
+                sight = self._look(question, only_pixels(image), None)
                 del image
-            return self._run(_Asked(index, question, sight), event, on_text, on_done)
+            return self._run(Asked(index, question, sight), event, on_text, on_done)
 
     def stop(self) -> None:
         """End the turn, after the look at a picture or at its next word; nothing of it is kept."""
@@ -285,10 +292,12 @@ class Conversation:
             minor=self.is_minor,
         )
 
-    def _look(self, question: str, image: Image | None, mode: Mode) -> Sight:
+    def _look(self, question: str, image: Image | None, mode: Mode | None) -> Sight:
         """Return what is left of a picture, which goes with the turn that holds it."""
         turn = self._turn(question, image)
-        return self.assistant.look(turn, mode=mode if self.is_personal else "gated")
+        agreed = self._consents() if turn.consented and not self._profile.rejected else ()
+        chosen = mode or mode_agreed(turn, self.assistant.policy, agreed)
+        return self.assistant.look(turn, mode=chosen if self.is_personal else "gated")
 
     def _sight_now(self, sight: Sight, turn: Turn) -> Sight:
         """Return what may still be used of a picture that was looked at before."""
@@ -301,7 +310,7 @@ class Conversation:
         return replace(sight, observations=seen)
 
     def _run(
-        self, asked: _Asked, event: threading.Event, on_text: Show | None, on_done: Keep | None
+        self, asked: Asked, event: threading.Event, on_text: Show | None, on_done: Keep | None
     ) -> Exchange:
         """Answer, and keep the exchange at its place, with nothing after it."""
         go_on(event)
@@ -311,11 +320,11 @@ class Conversation:
             on_done(done)
         with self._keeping:
             go_on(event)
-            self._asked = asked
+            self._asked = asked if asked.sight.features is None else asked.unseen()
             self.exchanges = (*self.exchanges[: asked.place], done)
         return done
 
-    def _answer(self, asked: _Asked, event: threading.Event, show: Show) -> Exchange:
+    def _answer(self, asked: Asked, event: threading.Event, show: Show) -> Exchange:
         turn = self._turn(asked.question)
         sight = self._sight_now(asked.sight, turn)
         urgent = is_emergency(asked.question)

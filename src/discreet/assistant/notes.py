@@ -6,9 +6,9 @@ fit was chosen for each on questions that are not reported (`discreet bench grou
 
     >>> notes = Notes.build([Note(id="tick", question="What helps after a tick bite?",
     ...                           text="Pull it out slowly.", context="healthcare")])
-    >>> notes.find("a tick has bitten me, what helps", "healthcare").id
+    >>> notes.find("what helps after a bite of a tick", "healthcare").id
     'tick'
-    >>> notes.find("a tick has bitten me, what helps", "education") is None
+    >>> notes.find("what helps after a bite of a tick", "education") is None
     True
 """
 

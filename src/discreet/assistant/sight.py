@@ -8,14 +8,15 @@ no longer (`conversation`). Nothing here writes to a disk.
     'RGB'
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 import torch
 from PIL import Image as PillowImage
 from PIL import ImageOps
 from PIL.Image import Image
 
-from discreet.assistant.policy import PICTURE, Purpose
+from discreet.assistant.policy import PICTURE, Policy, Purpose
 from discreet.assistant.turn import Turn
 from discreet.types import Faces, Mode, Observation, Percept
 
@@ -25,6 +26,7 @@ NOT_FOR_DANGER = "danger to life is answered without it"
 NOT_FOR_REFUSAL = "what is never given needs no picture"
 NOT_ESTIMATED = "nobody consented to anything being estimated from it"
 NOT_ALLOWED = "nothing may be estimated for this purpose"
+NOT_KEPT = "what was seen was for one answer"
 NOT_NEEDED = "what it would be looked at for was said"
 NOT_PERSONAL = "personalisation is off"
 NO_EYES = "nobody here looks at pictures"
@@ -50,6 +52,20 @@ class Sight:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with what is left of its picture; a turn can be tried again with it."""
+
+    place: int
+    """Of its exchange."""
+    question: str = field(repr=False)
+    sight: Sight = field(repr=False)
+
+    def unseen(self) -> "Asked":
+        """Return the same question, of which nothing was kept of what was seen."""
+        return replace(self, sight=unused(self.sight, NOT_KEPT))
+
+
 def only_pixels(image: Image) -> Image:
     """Return an upright RGB copy of a picture: no EXIF, no other metadata, no file behind it."""
     upright = ImageOps.exif_transpose(image).convert("RGB")
@@ -59,12 +75,26 @@ def only_pixels(image: Image) -> Image:
 def wanted_of(turn: Turn, purpose: Purpose) -> list[str]:
     """Return what is worth looking for: allowed, consented to and not declared; of no minor."""
     return [
-        name
-        for name in purpose.attributes
-        if purpose.may_estimate(name)
-        and purpose.consent_to(name) in turn.consented
-        and not (name in turn.declared or turn.is_of_minor)
+        name for name in _agreed(turn, purpose) if not (name in turn.declared or turn.is_of_minor)
     ]
+
+
+def mode_agreed(turn: Turn, policy: Policy, agreed: Collection[str]) -> Mode:
+    """Return `native` where the responder seeing the picture is all that the person agreed to.
+
+    What is estimated can be explained and put right, so that it goes first; and whoever put an
+    estimate aside gets no more seen instead of it.
+
+    Args:
+        turn: With its picture.
+        policy: Of the turn's purpose.
+        agreed: All consents, for whatever purpose; empty if something was rejected.
+    """
+    if turn.image is None or not policy.may_show_picture(turn.purpose):
+        return "gated"
+    only = {name.partition("/")[2] for name in agreed} == {PICTURE}
+    picture = policy.purpose_of(turn.purpose).consent_to(PICTURE)
+    return "native" if only and picture in turn.consented else "gated"
 
 
 def why_unseen(turn: Turn, purpose: Purpose, mode: Mode, *, can_look: bool) -> str | None:
@@ -84,10 +114,18 @@ def why_unseen(turn: Turn, purpose: Purpose, mode: Mode, *, can_look: bool) -> s
         return None if purpose.consent_to(PICTURE) in turn.consented else NOT_CONSENTED
     if not can_look:
         return NO_EYES
-    allowed = {purpose.consent_to(one) for one in purpose.attributes if purpose.may_estimate(one)}
-    if not allowed & turn.consented:
-        return NOT_ESTIMATED if allowed else NOT_ALLOWED
+    if not _agreed(turn, purpose):
+        return NOT_ESTIMATED if any(map(purpose.may_estimate, purpose.attributes)) else NOT_ALLOWED
     return None if wanted_of(turn, purpose) else NOT_NEEDED
+
+
+def _agreed(turn: Turn, purpose: Purpose) -> list[str]:
+    """Return what the person agreed to have estimated for a purpose."""
+    return [
+        name
+        for name in purpose.attributes
+        if purpose.may_estimate(name) and purpose.consent_to(name) in turn.consented
+    ]
 
 
 def unused(sight: Sight, why: str) -> Sight:

@@ -26,10 +26,11 @@ class Stops:
         self._events: set[threading.Event] = set()
 
     @contextmanager
-    def hearing(self) -> Iterator[threading.Event]:
-        """Yield what `stop` sets, from the beginning of a turn to its end."""
+    def hearing(self, *, unless: bool = False) -> Iterator[threading.Event]:
+        """Yield what `stop` sets, from the beginning of a turn to its end; not where `unless`."""
         event = threading.Event()
-        self._events.add(event)
+        if not unless:
+            self._events.add(event)
         try:
             yield event
         finally:

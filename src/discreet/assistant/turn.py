@@ -1,7 +1,7 @@
 """What goes into one turn of the assistant, and what comes out of it.
 
->>> declare("age_band", "child").source
-'declared'
+>>> Turn(question="What helps?", declared={"age_band": "child"}).purpose is None
+True
 """
 
 from dataclasses import dataclass, field

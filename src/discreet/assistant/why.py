@@ -235,6 +235,11 @@ def _form_changes(
     return {change for change, is_so in differs.items() if is_so}
 
 
+def percent_sure(confidence: float) -> int:
+    """Return how sure an estimate is, in whole percent: never 100, since each can be wrong."""
+    return min(99, round(100 * confidence))
+
+
 def _say_observed(one: Observed, language: Language) -> str:
     words = _words(language)
     said, attribute = words["says"], words["attributes"][one.attribute]
@@ -244,8 +249,8 @@ def _say_observed(one: Observed, language: Language) -> str:
         return said[f"withheld_{one.source}"].format(attribute=name, reason=reason)
     kind = "gone" if one.value is None else one.source
     value = "" if one.value is None else words["values"][one.value]
-    confidence = f"{one.confidence:.0%}" if language == "en" else f"{100 * one.confidence:.0f} %"
-    known = said[kind].format(attribute=name, value=value, confidence=confidence)
+    sure = f"{percent_sure(one.confidence)}{'%' if language == 'en' else ' %'}"
+    known = said[kind].format(attribute=name, value=value, confidence=sure)
     if not one.changed:
         return f"{known} {said['unchanged']}"
     *others, last = (words["changes"][change] for change in one.changed)

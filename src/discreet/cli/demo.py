@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from socket import gethostname
 from types import FrameType
 from typing import Annotated
 
@@ -19,6 +20,7 @@ import typer
 from discreet.assistant import Find, load_policy
 from discreet.cli.chat import CONTEXT_OF
 from discreet.cli.country import Country
+from discreet.cli.listening import EVERYWHERE, LOOPBACK, Host, warn_of_network
 from discreet.cli.options import RUNS, Cache, Drafts, Runs, talk
 from discreet.cli.private_folder import private_folder
 from discreet.cli.serve import assistants, load_shelf
@@ -51,10 +53,14 @@ UNUSED = ("GRADIO_ALLOWED_PATHS", "GRADIO_ROOT_PATH")
 def demo(
     context: Annotated[Domain, typer.Argument(help="What the page is about.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where it listens.")] = 7860,
-    host: Annotated[
-        str,
-        typer.Option(help="Address to listen on; any but the default opens it to the network."),
-    ] = "127.0.0.1",
+    host: Host = LOOPBACK,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name by which browsers call this machine or the proxy before it; may be "
+            "repeated. Its addresses, 'localhost' and its own name are known."
+        ),
+    ] = None,
     language: Annotated[
         Language | None,
         typer.Option(help="Where a visit begins; that of the browser by default."),
@@ -102,10 +108,9 @@ def demo(
                 people=_people(),
                 language=language,
                 country=country,
-                hosts=("127.0.0.1", "localhost", host),
+                names=[host, gethostname(), *(name or [])],
             )
-            where = f"http://{host}:{port}/"
-            serve(app, host=host, port=port, ready=lambda: talk().print(f"Open {where}"))
+            serve(app, host=host, port=port, ready=lambda: say_where(host, port))
 
 
 def set_up_gradio(folder: Path) -> None:
@@ -124,6 +129,13 @@ def _ended_by_signals() -> Iterator[None]:
 
     signal.signal(signal.SIGTERM, leave)
     yield
+
+
+def say_where(host: str, port: int) -> None:
+    """Say what to open, and who else can."""
+    warn_of_network(host)
+    called = gethostname() if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+    talk().print(f"Open http://{called}:{port}/", markup=False)
 
 
 def _people() -> tuple[bytes, ...]:

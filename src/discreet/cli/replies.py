@@ -6,7 +6,8 @@
 
 from typing import Any
 
-from discreet.assistant import Reply
+from discreet.assistant import Reply, percent_sure
+from discreet.types import Observation
 
 
 def as_record(reply: Reply) -> dict[str, Any]:
@@ -42,9 +43,7 @@ def as_record(reply: Reply) -> dict[str, Any]:
 
 def why(reply: Reply) -> str:
     """Return what shaped an answer, and the note that it should have kept to."""
-    used = ", ".join(
-        f"{s.attribute}={s.value} ({s.source}, {s.confidence:.0%})" for s in reply.decision.passed
-    )
+    used = ", ".join(f"{s.attribute}={s.value} ({_source(s)})" for s in reply.decision.passed)
     picture = "the picture itself" if reply.mode == "native" else ""
     seen = ", ".join(part for part in (picture, used) if part) or "nothing about you"
     note = f'"{reply.note_question}" ({reply.note_id})' if reply.note_id else "none"
@@ -86,3 +85,8 @@ def vetted(reply: Reply) -> str:
     if reply.note_text is None:
         return "vetted note: none"
     return f'From the note "{reply.note_question}": {reply.note_text}{cut(reply)}'
+
+
+def _source(seen: Observation) -> str:
+    sure = f", {percent_sure(seen.confidence)}%" if seen.source == "estimated" else ""
+    return f"{seen.source}{sure}"

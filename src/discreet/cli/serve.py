@@ -12,6 +12,7 @@ import typer
 from discreet.assistant import CONTEXTS, DRAFTS, Assistant, Find, Policy, load_policy
 from discreet.cli.chat import notes_of
 from discreet.cli.country import Country
+from discreet.cli.listening import LOOPBACK, Host, warn_of_network
 from discreet.cli.options import RUNS, Cache, Drafts, Runs, quiet_logs, talk
 from discreet.consent import ConsentStore
 from discreet.journal import Journal
@@ -30,7 +31,6 @@ from discreet.service import (
 from discreet.service import serve as answer
 
 FOLDER = Path(platformdirs.user_data_dir("discreet")) / "service"
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _MOST_CHARACTERS = 64
 """Of a name in the journal."""
@@ -40,9 +40,7 @@ def serve(
     context: Annotated[
         str, typer.Option(help=f"{', '.join(CONTEXTS)}, or a policy file.")
     ] = "healthcare",
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; any but the default opens it to the network.")
-    ] = "127.0.0.1",
+    host: Host = LOOPBACK,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where it listens.")] = 8000,
     new_key: Annotated[
         str | None,
@@ -167,12 +165,7 @@ def _promise(card: AdapterCard | None) -> str:
 def _say_where(host: str, port: int, caution: str | None) -> None:
     if caution:
         talk().print(caution, style="yellow", markup=False)
-    if host not in _LOOPBACK:
-        talk().print(
-            "Others on the network can reach this, and nothing is encrypted on the way: put a "
-            "proxy with TLS before it.",
-            style="yellow",
-        )
+    warn_of_network(host)
     talk().print(
         f"Answering on http://{host}:{port}/v1. You are the one who tells people that "
         "they talk with an AI.",

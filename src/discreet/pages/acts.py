@@ -6,20 +6,21 @@ when the page is.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from discreet.assistant import Exchange, Part
+from discreet.assistant import Exchange, Part, is_emergency
 from discreet.consent import Standing
 from discreet.erasure import Receipt
 from discreet.errors import DiscreetError
+from discreet.pages.guests import Guest, Guests
 from discreet.pages.models import Model
 from discreet.pages.parts import UNSAID, Parts
 from discreet.pages.pictures import picture_for
-from discreet.pages.turns import Guest, follow, trouble_of
+from discreet.pages.turns import follow, trouble_of
 from discreet.pages.views import YOUTH, View
 from discreet.service import Ticket, Visit
 
@@ -33,12 +34,8 @@ class Acts:
     view: View
     parts: Parts
     models: tuple[Model, ...]
-    open_visit: Callable[[], Visit]
     erase: Callable[[Visit], Receipt]
-    guests: dict[str, Guest]
-    """By session of the page."""
-    door: Lock = field(default_factory=Lock)
-    """Somebody quick asks while their page still loads, in another thread: one visit for both."""
+    guests: Guests
 
     def enter(self, request: gr.Request) -> Shown:
         """Open a visit for a page that was loaded; somebody quick may have asked already."""
@@ -46,9 +43,14 @@ class Acts:
 
     def leave(self, request: gr.Request) -> None:
         """Forget whoever closed the page."""
-        guest = self.guests.pop(str(request.session_hash), None)
-        if guest is not None:
-            guest.visit.forget()
+        self.guests.end(str(request.session_hash))
+
+    def anew(self, request: gr.Request) -> Shown | None:
+        """Return a fresh page where the visit of this one has ended, and None where it goes on."""
+        if not self.guests.begins_anew(str(request.session_hash)):
+            return None
+        told = {self.parts.status: self.view.status("talk.ended")}
+        return self._everything(self._guest(request)) | told
 
     async def ask(self, question: str, picture: str, request: gr.Request) -> AsyncIterator[Shown]:
         """Ask, or ask again where an earlier question is being changed."""
@@ -56,12 +58,14 @@ class Acts:
         if not question.strip():
             yield {self.parts.status: self.view.status("talk.empty")}
             return
-        image = picture_for(guest.visit, question, picture)
         editing, guest.editing = guest.editing, None
+        image = None
+        if picture and not is_emergency(question):  # which waits for no thread
+            image = await asyncio.to_thread(picture_for, guest.visit, question, picture)
         if editing is None:
             begin = lambda: guest.visit.ask(question, image, adapter=guest.model)  # noqa: E731
         else:
-            begin = lambda: guest.visit.edit(editing, question, image)  # noqa: E731
+            begin = lambda: guest.visit.edit(editing, question, image, adapter=guest.model)  # noqa: E731
         async for shown in self._answer(guest, question, begin, editing, editing):
             yield shown
 
@@ -79,7 +83,8 @@ class Acts:
         if last < 0:
             return
         question, guest.editing = guest.visit.exchanges[last].question, None
-        async for shown in self._answer(guest, question, guest.visit.retry, last):
+        begin = partial(guest.visit.retry, adapter=guest.model)
+        async for shown in self._answer(guest, question, begin, last):
             yield shown
 
     async def _answer(
@@ -98,24 +103,25 @@ class Acts:
         before = len(guest.visit.exchanges) if before is None else before
         again: Shown = {}
         try:
-            ticket = guest.ticket = await asyncio.to_thread(begin)
+            ticket = begin() if is_emergency(question) else await asyncio.to_thread(begin)
+            guest.ticket = ticket
             yield self._busy() | {parts.question: ""}
             async for now in follow(ticket, question):
                 key = "talk.waiting" if now.place else "talk.writing"
-                if self._is_here(guest):
+                if guest in self.guests:
                     yield {
                         parts.talk: view.talk(guest.visit, now, before),
                         parts.status: view.status(key, place=now.place)
                         if now.place or not now.text
                         else gr.skip(),
                     }
-            exchange = await asyncio.to_thread(ticket.result)
+            exchange = ticket.result()
             said = view.said(exchange.reply.text)
         except (DiscreetError, ValueError, RuntimeError, OSError) as error:
             said = view.status(trouble_of(error))
             guest.editing, again = editing, {parts.question: question}
         guest.ticket = None
-        if self._is_here(guest):
+        if guest in self.guests:
             yield self._idle(guest) | self._told(guest) | {parts.status: said} | again
         else:  # what was shown last is sent once more at the end
             yield {parts.talk: view.talk(None)}
@@ -189,9 +195,11 @@ class Acts:
     def give(self, names: list[str], request: gr.Request) -> Shown:
         """Write down what somebody allows; an empty list allows nothing."""
         guest = self._guest(request)
-        if not names:
+        asked = guest.visit.notice.names if guest.visit.notice else ()
+        given = frozenset(names) & frozenset(asked)
+        if not given:
             return {self.parts.status: self.view.status("camera.nothing_ticked")}
-        guest.visit.give(frozenset(names))
+        guest.visit.give(given)
         self._pursue(guest)
         return self._allowed(guest) | {self.parts.status: self.view.status("camera.given")}
 
@@ -258,7 +266,7 @@ class Acts:
         shown = {self.parts.receipt: self.view.receipt(receipt)}
         if not receipt.is_complete:  # the same button goes on with the rest
             return self._told(guest) | self._allowed(guest) | shown
-        del self.guests[str(request.session_hash)]
+        self.guests.let_go(str(request.session_hash))
         return self._everything(self._guest(request)) | shown
 
     def hand_over(self, tell: list[Part], request: gr.Request) -> Shown:
@@ -267,14 +275,7 @@ class Acts:
         return {self.parts.person_says: self.view.card(card)}
 
     def _guest(self, request: gr.Request) -> Guest:
-        """Return who acts; somebody new is shown, on this page, that they talk with an AI."""
-        session = str(request.session_hash)
-        with self.door:
-            if session not in self.guests:
-                guest = Guest(visit=self.open_visit(), model=self.models[-1].name)
-                guest.visit.disclosed()
-                self.guests[session] = guest
-            return self.guests[session]
+        return self.guests.of(str(request.session_hash))
 
     def _says(self, name: str) -> str:
         """Return what a model promises."""
@@ -299,10 +300,6 @@ class Acts:
             self.parts.stop: gr.update(visible=False),
             self.parts.cancel: gr.update(visible=guest.editing is not None),
         }
-
-    def _is_here(self, guest: Guest) -> bool:
-        """Return whether a visit goes on."""
-        return any(one is guest for one in tuple(self.guests.values()))
 
     def _told(self, guest: Guest) -> Shown:
         """Show the conversation and the newest answer's reasons."""

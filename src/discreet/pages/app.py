@@ -1,12 +1,7 @@
-"""Both languages of a demo as one web application, and what of it the network may ask for.
-
-Only what the pages need is answered: no upload, no file, no page of programming interfaces. The
-browser is told to load from nowhere else.
-"""
+"""Both languages of a demo as one web application."""
 
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -14,43 +9,20 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from discreet.erasure import Receipt
+from discreet.pages.door import Door
 from discreet.pages.models import Model
 from discreet.pages.page import build_page
 from discreet.pages.pictures import as_address
 from discreet.pages.sessions import Sessions, remember_little
 from discreet.pages.texts import load_texts
 from discreet.pages.views import View
-from discreet.service import Visit
+from discreet.service import ImpatientProtocol, Visit
 from discreet.types import Domain, Language
 
 HERE = Path(__file__).parent
 LANGUAGES: tuple[Language, ...] = ("en", "fr")
-MOST_BYTES = 3_000_000
-"""Of one request: a question with a small picture."""
-_OPEN = re.compile(
-    r"^/(favicon\.ico|(en|fr)/("
-    r"(config|theme\.css|favicon\.ico|manifest\.json|(assets|static|svelte)/.*)?"
-    r"|gradio_api/(queue/(join|data)|heartbeat/[a-z0-9]+|cancel|reset|startup-events|theme\.css"
-    r"|(assets|static)/.*)"
-    r"))?$"
-)
-"""What is answered; the rest is not found."""
-_HEADERS = {
-    "content-security-policy": "default-src 'self'; "
-    "script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
-    "connect-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'self'; "
-    "form-action 'none'; frame-ancestors 'none'",
-    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-store",
-}
-
 _ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><path fill="#17625a" '
     'd="M6 4h20a4 4 0 0 1 4 4v12a4 4 0 0 1-4 4H15l-7 6v-6H6a4 4 0 0 1-4-4V8a4 4 0 0 1 4-4z"/></svg>'
@@ -66,7 +38,7 @@ def build_app(
     people: tuple[bytes, ...] = (),
     language: Language | None = None,
     country: str | None = None,
-    hosts: tuple[str, ...] = ("127.0.0.1", "localhost"),
+    names: Collection[str] = (),
 ) -> FastAPI:
     """Return the pages of a demo, ready to be served.
 
@@ -80,11 +52,10 @@ def build_app(
         country: Two letters; whose emergency numbers are said and whose age of consent is asked by.
             By default no country's numbers, the age of France in French, and elsewhere the age
             where a country set nothing lower.
-        hosts: Names by which a browser may call this machine.
+        names: By which a browser may call this machine, beside its addresses and `localhost`.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(_Door)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.add_middleware(Door, names=names)
 
     @app.get("/favicon.ico")
     def icon() -> Response:
@@ -117,6 +88,7 @@ def serve(app: FastAPI, *, host: str, port: int, ready: Callable[[], None]) -> N
         app,
         host=host,
         port=port,
+        http=ImpatientProtocol,
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=2,
@@ -165,33 +137,3 @@ def _head(view: View) -> str:
         f"<style>{style}</style>"
         f"<script>window.discreetSays = {json.dumps(says)};\n{script}</script>"
     )
-
-
-class _Door:
-    """Answers what the pages need, and sends each answer with rules for the browser."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        length = headers.get(b"content-length", b"0")
-        is_known = length.isdigit() and b"transfer-encoding" not in headers
-        if not _OPEN.match(scope["path"]) or not is_known or int(length) > MOST_BYTES:
-            await send({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b"Not found."})
-            return
-
-        async def send_with_rules(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                raw = [(k, v) for k, v in message["headers"] if k.decode().lower() not in _HEADERS]
-                rules = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                if "/assets/" in scope["path"]:  # Gradio's own code, named by its hash
-                    rules[-1] = (b"cache-control", b"max-age=86400")
-                message = {**message, "headers": [*raw, *rules]}
-            await send(message)
-
-        await self._app(scope, receive, send_with_rules)

@@ -28,6 +28,11 @@
   // Pictures
   let stream = null;
   let picture = null; // a data: address, small and without metadata: a canvas keeps pixels only
+  let dropped = 0; // how often: what was begun before a drop comes to nothing
+  const mayLook = () => { // the page holds these controls only while something is allowed
+    const controls = find("#looking");
+    return controls !== null && getComputedStyle(controls).display !== "none";
+  };
   const small = (source, width, height) => {
     const scale = Math.min(1, MOST_SIDE / Math.max(width, height));
     const canvas = document.createElement("canvas");
@@ -55,9 +60,15 @@
     find(".trouble").hidden = true;
   };
   const off = () => {
+    dropped += 1;
     if (stream) stream.getTracks().forEach((track) => track.stop());
     stream = picture = null;
     show("none");
+  };
+  const guard = () => {
+    if (mayLook()) return;
+    dropped += 1;
+    if (stream || picture) off();
   };
   const trouble = (text) => {
     const told = find(".trouble");
@@ -74,13 +85,17 @@
     async camera() {
       if (stream) return off();
       off();
+      const begun = dropped;
       try {
-        stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, facingMode: "user" } });
+        const opened = await navigator.mediaDevices.getUserMedia({ video: { width: 640, facingMode: "user" } });
+        if (begun !== dropped || !mayLook()) return opened.getTracks().forEach((track) => track.stop());
+        stream = opened;
         const video = find(".stage video");
         video.srcObject = stream;
         await video.play();
-        show("camera");
+        if (begun === dropped) show("camera");
       } catch {
+        if (begun !== dropped || !mayLook()) return;
         off();
         trouble(find(".picture").dataset.failed);
       }
@@ -88,10 +103,12 @@
     photo() {
       const input = find(".picture input[type=file]");
       input.onchange = async () => {
+        const begun = dropped;
         try {
           const bitmap = await createImageBitmap(input.files[0]);
-          keep(small(bitmap, bitmap.width, bitmap.height), "photo");
+          if (begun === dropped && mayLook()) keep(small(bitmap, bitmap.width, bitmap.height), "photo");
         } catch {
+          if (begun !== dropped || !mayLook()) return;
           off();
           trouble(find(".picture").dataset.unreadable);
         }
@@ -160,7 +177,13 @@
   const open = () => {
     document.body.classList.add("sheet");
     opener().setAttribute("aria-expanded", "true");
-    setTimeout(() => find('#close [data-act="close"]').focus(), 50); // hidden things take no focus
+    enter('#close [data-act="close"]');
+  };
+  const enter = (selector, tries = 120) => { // what is still hidden takes no focus: a frame later it may
+    const target = find(selector);
+    if (!document.body.classList.contains("sheet") || find("#side").contains(document.activeElement)) return;
+    if (target) target.focus();
+    if (document.activeElement !== target && tries) requestAnimationFrame(() => enter(selector, tries - 1));
   };
   const close = () => {
     if (!document.body.classList.contains("sheet")) return;
@@ -200,6 +223,9 @@
   };
   const watch = () => {
     new MutationObserver(landmarks).observe(document.body, { childList: true, subtree: true });
+    new MutationObserver(guard).observe(document.body, {
+      childList: true, subtree: true, attributes: true, attributeFilter: ["class", "style", "hidden"],
+    });
     landmarks();
   };
   document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", watch) : watch(); // Gradio puts this in late
@@ -215,8 +241,9 @@
       section.scrollIntoView({ block: "start" });
       section.querySelector("button").focus({ preventScroll: true });
     },
-    /** Return the picture that goes with this question, or an empty text. */
+    /** Return the picture that goes with this question, or an empty text; where nothing is allowed, that. */
     frame() {
+      if (!mayLook()) return "";
       const video = find(".stage video");
       return stream && video && video.videoWidth ? small(video, video.videoWidth, video.videoHeight) : picture || "";
     },

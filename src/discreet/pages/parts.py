@@ -26,6 +26,11 @@ UNSAID = "unsaid"
 _html = partial(gr.HTML, apply_default_css=False, js_on_load=None)
 
 
+def _ticked(payload: object) -> list[str]:
+    """Return names of which nothing is known: once a page has ended, Gradio holds no choices."""
+    return [name for name in payload if isinstance(name, str)] if isinstance(payload, list) else []
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
     """Everything on a page that something may happen to."""
@@ -153,6 +158,7 @@ def _camera(view: View) -> dict[str, Any]:
     disclosure = _html("", elem_id="disclosure")
     with gr.Column(visible=False, elem_id="asking") as asking:
         ticks = gr.CheckboxGroup([], label=t["camera.ticked"], elem_id="ticks")
+        vars(ticks).update(preprocess=_ticked)
         with gr.Row(elem_classes="buttons"):
             give = gr.Button(t["camera.give"], variant="primary", elem_id="give")
             refuse = gr.Button(t["camera.refuse"], elem_id="refuse")

@@ -8,43 +8,29 @@ True
 """
 
 import base64
-import binascii
-import warnings
-from io import BytesIO
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from discreet.assistant import is_emergency
 from discreet.errors import DiscreetError, ImageError
-from discreet.service import Visit
+from discreet.service import Visit, open_data_uri
 
 PREFIX = "data:image/jpeg;base64,"
 MOST_CHARACTERS = 2_000_000
 """Of a `data:` address; a page sends about a tenth of it."""
-MOST_SIDE_PX = 2048
 
 
 def read_picture(address: str) -> Image.Image | None:
     """Return the pixels alone, in memory, or None where no picture came.
 
     Raises:
-        ImageError: if it is too large, or no JPEG.
+        ImageError: if it is too large, no JPEG, or takes too long to decode.
     """
     if not address:
         return None
     if not address.startswith(PREFIX) or len(address) > MOST_CHARACTERS:
         raise ImageError("Expected a small JPEG as a data: address, got something else.")
-    try:
-        content = base64.b64decode(address.removeprefix(PREFIX), validate=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(content), formats=("JPEG",)) as image:
-                if max(image.size) > MOST_SIDE_PX:
-                    raise ImageError(f"Expected at most {MOST_SIDE_PX} px a side, got more.")
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombWarning) as e:
-        raise ImageError("Expected a whole JPEG, got a damaged one. Take it again.") from e
-    return Image.frombytes("RGB", upright.size, upright.tobytes())
+    return open_data_uri(address)
 
 
 def as_address(jpeg: bytes) -> str:

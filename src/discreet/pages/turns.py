@@ -6,27 +6,13 @@ async for now in follow(ticket, question): ...
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
 
 from discreet.assistant import Exchange
 from discreet.pages.views import Now
-from discreet.service import Ticket, Visit
+from discreet.service import Ticket
 
 SHORTEST_PAUSE_SECONDS = 0.06
 """Between two pictures of an answer that is being written."""
-
-
-@dataclass(kw_only=True, slots=True)
-class Guest:
-    """A visit and what its page shows of it."""
-
-    visit: Visit
-    model: str
-    ticket: Ticket[Exchange] | None = None
-    editing: int | None = None
-    """Which question is being changed."""
-    is_large: bool = False
-    """Whether large text was chosen."""
 
 
 async def follow(ticket: Ticket[Exchange], question: str) -> AsyncIterator[Now]:

@@ -13,7 +13,15 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from discreet.assistant import Card, Exchange, Observed, numbers_of, say_reason, whom_to_call
+from discreet.assistant import (
+    Card,
+    Exchange,
+    Observed,
+    numbers_of,
+    percent_sure,
+    say_reason,
+    whom_to_call,
+)
 from discreet.consent import ask_age
 from discreet.erasure import Receipt
 from discreet.pages.texts import OTHER, Texts
@@ -196,7 +204,7 @@ class View:
         t = self.texts
         says = t[f"why.{seen.source}"]
         if seen.source == "estimated" and seen.passed:
-            says += ", " + t["why.confidence"].format(percent=round(100 * seen.confidence))
+            says += ", " + t["why.confidence"].format(percent=percent_sure(seen.confidence))
         if seen.reason is not None:
             says += t["why.because"].format(reason=say_reason(seen.reason, self.language))
         changes = ", ".join(t[f"why.{change}"] for change in seen.changed)

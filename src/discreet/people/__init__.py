@@ -6,7 +6,7 @@ ship with the package are read by `discreet.data.load_portraits`.
 
 >>> scene = sample_scene(0, 7, 0)
 >>> labels(scene)["age_band"], labels(scene)["expression"]
-('older_adult', 'angry')
+('older_adult', 'surprised')
 """
 
 from discreet.people.codec import read_plain

@@ -5,7 +5,7 @@ French: the ease of Kandel and Moles (1958), Flesch's formula fitted to French; 
 Formulas measure form alone: whether a text says what it should is the business of key facts.
 
     >>> in_band("Drink water. It helps.", "child", "en"), round(reading_grade("Drink water."), 1)
-    (True, -1.5)
+    (True, 2.9)
 """
 
 import warnings

@@ -52,6 +52,7 @@ class Ticket(Generic[T]):
         self._told: Callable[[], None] = lambda: None
         self.is_stopped = False
         """Whether somebody asked it to end."""
+        self.is_urgent = False
         self.key: str | None = None
         """Who asked, where one asks for many."""
 
@@ -83,7 +84,12 @@ class Ticket(Generic[T]):
         told()
 
     def cancel(self) -> None:
-        """End it: at once where it waits, at its next word where it is written."""
+        """End it: at once where it waits, at its next word where it is written.
+
+        What is urgent goes on.
+        """
+        if self.is_urgent:
+            return
         self.is_stopped = True
         if self._future.cancel():
             self._work = None
@@ -227,7 +233,7 @@ class Engine:
             LineFull: if too many wait already, of all or of this key.
         """
         ticket = Ticket(work, self)
-        ticket.key = key
+        ticket.key, ticket.is_urgent = key, urgent
         if urgent:
             Thread(target=ticket.run, name="urgent", daemon=True).start()
             return ticket

@@ -44,7 +44,7 @@ class WrittenTurn:
             raise
 
     def _write_down(self, done: Exchange) -> None:
-        if self.ending.is_set():
+        if self.ending.is_set() and not self.urgent:
             raise Stopped(STOPPED)
         is_logged = self.log(Kind.EMERGENCY if self.urgent else Kind.ANSWERED, done.reply)
         if not is_logged and not self.urgent:

@@ -111,11 +111,6 @@ class Visit:
         """What was asked and answered."""
         return self._conversation.exchanges
 
-    @property
-    def adapters(self) -> tuple[str, ...]:
-        """Names of what may answer; see `ask`."""
-        return self._engine.adapters
-
     def disclosed(self) -> None:
         """Write down that they were told that they talk with an AI, and what it does."""
         self._log(Kind.DISCLOSED)
@@ -136,6 +131,7 @@ class Visit:
 
     def withdraw(self, names: Collection[str]) -> None:
         """Take back what was agreed to, from the next turn on."""
+        self._conversation.let_go()
         try:
             self._consents.withdraw(self.person, names)
         finally:  # it holds also where it cannot be written
@@ -179,7 +175,7 @@ class Visit:
         image: Image | None = None,
         *,
         adapter: str | None = None,
-        mode: Mode = "gated",
+        mode: Mode | None = None,
     ) -> Ticket[Exchange]:
         """Return the ticket of an answer; a turn that is not done is stopped first.
 
@@ -189,19 +185,15 @@ class Visit:
         Args:
             question: In the person's words.
             image: What they show, for this turn.
-            adapter: Who answers, among `adapters`; None for the last choice.
-            mode: See `Assistant.reply`.
+            adapter: Who answers, among those of the engine; None for the last choice.
+            mode: See `Conversation.ask`.
 
         Raises:
             LineFull: if too many visitors wait.
             ValueError: if there is no such adapter.
             NotLogged: by the ticket, for an answer that cannot be written down.
         """
-        talk = self._conversation
-        chosen = adapter or self._adapter
-        talk.assistant = self._engine.assistant(self.language, adapter=chosen)
-        self._adapter = chosen
-        shown = [image]  # emptied when it is looked at: what waits or writes on holds no picture
+        talk, shown = self._choose(adapter), [image]  # emptied when it is looked at
         return self._begin(
             lambda show, keep: talk.ask(
                 question, shown.pop(), mode=mode, on_text=show, on_done=keep
@@ -210,23 +202,24 @@ class Visit:
             question,
         )
 
-    def retry(self) -> Ticket[Exchange]:
-        """Return the ticket of another answer to the last question."""
+    def retry(self, *, adapter: str | None = None) -> Ticket[Exchange]:
+        """Return the ticket of another answer to the last question; `adapter` as in `ask`."""
         question = self.exchanges[-1].question if self.exchanges else ""
-        return self._begin(self._conversation.retry, "gated", question)
+        return self._begin(self._choose(adapter).retry, None, question)
 
-    def edit(self, index: int, question: str, image: Image | None = None) -> Ticket[Exchange]:
+    def edit(
+        self, index: int, question: str, image: Image | None = None, *, adapter: str | None = None
+    ) -> Ticket[Exchange]:
         """Return the ticket of an answer in the place of an earlier one; see `Conversation`.
 
         Words of danger to life are answered also where there is no such turn.
         """
-        talk = self._conversation
-        if not 0 <= index < len(talk.exchanges) and is_emergency(question):
+        if not 0 <= index < len(self.exchanges) and is_emergency(question):
             return self.ask(question)
-        shown = [image]  # as in `ask`
+        talk, shown = self._choose(adapter), [image]  # as in `ask`
         return self._begin(
             lambda show, keep: talk.edit(index, question, shown.pop(), on_text=show, on_done=keep),
-            "gated",
+            None,
             question,
         )
 
@@ -279,7 +272,14 @@ class Visit:
         told = {"language": self.language, "method": self._method, "guardian": asked.guardian}
         keep(self.person, names, notice=asked, **told)
 
-    def _begin(self, answer: Answers, mode: Mode, question: str) -> Ticket[Exchange]:
+    def _choose(self, adapter: str | None) -> Conversation:
+        """Return the conversation, which goes on with an adapter, or with the one before."""
+        chosen = adapter or self._adapter
+        self._conversation.assistant = self._engine.assistant(self.language, adapter=chosen)
+        self._adapter = chosen
+        return self._conversation
+
+    def _begin(self, answer: Answers, mode: Mode | None, question: str) -> Ticket[Exchange]:
         """Get into the line, and write down how the turn ended."""
         urgent = is_emergency(question)
         self._end_last(wait=not urgent)
@@ -308,7 +308,9 @@ class Visit:
         if self.protection.keeps:
             self._is_removed = False
             self.person = minors.id_of_adult(self.person, consents=self._consents)
-        elif not self._is_removed:
+            return
+        self._conversation.let_go()
+        if not self._is_removed:
             store, log = self._consents, self._journal
             self._is_removed = minors.remove_written(self.person, consents=store, journal=log)
 
