@@ -1,16 +1,20 @@
-"""Intervals for shares of pictures or answers that come in units, such as persons or questions.
+"""Intervals for shares: of independent trials, exact; of units such as persons, by a bootstrap.
 
 Pictures of one person depend on each other, so that whole units are drawn. It knows nothing of
 what a unit is, and nothing here is private.
 
+>>> share_interval(0, 100)  # nothing found in a hundred: up to 3.6 % may be there
+(0.0, 0.03621669264517641)
+
 >>> ratio_interval(np.array([3.0, 1.0, 2.0, 2.0]), np.full(4, 4.0), draws=1000)
-(0.3125, 0.6875)
+(0.3125, 0.625)
 """
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import beta
 
 
 def ratio_interval(
@@ -28,4 +32,34 @@ def ratio_interval(
     drawn = np.random.default_rng(0).integers(len(above), size=(draws, len(above)))
     ratios = above[drawn].sum(1) / np.maximum(below[drawn].sum(1), 1)
     low, high = np.quantile(ratios, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def share_interval(
+    successes: float, trials: float, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return an interval that holds the chance of a success at least as often as `confidence` says.
+
+    It is exact and two-sided: the chance that it misses is at most `(1 - confidence) / 2` on either
+    side, so that each end alone is a one-sided bound at `(1 + confidence) / 2`.
+
+    Args:
+        successes: 0 to `trials`.
+        trials: 1 or more, independent of each other. Of trials in groups that may be alike, give
+            the number of groups and as large a share of it: they cannot be more alike.
+        confidence: Between 0 and 1.
+
+    Raises:
+        ValueError: if there is no trial, or the numbers do not fit each other.
+
+    Source: Clopper and Pearson 1934, *Biometrika* 26(4), by quantiles of the beta distribution.
+    """
+    if not (0 <= successes <= trials and trials >= 1 and 0 < confidence < 1):
+        raise ValueError(
+            "Expected 0 <= successes <= trials, 1 trial or more and 0 < confidence < 1, got "
+            f"{successes} of {trials} at {confidence}. Correct them."
+        )
+    tail = (1 - confidence) / 2
+    low = beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
+    high = beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
     return float(low), float(high)
