@@ -1,6 +1,6 @@
 """What is handed on about portraits at each place between the picture and the language model.
 
-It knows how pictures become features and nothing of probes; `audit/leakage.py` asks what can be
+It knows how pictures become features and nothing of probes; `leakage/findings.py` asks what can be
 read from these.
 
     >>> people = {s: load_portraits(s)[:70] for s in ("train", "test")}  # doctest: +SKIP
@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from PIL.Image import Image
 
-from discreet.audit.leace import fit_eraser, one_hot
-from discreet.audit.leakage import WITHHELD, Representation, Truth, truth_of
-from discreet.audit.probes import Features
 from discreet.data import Portrait
+from discreet.leakage.findings import WITHHELD, Representation, Truth, truth_of
+from discreet.leakage.leace import fit_eraser, one_hot
+from discreet.leakage.probes import Features
 from discreet.model import Vlm, encode_images, image_processor, load_tower, picture_views
 from discreet.types import Split
 

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from discreet.audit import Representation, erase, one_hot, portrait_representations, truth_of
-from discreet.audit.probes import Features, Labels
 from discreet.data import load_portraits
+from discreet.leakage import Representation, erase, one_hot, portrait_representations, truth_of
+from discreet.leakage.probes import Features, Labels
 from discreet.model import encode_images, image_processor, load, load_tower, picture_views
 from discreet.types import Split
 

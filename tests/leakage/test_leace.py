@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.linalg import pinvh, sqrtm
 from sklearn.linear_model import LogisticRegression
 
-from discreet.audit import Eraser, fit_eraser, one_hot
+from discreet.leakage import Eraser, fit_eraser, one_hot
 
 Floats = npt.NDArray[np.float64]
 

@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from discreet.audit.probes import (
+from discreet.data import Portrait
+from discreet.leakage.probes import (
     PROBES,
     Features,
     Labels,
@@ -25,7 +26,6 @@ from discreet.audit.probes import (
     score_probe,
     teach,
 )
-from discreet.data import Portrait
 from discreet.types import Split
 
 WITHHELD = ("ethnicity", "gender_presentation", "skin_tone")

@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from discreet.audit import PROBES, Pictures, prepare, score_probe, teach
-from discreet.audit.probes import Labels, ProbeName
 from discreet.intervals import ratio_interval
+from discreet.leakage import PROBES, Pictures, prepare, score_probe, teach
+from discreet.leakage.probes import Labels, ProbeName
 
 SHOTS = 4
 Floats = npt.NDArray[np.float64]
@@ -125,7 +125,7 @@ def test_a_constant_guess_is_chance_and_no_finding() -> None:
 
 def test_people_are_never_split_when_a_setting_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neighbours look good among pictures of the same people when a label is a person's own."""
-    from discreet.audit import probes
+    from discreet.leakage import probes
 
     seen: list[tuple[Labels, Labels]] = []
     split = probes._split

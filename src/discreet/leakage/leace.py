@@ -1,7 +1,8 @@
 """Erase concepts from features so that no linear classifier finds them, changing least: LEACE.
 
 It erases what is linear and nothing else: a probe that bends may still read a concept, and on
-people that the eraser was not fitted to a linear one may, too (`audit/leakage.py` measures both).
+people that the eraser was not fitted to a linear one may, too (`leakage/findings.py` measures
+both).
 
 >>> draw = np.random.default_rng(0)
 >>> z = one_hot([str(n % 2) for n in range(100)])

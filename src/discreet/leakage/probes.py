@@ -93,6 +93,11 @@ class Score:
     """Mean over the classes of the share read rightly."""
     chance: float
     """Accuracy of the best constant guess on these very pictures, which is the largest class."""
+    advantage: float
+    """Accuracy above chance."""
+    advantage_low: float
+    """Of a 95 % interval over whole people, who move the constant guess, too."""
+    advantage_high: float
     classes: int
     pictures: int
     people: int
@@ -274,7 +279,10 @@ def score_probe(probe: str, said: Labels, labels: Labels, people: Labels) -> Sco
     persons, place = np.unique(people, return_inverse=True)
     right = (said == labels).astype(np.float64)
     hits = np.bincount(place, weights=right)
-    low, high = ratio_interval(hits, np.bincount(place).astype(np.float64), draws=_DRAWS)
+    sizes = np.bincount(place).astype(np.float64)
+    guessed = np.bincount(place, weights=kind == counts.argmax())
+    low, high = ratio_interval(hits, sizes, draws=_DRAWS)
+    ahead_low, ahead_high = ratio_interval(hits - guessed, sizes, draws=_DRAWS)
     return Score(
         probe=probe,
         accuracy=float(hits.sum() / len(labels)),
@@ -282,6 +290,9 @@ def score_probe(probe: str, said: Labels, labels: Labels, people: Labels) -> Sco
         high=high,
         balanced_accuracy=float((np.bincount(kind, weights=right) / counts).mean()),
         chance=float(counts.max() / len(labels)),
+        advantage=float((hits.sum() - counts.max()) / len(labels)),
+        advantage_low=ahead_low,
+        advantage_high=ahead_high,
         classes=len(values),
         pictures=len(labels),
         people=len(persons),

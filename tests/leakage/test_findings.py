@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from discreet.audit import (
+from discreet.leakage import (
     Finding,
     Representation,
     Truth,
@@ -19,8 +19,8 @@ from discreet.audit import (
     measure_leakage,
     one_hot,
 )
-from discreet.audit.leakage import every_other
-from discreet.audit.probes import Labels
+from discreet.leakage.findings import every_other
+from discreet.leakage.probes import Labels
 from discreet.types import Split
 
 Floats = npt.NDArray[np.float64]
