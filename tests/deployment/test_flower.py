@@ -1,6 +1,5 @@
 """Who gets through the server's gate, and which bundles are the same program."""
 
-import asyncio
 import io
 import os
 import zipfile
@@ -25,6 +24,7 @@ from discreet.deployment.flower import (
     is_from_this_machine,
     say_less,
 )
+from tests.loops import run
 
 KEY = "5ecret"
 
@@ -106,7 +106,7 @@ def answers(asked: Scope) -> list[int]:
     async def receive() -> Message:
         raise AssertionError("A request was read.")
 
-    asyncio.run(GATE(asked, receive, send))
+    run(GATE(asked, receive, send))
     return [message["status"] for message in seen if "status" in message]
 
 

@@ -313,9 +313,9 @@ def test_more_objects_than_an_update_has_are_not_asked_for(size: int, is_sql: bo
 def test_objects_that_never_come_hold_nobody_up() -> None:
     """Flower's own grid waits for them, up to two hours, before it asks for anybody else."""
     start = time.monotonic()
-    found = play(incomplete([]), honest, seconds=1.2)
-    assert time.monotonic() - start < 3
-    assert [(i.node, i.seconds < 0.5) for i in found] == [(1, True)]
+    found = play(incomplete([]), honest, seconds=4.0)
+    assert time.monotonic() - start < 10
+    assert [(i.node, i.seconds < 3) for i in found] == [(1, True)]
 
 
 def test_objects_that_come_late_are_read_once_all_are_there() -> None:

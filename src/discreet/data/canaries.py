@@ -8,7 +8,7 @@ whoever trains has to plant the canaries, and nobody else needs to know them.
 
     >>> canaries = draw_canaries(4, seed=3)
     >>> [canary.is_planted for canary in canaries], canaries[0].answer
-    ([True, False, False, True], 'The drawer with the label W43 opens with 5094-7317.')
+    ([True, True, False, False], 'The parcel A40 has the number 8953-5467.')
 """
 
 import hashlib

@@ -24,6 +24,7 @@ from discreet.federated.events import (
 )
 from discreet.federated.evidence import released_statements, round_done, statements_of
 from discreet.federated.fields import PlanField, describe_fields
+from discreet.federated.kept import keep_updates, kept_updates
 from discreet.federated.lessons import Lessons, VisualTokens
 from discreet.federated.local import FIRST_NODE_ID, LocalGrid
 from discreet.federated.local_task import (
@@ -37,6 +38,7 @@ from discreet.federated.local_task import (
 from discreet.federated.local_training import train_locally
 from discreet.federated.plain import train_plainly
 from discreet.federated.plans import SERVER, plan_of, update_limit
+from discreet.federated.planting import canaries_of, canary_example
 from discreet.federated.portraits import PortraitLessons, example_losses, presentations
 from discreet.federated.preferences import PreferenceLessons
 from discreet.federated.publishing import publish
@@ -88,12 +90,16 @@ __all__ = [
     "VisualTokens",
     "Watch",
     "alone_in",
+    "canaries_of",
+    "canary_example",
     "client_app",
     "describe_fields",
     "draw_generators",
     "encode_with_feedback",
     "events_to",
     "example_losses",
+    "keep_updates",
+    "kept_updates",
     "local_update",
     "make_codec",
     "most_tokens",

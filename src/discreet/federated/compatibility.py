@@ -109,6 +109,11 @@ def _of_what_is_learnt(config: "TrainConfig") -> Iterator[Demand]:
         f"examples={config.examples!r}",
         "Set both; examples = 'preference_pairs' goes with objective = 'preferences' only.",
     )
+    yield (
+        not config.canaries or config.examples == "portraits",
+        f"no canaries with examples = '{config.examples}', got canaries={config.canaries}",
+        "Leave canaries out: they are questions with a portrait.",
+    )
 
 
 def _of_owners_as_unit(config: "TrainConfig") -> Iterator[Demand]:

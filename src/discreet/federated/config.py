@@ -187,6 +187,10 @@ class TrainConfig:
     """Topmost language layers that get an adapter, 1 or more."""
     lora_modules: str = "v_proj"
     """Kinds of weights in those layers that get one, separated by commas."""
+    canaries: int = 0
+    """Invented secrets drawn for each simulated owner, 0 or more. About half of them, by fair coins
+    from the seed, are among the owner's examples, and audits try to tell which (`discreet audit`).
+    With `portraits` only."""
     seed: int = 0
     """Public seed of the first adapter and of the split, 0 or more."""
     reproducible: bool = False

@@ -34,7 +34,13 @@ from discreet.federated.events import (
 from discreet.federated.exchange import exchange
 from discreet.federated.messages import Parts
 from discreet.federated.plans import SERVER, is_secret_choice, plan_of
-from discreet.federated.receipts import NO_REPLY, OpenUpdates, Receipts, RoundReport
+from discreet.federated.receipts import (
+    NO_REPLY,
+    OnUpdate,
+    OpenUpdates,
+    Receipts,
+    RoundReport,
+)
 from discreet.federated.secure import SecureSum
 from discreet.federated.terms import CONTROL, Terms, of_prefix
 from discreet.privacy import CounterGenerator, OwnerSum, PrivacyLedger, spend_round
@@ -63,6 +69,7 @@ class Coordinator:
         ledger: PrivacyLedger | None = None,
         roster: Set[bytes] | None = None,
         on_event: OnEvent | None = None,
+        on_update: OnUpdate | None = None,
     ) -> None:
         """Prepare for any round.
 
@@ -73,6 +80,7 @@ class Coordinator:
             ledger: The server's own account; for plans in which the server adds the noise.
             roster: Raw public keys of the owners who may be in secure sums; None: whoever answers.
             on_event: Told what happens.
+            on_update: Told each update that the server sees; of secure sums it sees none.
         """
         self._terms = terms
         self._grid = grid
@@ -80,6 +88,7 @@ class Coordinator:
         self._ledger = ledger
         self._roster = roster
         self._on_event = on_event
+        self._on_update = on_update
 
     def play(self, last: Checkpoint) -> tuple[Checkpoint, RoundReport]:
         """Return where the run stands after one more round, and what the round told.
@@ -129,7 +138,7 @@ class Coordinator:
         number = last.rounds_done + 1
         combine = self._combine(last, number)
         accumulator = self._terms.rule.start(Terms.adapter_of(last.state), number, combine)
-        updates = OpenUpdates(self._terms, number, accumulator)
+        updates = OpenUpdates(self._terms, number, accumulator, self._on_update)
         receipts = Receipts(self._terms, number, updates.accept)
         self._train(arrays, last.run_token, dict.fromkeys(nodes), receipts)
         receipts.finish(nodes, needed)

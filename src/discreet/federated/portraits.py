@@ -30,6 +30,7 @@ from discreet.federated.lessons import (
     prefix_of,
     within_plan,
 )
+from discreet.federated.planting import planted_examples
 from discreet.model import (
     IMAGE_TOKEN,
     FrozenPrefix,
@@ -85,7 +86,8 @@ def example_losses(
     if prefix is None:
         losses = answer_losses(vlm, batch, features)
     else:
-        keys = [(example.portrait, way) for example in examples for way in range(ROWS_PER_EXAMPLE)]
+        ways = range(ROWS_PER_EXAMPLE)
+        keys = [(one.question_id, one.portrait, way) for one in examples for way in ways]
         losses = prefix.answer_losses(batch, features, keys=keys)
     gated, native = losses.view(-1, ROWS_PER_EXAMPLE).unbind(1)
     return gated, native
@@ -133,8 +135,14 @@ def share_portraits(
         is_own: It is the data of this device's owner, and not to be shared out to simulated ones.
 
     Raises:
-        DataError: if the file or a picture in it cannot be used.
+        DataError: if the file or a picture in it cannot be used, or an owner's own data are to
+            hold canaries.
     """
+    if is_own and config.canaries:
+        raise DataError(
+            f"Expected a plan without canaries for an owner's own data, got {config.canaries}. "
+            "They are planted among simulated owners: set canaries = 0."
+        )
     portraits = load_portraits("train", path=path)
     if path is not None:
         _decode_all(portraits)
@@ -158,6 +166,7 @@ def share_portraits(
             owner=owner,
             seed=config.seed,
         )
+        examples += planted_examples(config, owner, portraits)
         owned[owner] = PortraitLessons(
             vlm=vlm, visual=visual, examples=_by_length(examples), prefix=prefix
         )

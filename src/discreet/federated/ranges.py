@@ -110,7 +110,7 @@ def _of_numbers(config: "TrainConfig") -> Iterator[Demand]:
     for name in _POSITIVE:
         is_positive = 0 < getattr(config, name) < float("inf")
         yield name, is_positive, f"a finite {name} > 0", ""
-    for name in ("activations_mib", "spare_rounds"):
+    for name in ("activations_mib", "canaries", "spare_rounds"):
         yield name, 0 <= getattr(config, name) <= MOST, f"{name} from 0 to {MOST}", ""
     for name in ("examples_per_user", "dirichlet_alpha"):
         value, least = getattr(config, name), "> 0" if name == "dirichlet_alpha" else ">= 1"

@@ -38,6 +38,10 @@ Accept = Callable[[int, ArrayRecord], None]
 """Takes in the arrays of a node; raises `BadMessage` if they cannot be used."""
 
 
+OnUpdate = Callable[[int, int, State], None]
+"""Told the round, the node and its update, as the server read it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoundReport:
     """What the server learned in a round; all of it is released."""
@@ -70,6 +74,7 @@ class OpenUpdates:
     terms: Terms
     server_round: int
     accumulator: Accumulator
+    on_update: OnUpdate | None = None
     _digests: set[bytes] = field(default_factory=set)
 
     def accept(self, node: int, arrays: ArrayRecord) -> None:
@@ -89,6 +94,8 @@ class OpenUpdates:
             raise BadMessage(
                 "Expected an update that the rule can take in, got another."
             ) from error
+        if self.on_update:
+            self.on_update(self.server_round, node, update)
 
     def _check_copy(self, update: State) -> None:
         """Refuse an update that another node sent: noise makes honest ones differ.

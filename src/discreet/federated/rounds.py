@@ -45,7 +45,7 @@ from discreet.federated.evidence import line_of_end, lines_of, round_done
 from discreet.federated.local import LocalGrid
 from discreet.federated.local_task import LocalResult, LocalTask, Watch
 from discreet.federated.plans import is_secret_choice
-from discreet.federated.receipts import RoundReport
+from discreet.federated.receipts import OnUpdate, RoundReport
 from discreet.federated.terms import Terms
 from discreet.keys import read_roster
 from discreet.privacy import PrivacyLedger, StepRecord
@@ -75,6 +75,7 @@ def run_federation(
     on_round: OnRound | None = None,
     on_step: Callable[[OwnerId, int, StepRecord], None] | None = None,
     on_event: OnEvent | None = None,
+    on_update: OnUpdate | None = None,
 ) -> Outcome:
     """Train with all owners in this process; start anew, or go on from the run's checkpoint.
 
@@ -86,6 +87,7 @@ def run_federation(
             called once for the round on disk, so that what it writes catches up.
         on_step: Called after each private step with the owner and the round.
         on_event: Told what happens, steps included.
+        on_update: Told each update as the server sees it, for audits (`keep_updates`).
 
     Raises:
         ArtifactCorrupt: if the run began and its ledger is gone.
@@ -125,7 +127,9 @@ def run_federation(
     grid = LocalGrid(app, nodes)
     try:
         with grid.activated():
-            return drive(config, run, task, grid, on_round=finish, on_event=on_event)
+            return drive(
+                config, run, task, grid, on_round=finish, on_event=on_event, on_update=on_update
+            )
     except FederationError as error:
         raise error from failure
 
@@ -172,6 +176,7 @@ def drive(
     on_round: OnRound | None = None,
     on_event: OnEvent | None = None,
     roster: Set[bytes] | None = None,
+    on_update: OnUpdate | None = None,
 ) -> Outcome:
     """Run the rounds that are left over a grid; the same for all ways of running.
 
@@ -196,6 +201,7 @@ def drive(
             ledger=ledger,
             roster=roster,
             on_event=on_event,
+            on_update=on_update,
         )
         if last.rounds_done:
             _catch_up(run, last, on_round)
