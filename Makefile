@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 help:
 	@echo "make quickstart  train over four owners with privacy, then ask (about eight minutes)"
 	@echo "make demo        open the healthcare page in a browser"
-	@echo "make test        lint, types, tests (about nineteen minutes)"
+	@echo "make test        lint, types, tests (about twenty-seven minutes)"
 	@echo "make setup       only the virtual environment in .venv"
 
 setup: .venv/.ready

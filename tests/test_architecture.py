@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "metrics": {"errors", "types"},
     "quiet": set(),
     "chain": BASE,
+    "evidence": BASE,
     "law": BASE,
     "registry": BASE,
     "keys": BASE,
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     | {"aggregation", "data", "model", "privacy", "registry", "secagg", "sources"}
     | {"keys"},
     "deployment": BASE | {"federated", "keys"},
-    "report": BASE | {"registry", "privacy"},
+    "report": BASE | {"evidence", "registry", "privacy"},
     "assistant": BASE | {"law", "model", "perception", "readers", "registry"},
     "consent": BASE | {"chain", "keys", "law"},
     "journal": BASE | {"chain", "keys"},
@@ -43,14 +44,21 @@ MAY_IMPORT = {
     | {"assistant", "consent", "data", "journal", "keys", "law"}
     | {"model", "perception", "registry"},
     "erasure": BASE
-    | {"assistant", "audit", "consent", "data", "federated", "journal", "keys"}
-    | {"law", "model", "privacy", "registry", "service", "sources"},
+    | {"assistant", "audit", "consent", "data", "federated", "journal", "keys", "law"}
+    | {"membership", "model", "privacy", "registry", "service", "sources"},
     "documents": BASE | {"assistant", "consent", "law", "privacy", "readers", "registry", "report"},
     "pages": BASE | {"assistant", "consent", "erasure", "journal", "law", "registry", "service"},
-    "audit": BASE | {"data", "model", "perception", "registry"},
+    "membership": BASE,
+    "bounds": BASE | {"privacy"},
+    "leakage": BASE | {"data", "model", "perception"},
+    "fairness": BASE,
+    "attribution": BASE,
+    "audit": BASE
+    | {"attribution", "bounds", "data", "fairness", "federated", "leakage", "membership", "model"}
+    | {"evidence", "perception", "privacy", "readers", "registry"},
     "bench": BASE
     | {"people", "data", "model", "perception", "privacy", "readers", "recipes", "registry"}
-    | {"aggregation", "audit", "chain", "federated", "figures", "studio"},
+    | {"aggregation", "audit", "chain", "federated", "figures", "leakage", "membership", "studio"},
 }
 EVERYTHING = set(MAY_IMPORT)
 FOLDERS = [PACKAGE, ROOT / "clients", ROOT / "server", ROOT / "demos"]

@@ -45,19 +45,60 @@ def test_membership_is_asked_of_a_run_and_goes_into_its_documents(
     ).save(plan)
     status, _, err = discreet("train", plan, "--data", portraits_file, "--out", run)
     assert status == 0, err
-    out = run / "audits" / "membership.json"
-    words = ("audit", "membership", run, "--data", portraits_file, "--out", out)
+    words = ("audit", "membership", run, "--data", portraits_file, "--effort", "quick")
     status, told, err = discreet(*words)
     assert status == 0, err
-    record = json.loads(out.read_text())
+    record = json.loads((run / "audits" / "membership.json").read_text())
     assert record["adapter_sha256"] == read_card(RunFolder(run)).adapter_sha256
-    assert set(record["owners"]) == {"owner-0", "owner-1"}
-    assert all(
-        0 <= one["low"] <= one["auc"] <= one["high"] <= 1 for one in record["owners"].values()
-    )
-    assert told.count("examples against") == 2
+    assert set(record["made_by"]) == {"commit", "hardware"}
+    owners = record["values"]["owners"]
+    assert set(owners) == {"owner-0", "owner-1"}
+    assert all(0 <= one["low"] <= one["auc"] <= one["high"] <= 1 for one in owners.values())
+    assert record["says"][0] in told
+    assert "| loss less the base's |" in told
+    status, told, err = discreet(*words, "--json", "--out", tmp_path / "again.json")
+    assert json.loads(told)["values"] == json.loads((tmp_path / "again.json").read_text())["values"]
     discreet("docs", run, "--out", tmp_path / "documents")
     assert "One attack, and not the strongest" in (tmp_path / "documents" / "dpia.md").read_text()
+
+
+def test_all_audits_that_fit_are_asked_and_shown_on_the_page(
+    discreet: Run, tmp_path: Path, portraits_file: Path
+) -> None:
+    plan, run = tmp_path / "plan.toml", tmp_path / "run"
+    TrainConfig.from_mapping(
+        {"base": "tiny", "num_owners": 2, "num_rounds": 1, "local_steps": 1, "sample_rate": 0.1}
+        | {
+            "expected_batch_size": 3,
+            "lora_layers": 2,
+            "lora_modules": "q_proj,v_proj,up_proj,down_proj",
+        }
+    ).save(plan)
+    words = ("train", plan, "--data", portraits_file, "--out", run, "--keep-updates")
+    status, _, err = discreet(*words)
+    assert status == 0, err
+    words = ("audit", "all", run, "--data", portraits_file, "--minutes", "1")
+    status, told, err = discreet(*words)
+    assert status == 0, err
+    assert "train one with --set" in " ".join(
+        err.split()
+    )  # no canaries: said, and no reason to stop
+    done = {path.stem for path in (run / "audits").iterdir()}
+    assert {"membership", "contribution"} <= done <= {"membership", "contribution", "mechanism"}
+    assert told.count("\n") == len(done)
+    _, again, err = discreet(*words)
+    assert "asked before" in err
+    assert again == told
+    discreet("report", run)
+    page = (run / "report.html").read_text()
+    assert "Who was trained on (membership)" in page
+    assert "Whose data shaped it" in page
+
+
+def test_a_run_that_ships_is_not_written_to(discreet: Run) -> None:
+    status, _, err = discreet("audit", "all", "reference")
+    assert status == 2
+    assert "adapters export" in " ".join(err.split())
 
 
 def test_people_are_taken_whole() -> None:

@@ -138,7 +138,7 @@ def test_the_owner_of_whom_losses_tell_most_is_told_without_a_name(
     path, own = copy.audits_dir / "membership.json", read_card(copy).adapter_sha256
     one = {"low": 0.4, "high": 0.61, "members": 30, "others": 40}
     owners = {"nurse-7": {"auc": 0.5, **one}, "nurse-8": {"auc": 0.58, **one}}
-    write_json(path, {"adapter_sha256": own, "owners": owners})
+    write_json(path, {"adapter_sha256": own, "values": {"owners": owners}})
     evidence = gather_en(copy)
     (told,) = evidence.findings["membership.adapter"]
     assert told.values is not None
@@ -146,7 +146,7 @@ def test_the_owner_of_whom_losses_tell_most_is_told_without_a_name(
     text = write("dpia", evidence).markdown
     assert "above another in 58 % (95 % interval 40 % to 61 %) of pairs" in text
     assert "nurse" not in text
-    write_json(path, {"adapter_sha256": "0" * 64, "owners": owners})
+    write_json(path, {"adapter_sha256": "0" * 64, "values": {"owners": owners}})
     assert "membership" not in parts(gather_en(copy))
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from discreet.artifacts import RunFolder
+from discreet.audit import portraits_like
 from discreet.erasure import (
     auditor,
     forget_owner,
-    held_out_like,
     plan_forgetting,
 )
 from discreet.federated import (
@@ -92,7 +92,7 @@ def test_an_owner_who_is_remembered_is_found_before_and_not_after(
     run_federation(CONFIG, run, task)
     found = plan_forgetting(run, GONE, out=tmp_path / "next")
     task = task_of(found.config, portraits_file)
-    held_out = with_secrets(held_out_like(task, GONE, path=portraits_file), 1)
+    held_out = with_secrets(portraits_like(task, GONE, path=portraits_file), 1)
     receipt = forget_owner(found, task, audit=auditor(task, GONE, held_out))
     assert receipt.before is not None
     assert receipt.after is not None

@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 
 from discreet.artifacts import read_toml
-from discreet.audit import Membership
 from discreet.erasure import Line, Receipt, receipt
 from discreet.erasure.receipt import attempt
 from discreet.errors import ArtifactError
+from discreet.membership import Membership, Tail
 from discreet.types import Language
 
-FOUND = Membership(auc=0.875, low=0.75, high=0.95, members=24, others=200, people=(8, 60), tpr=0.25)
+TAIL = Tail(fpr=0.01, needed=100, tpr=0.25, low=0.1, high=0.5, fpr_high=0.05)
+FOUND = Membership(
+    auc=0.875, low=0.75, high=0.95, members=24, others=200, people=(8, 60), tails=(TAIL,)
+)
 FULL = Receipt(
     lines=(
         Line(store="adapter", found=2, erased=2),

@@ -2,6 +2,7 @@
 
 Tensors by name in, tensors by name out: no Flower, no model, no privacy accounting.
 
+>>> import torch
 >>> combine = make_combine("mean", {"q.lora_B.default.weight": (1,)}, hostile=0)
 >>> sent = {"q.lora_B.default.weight": torch.tensor([1.0])}
 >>> accumulator = RULES["ffa"].start(sent, 1, combine)

@@ -1,62 +1,31 @@
-"""What can still be read from what a vision tower hands on, what losses tell, concept erasure."""
+"""A run folder in, evidence out: one file for each audit."""
 
-from discreet.audit.leace import Eraser, fit_eraser, one_hot
-from discreet.audit.leakage import (
-    LABELS,
-    WITHHELD,
-    Finding,
-    Representation,
-    Truth,
-    as_records,
-    as_rows,
-    count_steps,
-    in_words,
-    measure_leakage,
-    truth_of,
+from discreet.audit.asked import (
+    EFFORTS,
+    Asking,
+    Audit,
+    Effort,
+    Planned,
+    ask,
+    ask_all,
+    plan_audits,
 )
-from discreet.audit.membership import (
-    OTHERS_NEEDED,
-    Membership,
-    measure_membership,
-    membership_scores,
-)
-from discreet.audit.probes import (
-    PROBES,
-    Pictures,
-    ProbeName,
-    Score,
-    prepare,
-    score_probe,
-    teach,
-)
-from discreet.audit.representations import erase, portrait_representations
+from discreet.audit.audits import AUDITS
+from discreet.audit.held_out import portraits_like
+from discreet.audit.subject import Subject, losses_under, open_subject
 
 __all__ = [
-    "LABELS",
-    "OTHERS_NEEDED",
-    "PROBES",
-    "WITHHELD",
-    "Eraser",
-    "Finding",
-    "Membership",
-    "Pictures",
-    "ProbeName",
-    "Representation",
-    "Score",
-    "Truth",
-    "as_records",
-    "as_rows",
-    "count_steps",
-    "erase",
-    "fit_eraser",
-    "in_words",
-    "measure_leakage",
-    "measure_membership",
-    "membership_scores",
-    "one_hot",
-    "portrait_representations",
-    "prepare",
-    "score_probe",
-    "teach",
-    "truth_of",
+    "AUDITS",
+    "EFFORTS",
+    "Asking",
+    "Audit",
+    "Effort",
+    "Planned",
+    "Subject",
+    "ask",
+    "ask_all",
+    "losses_under",
+    "open_subject",
+    "plan_audits",
+    "portraits_like",
 ]

@@ -1,157 +1,331 @@
-"""Whether losses tell who was trained on: the area under the ROC curve, and its tail.
+"""Audit: can losses tell which examples, people and owners an adapter was trained on?
 
-Losses in, a result out; it knows no model, no owner and no file. The attack says "member" where the
-loss fell most from a reference model to the one that is asked (Yeom et al. 2018, arXiv:1709.01604,
-section 3.2; the reference takes out that some examples are easier than others, Watson et al. 2022,
-arXiv:2111.08440). It is one attack, and not the strongest: an area of 0.5 says that this one finds
-nothing, and not that nothing is there.
-
->>> fell = membership_scores(np.array([3.0, 3.0, 3.0]), np.array([1.0, 2.5, 2.0]))
->>> stayed = membership_scores(np.array([3.0, 3.0]), np.array([3.0, 2.25]))
->>> measure_membership(fell, stayed, ["a", "b", "b"], ["c", "d"]).auc
-0.8333333333333334
+For each owner, their examples against those of people whom nobody holds, made in the same way. The
+attacks need no training (a threshold on the loss; the loss less that of the base, which costs
+nothing; RMIA with the base as its reference), or, with more effort, shadow adapters (`shadows.py`:
+LiRA). What the strongest finds is set beside what the promise allows: at a rate of false alarms no
+attack on one unit finds more.
 """
 
-import math
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-Numbers = npt.NDArray[np.float64]
-FPR = 0.01
-"""Rate of false alarms at which the tail is read (Carlini et al. 2022, arXiv:2112.03570)."""
-OTHERS_NEEDED = math.ceil(1 / FPR)
-"""Fewer non-members cannot show so low a rate: one false alarm would be more."""
-DRAWS = 1000
+from discreet.audit.asked import Asking, Audit, OnDone
+from discreet.audit.pools import Part, Pool, some_people
+from discreet.audit.shadows import train_shadows
+from discreet.audit.subject import Numbers, Subject
+from discreet.evidence import Evidence, Interval, Intervals, Table
+from discreet.federated import canaries_of
+from discreet.membership import (
+    FPRS,
+    Membership,
+    likelihood_scores,
+    measure_membership,
+    membership_scores,
+    most_tpr,
+    relative_scores,
+    scores_of_units,
+)
+from discreet.types import OwnerId
+
+MOST_EXAMPLES = {"quick": 150, "usual": 1000, "thorough": 1_000_000}
+"""Members, and others, of each owner."""
+SHADOWS = {"quick": 0, "usual": 0, "thorough": 8}
+"""Reference adapters that are trained."""
+TITLE = "Who was trained on (membership)"
+_LIMITS = (
+    "These attacks on the adapter as it was released; others may find more. Nothing found is no "
+    "proof.",
+    "Others are held-out people, made in the same way; of people who differ more, more is told.",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Membership:
-    """How well members are told from others."""
+class Compared:
+    """Members and others of one owner, with what they lose."""
 
-    auc: float
-    """Chance that a member scores above another example; 0.5: no better than a coin."""
-    low: float
-    high: float
-    """95 % interval of `auc`; whole people are drawn."""
-    members: int
-    others: int
-    """Examples of each kind."""
-    people: tuple[int, int]
-    """Persons among members, and among others."""
-    tpr: float | None
-    """Share of members found at `FPR`; None: fewer than `OTHERS_NEEDED` others."""
+    people: tuple[Sequence[Hashable], Sequence[Hashable]]
+    losses: tuple[Numbers, Numbers] = field(repr=False)
+    """Under the trained adapter: of members, of others."""
+    before: tuple[Numbers, Numbers] = field(repr=False)
+    """Under the base."""
+    shadows: tuple[Numbers, Numbers] | None = field(default=None, repr=False)
+    """Scores by likelihood ratio, where shadow adapters were trained."""
 
-    @property
-    def is_chance(self) -> bool:
-        """Return whether the interval holds 0.5: nothing was found."""
-        return self.low <= 0.5 <= self.high
+    def scores(self) -> dict[str, tuple[Numbers, Numbers]]:
+        """Return what each attack says of members and of others; higher: a member."""
+        found = {
+            "loss": (-self.losses[0], -self.losses[1]),
+            "loss less the base's": tuple(
+                membership_scores(b, a) for b, a in zip(self.before, self.losses, strict=True)
+            ),
+            "RMIA, the base as reference": self._relative(),
+        }
+        if self.shadows is not None:
+            found["LiRA, shadow adapters"] = self.shadows
+        return found  # type: ignore[return-value]
+
+    def _relative(self) -> tuple[Numbers, Numbers]:
+        """Return RMIA's scores; half of the other people are the population, each half in turn."""
+        losses, before, people = self.losses, self.before, self.people[1]
+        first = set(list(dict.fromkeys(people))[::2])
+        half = np.array([person in first for person in people])
+        of_members = relative_scores(losses[0], before[0], losses[1], before[1])
+        of_others = np.empty(len(people))
+        for own in (half, ~half):
+            of_others[own] = relative_scores(
+                losses[1][own], before[1][own], losses[1][~own], before[1][~own]
+            )
+        return of_members, of_others
 
 
-def membership_scores(reference_losses: Numbers, losses: Numbers) -> Numbers:
-    """Return how far each loss fell below that of a reference model, (N,); higher: a member."""
-    return reference_losses - losses
+def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
+    """Try every attack on each owner, and on all of them together, by example and by person."""
+    owners = subject.owners[: asking.owners]
+    pairs = {owner: _drawn(subject, owner, asking) for owner in owners}
+    shadows = _shadow_scores(subject, pairs, asking, on_done)
+    compared = {}
+    for owner, (members, others) in pairs.items():
+        on_done(f"losses of {owner}")
+        compared[owner] = Compared(
+            people=(members.users, others.users),
+            losses=tuple(subject.losses(one, subject.state) for one in (members, others)),  # type: ignore[arg-type]
+            before=tuple(subject.losses(one, subject.first) for one in (members, others)),  # type: ignore[arg-type]
+            shadows=shadows.get(owner),
+        )
+    by_owner = {owner: _measured(one) for owner, one in compared.items()}
+    together = _together(list(compared.values()))
+    by_person = _by_person(list(compared.values()))
+    return _evidence(subject, by_owner, together, by_person)
 
 
-def measure_membership(
-    members: Numbers,
-    others: Numbers,
-    people_of_members: Sequence[Hashable],
-    people_of_others: Sequence[Hashable],
-) -> Membership:
-    """Return how well scores tell members from others of the same distribution.
+def _drawn(subject: Subject, owner: OwnerId, asking: Asking) -> tuple[Part, Part]:
+    """Return members and as many others, whole people.
 
-    Args:
-        members: (M,) scores of examples that were trained on, or are said to be.
-        others: (N,) scores of examples that were not.
-        people_of_members: Whose each member is; examples of one person depend on each other.
-        people_of_others: Whose each other example is; nobody is in both.
-
-    Raises:
-        ValueError: if one kind has fewer than two people, a score is not finite, lengths differ, or
-            a person is in both.
+    Canaries are left out: no other person is like them, so that any attack would tell them.
     """
-    _check(members, others, people_of_members, people_of_others)
-    wins, sizes = _won(members, others, people_of_members, people_of_others)
-    low, high = _interval(wins, sizes)
-    return Membership(
-        auc=float(wins.sum() / sizes.sum()),
-        low=low,
-        high=high,
-        members=len(members),
-        others=len(others),
-        people=(len(wins), wins.shape[1]),
-        tpr=tpr_at(members, others) if len(others) >= OTHERS_NEEDED else None,
+    most, lessons = MOST_EXAMPLES[asking.effort], subject.members(owner)
+    planted = {canary.id for canary in canaries_of(subject.plan, owner)}
+    kept = [place for place, user in enumerate(lessons.users) if user not in planted]
+    members = some_people(Part(lessons, kept), most, seed=asking.seed)
+    return members, some_people(subject.others(owner), most, seed=asking.seed)
+
+
+def _shadow_scores(
+    subject: Subject,
+    pairs: Mapping[OwnerId, tuple[Part, Part]],
+    asking: Asking,
+    on_done: OnDone,
+) -> dict[OwnerId, tuple[Numbers, Numbers]]:
+    """Return LiRA's scores of members and others for each owner; none without shadows."""
+    count = SHADOWS[asking.effort]
+    if not count:
+        return {}
+    pools = {owner: Pool(pair) for owner, pair in pairs.items()}
+    trained = train_shadows(subject, pools, count, seed=asking.seed, on_done=on_done)
+    found = {}
+    for owner, pool in pools.items():
+        shadows, target = trained[owner], subject.losses(pool, subject.state)
+        mixed = shadows.inside.any(0) & (~shadows.inside).any(0)
+        scores = np.empty(len(target))
+        scores[mixed] = likelihood_scores(
+            target[mixed], shadows.losses[:, mixed], shadows.inside[:, mixed]
+        )
+        scores[~mixed] = np.median(scores[mixed]) if mixed.any() else 0.0
+        cut = len(pairs[owner][0])
+        found[owner] = (scores[:cut], scores[cut:])
+    return found
+
+
+def _measured(one: Compared) -> dict[str, Membership]:
+    """Return how well each attack tells one owner's members from others."""
+    return {
+        attack: measure_membership(members, others, one.people[0], one.people[1])
+        for attack, (members, others) in one.scores().items()
+    }
+
+
+def _together(every: Sequence[Compared]) -> dict[str, Membership]:
+    """Return the same of all owners: scores of members of all against others of all."""
+    scores = [one.scores() for one in every]
+    members = [person for one in every for person in one.people[0]]
+    others = [person for one in every for person in one.people[1]]
+    return {
+        attack: measure_membership(
+            np.concatenate([own[attack][0] for own in scores]),
+            np.concatenate([own[attack][1] for own in scores]),
+            members,
+            others,
+        )
+        for attack in scores[0]
+    }
+
+
+def _by_person(every: Sequence[Compared]) -> dict[str, Membership]:
+    """Return the same where a person's scores are added up: who, and not which example?"""
+    found = {}
+    for attack in every[0].scores():
+        kinds: tuple[dict[Hashable, float], dict[Hashable, float]] = ({}, {})
+        for one in every:
+            for kind, scores, people in zip(kinds, one.scores()[attack], one.people, strict=True):
+                kind |= scores_of_units(scores, list(people))
+        members, others = (np.array(list(kind.values())) for kind in kinds)
+        found[attack] = measure_membership(members, others, list(kinds[0]), list(kinds[1]))
+    return found
+
+
+def _evidence(
+    subject: Subject,
+    by_owner: Mapping[OwnerId, Mapping[str, Membership]],
+    together: Mapping[str, Membership],
+    by_person: Mapping[str, Membership],
+) -> Evidence:
+    calibrated = "loss less the base's"
+    return Evidence(
+        audit="membership",
+        title=TITLE,
+        says=(_verdict(together), *_beside_the_promise(subject, together)),
+        plots=(_plot("By example", together), _plot("By person", by_person)),
+        tables=(
+            _table("All owners, by example", together),
+            _table("All owners, by person", by_person),
+            _table(
+                f"Each owner, by example ({calibrated})",
+                {owner: found[calibrated] for owner, found in by_owner.items()},
+                first="owner",
+            ),
+        ),
+        limits=_LIMITS,
+        values={
+            "attacks": {name: asdict(one) for name, one in together.items()},
+            "people": {name: asdict(one) for name, one in by_person.items()},
+            "owners": {o: asdict(found[calibrated]) for o, found in by_owner.items()},
+            "every_owner": {
+                o: {name: asdict(one) for name, one in found.items()}
+                for o, found in by_owner.items()
+            },
+        },
     )
 
 
-def tpr_at(members: Numbers, others: Numbers, fpr: float = FPR) -> float:
-    """Return the share of members above a threshold that at most `fpr` of the others pass."""
-    allowed = math.floor(fpr * len(others))
-    threshold = np.sort(others)[::-1][allowed]
-    return float((members > threshold).mean())
+def strongest(found: Mapping[str, Membership]) -> str:
+    """Return the attack whose area is largest at the lower end of its interval."""
+    return max(found, key=lambda attack: found[attack].low)
 
 
-def _check(
-    members: Numbers,
-    others: Numbers,
-    people_of_members: Sequence[Hashable],
-    people_of_others: Sequence[Hashable],
-) -> None:
-    """Refuse what no area or no interval can be made of."""
-    for scores, people in ((members, people_of_members), (others, people_of_others)):
-        if len(scores) != len(people) or not np.isfinite(scores).all():
-            raise ValueError(
-                f"Expected a finite score and a person for each example, got {len(scores)} scores "
-                f"and {len(people)} people. Leave out examples without a loss."
-            )
-        if len(set(people)) < 2:
-            raise ValueError(
-                f"Expected examples of two people or more, got {len(set(people))}: no interval can "
-                "draw whole people. Ask of more."
-            )
-    if set(people_of_members) & set(people_of_others):
-        raise ValueError(
-            "Expected nobody among members and others, got somebody in both. Hold out whole people."
+def _verdict(found: Mapping[str, Membership]) -> str:
+    """Return the first sentence: the strongest attack, and where few are accused wrongly."""
+    attack = strongest(found)
+    one = found[attack]
+    area = f"an area of {one.auc:.2f} ({one.low:.2f} to {one.high:.2f}; a coin: 0.5)"
+    if one.low <= 0.5:
+        start = f"No attack tells members from others better than a coin: the strongest has {area}"
+    else:
+        start = f"Members can be told from others: the strongest attack ({attack}) has {area}"
+    tail = one.tails[0]
+    if tail.tpr is None:
+        return (
+            f"{start}. {one.others} others are too few for 1 % false alarms: {tail.needed} needed."
         )
+    return (
+        f"{start}, and finds {tail.tpr:.1%} ({tail.low:.1%} to {tail.high:.1%}) of members at 1 % "
+        f"false alarms, {tail.times_chance:.1f} times chance."
+    )
 
 
-def _won(
-    members: Numbers,
-    others: Numbers,
-    people_of_members: Sequence[Hashable],
-    people_of_others: Sequence[Hashable],
-) -> tuple[Numbers, Numbers]:
-    """Return comparisons that members won, and all, by person and person, (P, Q) each.
+def _beside_the_promise(subject: Subject, found: Mapping[str, Membership]) -> list[str]:
+    """Return what the ledger's statement allows at the same rates.
 
-    A tie is half a win: the sum over all people is the statistic of Mann and Whitney.
+    A threshold's true rate of false alarms may be higher than it was on the others in hand, so that
+    a promise is called broken only where more is found than it allows at the highest rate.
     """
-    rows, columns = _numbered(people_of_members), _numbered(people_of_others)
-    wins = np.zeros((rows.max() + 1, columns.max() + 1))
-    sizes = np.outer(np.bincount(rows), np.bincount(columns)).astype(np.float64)
-    for column in range(wins.shape[1]):
-        ranked = np.sort(others[columns == column])
-        below = np.searchsorted(ranked, members, "left")
-        up_to = np.searchsorted(ranked, members, "right")
-        wins[:, column] = np.bincount(rows, (below + up_to) / 2)
-    return wins, sizes
+    worst = subject.worst
+    if worst is None:
+        return ["Nothing was promised, or it cannot be computed: no attack is too strong."]
+    said = []
+    for place, fpr in enumerate(FPRS):
+        most = most_tpr(worst.epsilon, worst.delta, fpr=fpr)
+        tails = {name: one.tails[place] for name, one in found.items()}
+        beyond = [
+            name
+            for name, tail in tails.items()
+            if tail.is_beyond(most_tpr(worst.epsilon, worst.delta, fpr=tail.fpr_high))
+        ]
+        known = any(tail.tpr is not None for tail in tails.values())
+        verdict = f"passed by {', '.join(beyond)}: the promise is broken" if beyond else "kept"
+        said.append(
+            f"At {fpr:.1%} false alarms the promise ({worst}) allows at most {most:.1%} of members "
+            f"to be found of one {worst.unit}: {verdict if known else 'too few others to see'}."
+        )
+    return said
 
 
-def _interval(wins: Numbers, sizes: Numbers) -> tuple[float, float]:
-    """Return a 95 % interval by a percentile bootstrap that draws people of both kinds.
+def _plot(title: str, found: Mapping[str, Membership]) -> Intervals:
+    return Intervals(
+        title=title,
+        unit="area under the ROC curve, 95 % interval; whole people drawn",
+        rows=tuple(
+            Interval(name=name, value=one.auc, low=one.low, high=one.high)
+            for name, one in found.items()
+        ),
+        reference=0.5,
+        reference_name="a coin",
+    )
 
-    Source: Efron and Tibshirani 1993, *An Introduction to the Bootstrap*, ch. 13.
-    """
-    draw = np.random.default_rng(0)
-    times = [draw.multinomial(n, np.full(n, 1 / n), size=DRAWS) for n in wins.shape]
-    won, all_of = (((times[0] @ part) * times[1]).sum(1) for part in (wins, sizes))
-    low, high = np.quantile(won / all_of, (0.025, 0.975))
-    return float(low), float(high)
+
+def _table(title: str, found: Mapping[str, Membership], *, first: str = "attack") -> Table:
+    return Table(
+        title=title,
+        columns=(
+            first,
+            "area (95 %)",
+            "found at 1 % false alarms",
+            "at 0.1 %",
+            "members",
+            "others",
+        ),
+        rows=tuple(
+            (
+                name,
+                f"{one.auc:.3f} ({one.low:.3f} to {one.high:.3f})",
+                *(_tail(one, place) for place in range(len(FPRS))),
+                str(one.members),
+                str(one.others),
+            )
+            for name, one in found.items()
+        ),
+    )
 
 
-def _numbered(people: Sequence[Hashable]) -> npt.NDArray[np.int64]:
-    """Return a number for each person, from 0, in the order of their first example."""
-    number = {person: place for place, person in enumerate(dict.fromkeys(people))}
-    return np.array([number[person] for person in people])
+def _tail(one: Membership, place: int) -> str:
+    tail = one.tails[place]
+    if tail.tpr is None:
+        return f"needs {tail.needed} others"
+    return f"{tail.tpr:.1%} ({tail.low:.1%} to {tail.high:.1%})"
+
+
+def _seconds(subject: Subject, asking: Asking) -> float:
+    most = MOST_EXAMPLES[asking.effort]
+    examples = sum(min(most, len(subject.members(o))) for o in subject.owners[: asking.owners])
+    passes = 4 * (1 + SHADOWS[asking.effort]) * examples * subject.seconds_per_example
+    return 5 + passes + SHADOWS[asking.effort] * subject.seconds_of_training
+
+
+def _lacks(subject: Subject) -> str | None:
+    if subject.plan.examples != "portraits":
+        return (
+            f"Expected a run on portraits, got one on {subject.plan.examples}: of those nobody is "
+            "held out, so that members have nobody to be told from."
+        )
+    return None
+
+
+AUDIT = Audit(
+    name="membership",
+    question="Who was trained on? Tries to tell owners' examples from others, by their losses.",
+    examine=examine,
+    seconds=_seconds,
+    lacks=_lacks,
+)

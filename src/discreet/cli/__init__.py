@@ -31,7 +31,7 @@ COMMANDS = {
     "people": ("people", "app", "Synthetic people: export or render portraits."),
     "recipe": ("recipe", "app", "Make again the weights that ship with the package."),
     "bench": ("bench", "app", "What privacy costs, on held-out people; how fast people are drawn."),
-    "audit": ("audit", "app", "What can still be read from what a picture becomes."),
+    "audit": ("audit", "app", "What an attacker could learn from a run, and of whom."),
     "privacy": ("privacy", "app", "Plan a guarantee, and see what was spent of it."),
     "policy": ("policy", "app", "What the assistant may know of people: check a policy file."),
     "law": ("law", "law", "What the law asks for: articles, dates, when they were last checked."),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from discreet.artifacts import RunFolder
+from discreet.audit import portraits_like
 from discreet.cli.following import promise
 from discreet.cli.live import watching
 from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
@@ -15,7 +16,6 @@ from discreet.erasure import (
     Receipt,
     auditor,
     forget_owner,
-    held_out_like,
     plan_forgetting,
     plan_withdrawal,
 )
@@ -126,7 +126,7 @@ def _retrain(
     task = build_task(found.config, data=data, root=root, cache=cache)
     audit = None
     if task.config.examples == "portraits":  # of other data nobody is held out
-        audit = auditor(task, found.owner, held_out_like(task, found.owner, path=data))
+        audit = auditor(task, found.owner, portraits_like(task, found.owner, path=data))
     with watching(promise(found.config), talk()) as on_event:
         return forget_owner(
             found,

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,7 @@ from discreet.federated import (
     State,
     TrainConfig,
     events_to,
+    keep_updates,
     plan_of,
     publish,
     run_federation,
@@ -56,7 +57,7 @@ from discreet.types import AgeBand
 QUICKSTART = TrainConfig()
 """The defaults are the quickstart: four owners, two rounds, epsilon 8 at delta 1e-5."""
 
-_BESIDE_RESUME = ("resume", "data", "root", "driver", "events", "runs", "cache", "as_json")
+_BESIDE_RESUME = ("resume", "data", "root", "driver", "events", "keep", "runs", "cache", "as_json")
 """What a resumed run takes; the plan is in its folder."""
 Driver = Literal["local", "ray", "deployment"]
 """Who runs the owners."""
@@ -122,6 +123,13 @@ def train(
     events: Annotated[
         Path | None, typer.Option(help="Folder for TensorBoard; needs the extra `watch`.")
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep-updates",
+            help="Keep each owner's update as the server sees it, for audits; no export has them.",
+        ),
+    ] = False,
     runs: Runs = RUNS,
     cache: Cache = None,
     as_json: Json = False,
@@ -135,7 +143,8 @@ def train(
     `discreet fields` tells all that may stand in it; a run folder's config.toml is an example.
     """
     if driver != "local":
-        _refuse_with_driver(driver, {"--data": data, "--root": root, "--cache": cache})
+        given = {"--data": data, "--root": root, "--cache": cache, "--keep-updates": keep or None}
+        _refuse_with_driver(driver, given)
     if resume is not None:
         _refuse_with_resume(given_by_hand(ctx, but=_BESIDE_RESUME))
         run = RunFolder.open(resume)
@@ -166,7 +175,7 @@ def train(
         task = build_task(plan, data=data, root=root, cache=cache) if driver == "local" else None
         with _watched(plan, events) as on_event:
             if task is not None:
-                outcome = train_run(run, task, on_event)
+                outcome = train_run(run, task, on_event, keeps=keep)
             else:
                 outcome = _train_elsewhere(plan, run, driver, on_event)
     _show(run, outcome, as_json)
@@ -220,7 +229,7 @@ def _trial_of(plan: TrainConfig, run: RunFolder) -> ServerFolder:
     return create_trial(path, owners, port=port)
 
 
-def _refuse_with_driver(driver: str, given: dict[str, Path | None]) -> None:
+def _refuse_with_driver(driver: str, given: Mapping[str, object]) -> None:
     """Say that data go to owners in this process only; elsewhere owners bring their own."""
     if found := [name for name, value in given.items() if value is not None]:
         raise typer.BadParameter(
@@ -290,13 +299,25 @@ def build_task(
     return task
 
 
-def train_run(run: RunFolder, task: AssistantTask, on_event: OnEvent) -> Outcome:
-    """Run the rounds that are left in this process; publish the adapter after each."""
+def train_run(
+    run: RunFolder, task: AssistantTask, on_event: OnEvent, *, keeps: bool = False
+) -> Outcome:
+    """Run the rounds that are left in this process; publish the adapter after each.
+
+    `keeps`: every owner's update is kept in the run folder.
+    """
 
     def publish_round(done: int, state: State, report: RoundReport) -> None:
         publish(run, task, state, rounds_done=done)
 
-    return run_federation(task.config, run, task, on_round=publish_round, on_event=on_event)
+    return run_federation(
+        task.config,
+        run,
+        task,
+        on_round=publish_round,
+        on_event=on_event,
+        on_update=keep_updates(run) if keeps else None,
+    )
 
 
 def _new_folder(runs: Path) -> Path:

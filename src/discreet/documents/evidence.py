@@ -22,7 +22,7 @@ WAYS: dict[str, str | None] = {
     "data": "discreet data check DATA --write --manifest RUN/audits/manifest.toml",
     "ground": "discreet bench ground --out RUN/audits/ground.json",
     "measures": None,
-    "membership": "discreet audit membership RUN --out RUN/audits/membership.json",
+    "membership": "discreet audit membership RUN",
     "people": None,
     "perceiver": "discreet recipe perceive",
     "plan": _TRAIN,

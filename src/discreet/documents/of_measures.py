@@ -50,7 +50,7 @@ def facts_of_results(folders: Sequence[Path], subject: Subject, words: Words) ->
             continue
         raw = read_toml(path) if path.suffix == ".toml" else read_json(path)
         try:
-            origin = origin_of(path, commit=str(raw.get("commit") or ""))
+            origin = origin_of(path, commit=_commit(raw))
             found |= dict(read(raw, origin, subject, words))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ArtifactCorrupt(
@@ -58,6 +58,11 @@ def facts_of_results(folders: Sequence[Path], subject: Subject, words: Words) ->
                 "take the file away: the documents then say that it is missing."
             ) from error
     return found
+
+
+def _commit(raw: Mapping[str, Any]) -> str:
+    """Return the commit of the code that measured; audits keep it with the machine."""
+    return str(raw.get("commit") or raw.get("made_by", {}).get("commit") or "")
 
 
 def _adapt(
@@ -175,11 +180,11 @@ def _membership(
     """Yield how well losses tell the examples of the owner of whom they tell most."""
     if raw["adapter_sha256"] != subject.adapter_sha256:
         return
-    worst = max(raw["owners"].values(), key=lambda found: found["auc"])
+    worst = max(raw["values"]["owners"].values(), key=lambda found: found["auc"])
     told = fact(
         origin,
-        "owners, the largest auc",
-        owners=str(len(raw["owners"])),
+        "values.owners, the largest auc",
+        owners=str(len(raw["values"]["owners"])),
         share=words.interval(worst | {"value": worst["auc"]}),
         coin=words.share(0.5),
         members=str(worst["members"]),

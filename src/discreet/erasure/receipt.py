@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from discreet.artifacts import read_toml
-from discreet.audit import OTHERS_NEEDED, Membership
 from discreet.errors import DiscreetError
+from discreet.membership import OTHERS_NEEDED, Membership
 from discreet.types import Language
 
 State = Literal["absent", "erased", "kept", "failed"]

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from discreet.artifacts import RunFolder, read_json, remove_file, write_bytes
-from discreet.audit import Membership
 from discreet.erasure.cost import ORIGIN, Forgetting, read_origin
 from discreet.erasure.receipt import Line, Receipt, attempt, failure
 from discreet.errors import ArtifactError, DiscreetError, RunExists
@@ -41,6 +40,7 @@ from discreet.federated import (
     run_federation,
     write_checkpoint,
 )
+from discreet.membership import Membership, membership_of
 from discreet.privacy import PrivacyLedger, carry_over
 from discreet.registry import OWNER_FORGOTTEN, withdraw
 
@@ -134,7 +134,7 @@ def _begin(
 
 
 def _membership(raw: dict[str, Any] | None) -> Membership | None:
-    return None if raw is None else Membership(**{**raw, "people": tuple(raw["people"])})
+    return None if raw is None else membership_of(raw)
 
 
 def _prepare_next(forgetting: Forgetting, task: LocalTask) -> None:

@@ -1,8 +1,8 @@
 """What a run folder says of itself, as plain values: plan, owners, rounds.
 
-Reads `config.toml`, `metrics.jsonl`, `card.json`, `ledger.jsonl` and `owners.json`; writes and
-draws nothing. What a folder does not have, as one of an older version or of a server without
-ledger, is None.
+Reads `config.toml`, `metrics.jsonl`, `card.json`, `ledger.jsonl`, `owners.json` and `audits/`;
+writes and draws nothing. What a folder does not have, as one of an older version or of a server
+without ledger, is None.
 
     record = read_run(RunFolder.open(Path("runs/first")))
     record.rounds[-1].worst          # what the worst owner had spent by then
@@ -18,6 +18,7 @@ from typing import Any
 
 from discreet.artifacts import RunFolder, read_toml
 from discreet.errors import ArtifactCorrupt
+from discreet.evidence import Evidence, read_all_evidence
 from discreet.metrics import (
     Line,
     last_number,
@@ -95,6 +96,8 @@ class RunRecord:
     """Rounds that made a new average."""
     ended: str | None
     """Why training ended before its last round; None: it did not, or goes on."""
+    audits: tuple[Evidence, ...] = field(default=(), repr=False)
+    """What audits found of it."""
 
     @property
     def is_said(self) -> bool:
@@ -176,6 +179,7 @@ def read_run(run: RunFolder) -> RunRecord:
         rounds=rounds,
         rounds_done=done,
         ended=ended,
+        audits=read_all_evidence(run),
     )
 
 

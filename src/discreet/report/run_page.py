@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from jinja2 import Environment, StrictUndefined
 
+from discreet.report.audits import section_of
 from discreet.report.plots import Plot, bar_plot, line_plot
 from discreet.report.record import NAMES, RunRecord
 from discreet.types import FLOWERTUNE_MIB, meaning, rounded_up
@@ -73,11 +74,24 @@ def page_of(record: RunRecord) -> str:
         limits=list(_limits(record)),
         has_loss=any(one.loss is not None for one in record.rounds),
         has_released_loss=any(one.released_loss is not None for one in record.rounds),
-        has_names=NAMES in record.files,
+        local=_local(record),
+        audits=section_of(
+            record.audits, record.card.adapter_sha256 if record.card else None, environment
+        ),
         has_unsettled=any(one.unsettled is not None for one in record.owners),
         has_faults=any(one.faults for one in record.rounds),
         has_norm=any(one.clip_norm is not None for one in record.rounds),
     )
+
+
+def _local(record: RunRecord) -> str:
+    """Return what on the page must stay where the run is; empty: nothing."""
+    held = {
+        "local numbers (loss)": any(one.loss is not None for one in record.rounds),
+        "what audits found": bool(record.audits),
+        "names of owners": NAMES in record.files,
+    }
+    return ", ".join(name for name, is_there in held.items() if is_there)
 
 
 def size_in_words(size_bytes: float) -> str:

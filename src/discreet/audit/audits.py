@@ -1,0 +1,11 @@
+"""The audits there are, the most telling first: a new one is a new file and a line here."""
+
+from collections.abc import Mapping
+
+from discreet.audit import contribution, epsilon, mechanism, membership
+from discreet.audit.asked import Audit
+
+AUDITS: Mapping[str, Audit] = {
+    one.AUDIT.name: one.AUDIT for one in (membership, epsilon, mechanism, contribution)
+}
+"""By name."""

@@ -1,0 +1,90 @@
+"""Parts of owners' examples, and examples of several kinds together, as one can train on them.
+
+half = Part(lessons, [0, 2, 4])
+pool = Pool((subject.members(owner), half))
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from discreet.federated import Lessons
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of an owner's examples."""
+
+    lessons: Lessons = field(repr=False)
+    indices: Sequence[int] = field(repr=False)
+
+    @property
+    def rows_per_example(self) -> int:
+        """Rows that the model sees of each."""
+        return self.lessons.rows_per_example
+
+    @property
+    def users(self) -> list[Hashable]:
+        """Whose each is."""
+        users = self.lessons.users
+        return [users[index] for index in self.indices]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.indices)
+
+    def losses(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return the losses of some of them, (N,)."""
+        return self.lessons.losses([self.indices[index] for index in indices])
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Examples of two or more sources, one after the other."""
+
+    sources: tuple[Lessons, ...] = field(repr=False)
+
+    @property
+    def rows_per_example(self) -> int:
+        """Rows that the model sees of each; the same for all sources."""
+        return self.sources[0].rows_per_example
+
+    @property
+    def users(self) -> list[Hashable]:
+        """Whose each is."""
+        return [user for source in self.sources for user in source.users]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return sum(map(len, self.sources))
+
+    def losses(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return the losses of some of them, (N,), in the order asked for."""
+        starts = np.cumsum([0, *map(len, self.sources)])
+        where = np.searchsorted(starts, np.asarray(indices), "right") - 1
+        found: dict[int, torch.Tensor] = {}
+        for number, source in enumerate(self.sources):
+            places = np.flatnonzero(where == number)
+            if len(places):
+                own = source.losses([indices[int(p)] - int(starts[number]) for p in places])
+                found |= dict(zip(places.tolist(), own, strict=True))
+        return torch.stack([found[place] for place in range(len(indices))])
+
+
+def some_people(lessons: Lessons, count: int, *, seed: int) -> Part:
+    """Return the examples of people drawn until there are `count` examples, in their order.
+
+    Examples of one person stay together: they are told apart as one.
+    """
+    by_person: dict[Hashable, list[int]] = {}
+    for index, user in enumerate(lessons.users):
+        by_person.setdefault(user, []).append(index)
+    people = list(by_person.values())
+    kept: list[int] = []
+    for place in np.random.default_rng(seed).permutation(len(people)):
+        if len(kept) >= count:
+            break
+        kept += people[place]
+    return Part(lessons, sorted(kept))

@@ -1,0 +1,112 @@
+"""What audits of a run found, as a part of its page: verdicts, intervals to look at, tables.
+
+Decides what is shown and where the dots lie; `audits.html` beside this file decides how it looks.
+Jinja2 escapes every word that comes from the folder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from discreet.evidence import Evidence, Intervals
+from discreet.report.plots import Tick, nice_ticks
+
+FEW_ROWS = 8
+"""Rows of a table that is shown at once; a longer one is folded."""
+WIDTH, LEFT, RIGHT, ROW = 720, 240, 706, 24
+"""Of a plot of intervals, in units that are pixels; a row is as high as the last says."""
+LONGEST_NAME = 34
+"""Letters of a row's name that fit beside the plot; the rest is in its title."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One interval, in its place."""
+
+    name: str
+    told: str
+    """What is said of it to who points at it, or hears it."""
+    y: float
+    low: float
+    value: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drawn:
+    """Intervals below each other, in their places."""
+
+    rows: tuple[Row, ...]
+    ticks: tuple[Tick, ...]
+    reference: float | None
+    height: float
+    bottom: float
+    width: int = WIDTH
+    left: int = LEFT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """One audit on the page."""
+
+    found: Evidence
+    is_of_another: bool
+    """Whether the adapter was another one than that in the folder."""
+    plots: tuple[tuple[Intervals, Drawn], ...]
+
+
+def section_of(
+    audits: Sequence[Evidence], adapter_sha256: str | None, environment: Environment
+) -> Markup:
+    """Return the part of the page about audits; empty if there are none."""
+    if not audits:
+        return Markup("")
+    template = environment.from_string(
+        files("discreet.report").joinpath("audits.html").read_text(encoding="utf-8")
+    )
+    shown = [
+        Shown(
+            found=found,
+            is_of_another=found.adapter_sha256 != adapter_sha256,
+            plots=tuple((plot, draw_intervals(plot)) for plot in found.plots if plot.rows),
+        )
+        for found in audits
+    ]
+    return Markup(template.render(audits=shown, few_rows=FEW_ROWS))
+
+
+def draw_intervals(plot: Intervals) -> Drawn:
+    """Return where the intervals of a plot lie; one row or more."""
+    known = [edge for row in plot.rows for edge in (row.low, row.value, row.high)]
+    if plot.reference is not None:
+        known.append(plot.reference)
+    ticks = nice_ticks(min(known), max(known))
+
+    def across(value: float) -> float:
+        return round(LEFT + (value - ticks[0]) / (ticks[-1] - ticks[0]) * (RIGHT - LEFT), 2)
+
+    bottom = ROW * len(plot.rows) + 8
+    return Drawn(
+        rows=tuple(
+            Row(
+                name=_short(row.name),
+                told=f"{row.name}: {row.value:.3g} ({row.low:.3g} to {row.high:.3g})",
+                y=ROW * (place + 0.5) + 4,
+                low=across(row.low),
+                value=across(row.value),
+                high=across(row.high),
+            )
+            for place, row in enumerate(plot.rows)
+        ),
+        ticks=tuple(Tick(place=across(value), label=f"{value:g}") for value in ticks),
+        reference=None if plot.reference is None else across(plot.reference),
+        height=bottom + 24,
+        bottom=bottom,
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"

@@ -1,0 +1,64 @@
+"""Parts of lessons and pools of them give the losses of the examples they name."""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discreet.audit.pools import Part, Pool, some_people
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Lessons whose losses are numbers that tell which example was asked for."""
+
+    start: int
+    users: Sequence[Hashable]
+    rows_per_example: int = 2
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def losses(self, indices: Sequence[int]) -> torch.Tensor:
+        assert all(0 <= index < len(self) for index in indices)
+        return torch.tensor([float(self.start + index) for index in indices])
+
+
+SOURCES = (Numbers(0, "aabb"), Numbers(100, "c"), Numbers(200, "ddd"))
+ALL = [0, 1, 2, 3, 100, 200, 201, 202]
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=12))
+def test_a_pool_gives_the_losses_of_its_sources_in_the_order_asked_for(asked: list[int]) -> None:
+    pool = Pool(SOURCES)
+    assert pool.losses(asked).tolist() == [ALL[index] for index in asked]
+    assert pool.users == list("aabbcddd")
+    assert (len(pool), pool.rows_per_example) == (8, 2)
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=8, unique=True))
+def test_a_part_gives_the_losses_of_what_is_in_it(kept: list[int]) -> None:
+    part = Part(Pool(SOURCES), kept)
+    assert part.losses(range(len(kept))).tolist() == [ALL[index] for index in kept]
+    assert part.users == ["aabbcddd"[index] for index in kept]
+    assert len(part) == len(kept)
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=40), st.integers(1, 50))
+def test_people_are_drawn_whole_until_there_are_enough(users: list[str], count: int) -> None:
+    lessons = Numbers(0, users)
+    drawn = some_people(lessons, count, seed=1)
+    whole, kept = Counter(users), Counter(drawn.users)
+    assert all(kept[user] == whole[user] for user in kept)  # type: ignore[index]
+    assert len(drawn) >= min(count, len(users))
+    assert len(drawn) - max(kept.values()) < count
+    assert list(drawn.indices) == sorted(drawn.indices)
+
+
+def test_another_seed_draws_others() -> None:
+    lessons = Numbers(0, list(range(100)))
+    drawn = {tuple(some_people(lessons, 10, seed=seed).indices) for seed in range(5)}
+    assert len(drawn) == 5

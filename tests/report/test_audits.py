@@ -1,0 +1,117 @@
+"""The part of a run's page that says what audits found."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import Environment, StrictUndefined
+
+from discreet.artifacts import RunFolder
+from discreet.evidence import Evidence, Interval, Intervals, Table, write_evidence
+from discreet.report import page_of, read_run
+from discreet.report.audits import LEFT, RIGHT, draw_intervals, section_of
+
+ROWS = (
+    Interval(name="loss", value=0.62, low=0.55, high=0.7),
+    Interval(name="loss, calibrated by the base", value=0.5, low=0.41, high=0.59),
+)
+PLOT = Intervals(
+    title="area under the curve",
+    unit="area, 95 % interval",
+    rows=ROWS,
+    reference=0.5,
+    reference_name="a coin",
+)
+FOUND = Evidence(
+    audit="membership",
+    title="Who was trained on",
+    says=("Losses tell members from others.", "Of two owners."),
+    tables=(Table(title="by owner", columns=("owner", "area"), rows=(("owner-1", "0.51"),)),),
+    plots=(PLOT,),
+    limits=("One attack.",),
+    settings={"effort": "quick"},
+    run="first",
+    adapter_sha256="00ff",
+    seconds=1.5,
+)
+
+
+def environment() -> Environment:
+    return Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+def test_nothing_is_shown_of_a_run_that_was_not_audited() -> None:
+    assert section_of([], "00ff", environment()) == ""
+
+
+def test_verdict_plot_table_and_limits_are_shown() -> None:
+    page = section_of([FOUND], "00ff", environment())
+    assert "<strong>Losses tell members from others.</strong>" in page
+    assert "Of two owners." in page
+    for text in ("a coin", "by owner", "owner-1", "One attack.", "effort quick, 2 s", "area, 95 %"):
+        assert text in page
+    assert page.count("<circle") == len(ROWS)
+    assert "another adapter" not in page
+
+
+def test_evidence_of_another_adapter_says_so() -> None:
+    assert "Of another adapter than the one" in section_of([FOUND], "11aa", environment())
+    assert "Of another adapter than the one" in section_of([FOUND], None, environment())
+
+
+def test_words_of_the_folder_are_escaped() -> None:
+    bad = "<script>alert(1)</script>"
+    row = replace(ROWS[0], name=bad)
+    table = Table(title=bad, columns=(bad,), rows=((bad,),))
+    found = replace(
+        FOUND,
+        audit=bad,
+        title=bad,
+        says=(bad, bad),
+        limits=(bad,),
+        tables=(table,),
+        plots=(replace(PLOT, title=bad, unit=bad, rows=(row,), reference_name=bad),),
+        settings={"effort": bad},
+    )
+    assert "<script" not in section_of([found], "00ff", environment())
+
+
+@given(
+    st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 3).map(sorted), min_size=1, max_size=5),
+    st.none() | st.floats(-1e6, 1e6),
+)
+def test_dots_lie_on_the_plot_and_in_the_order_of_their_numbers(
+    numbers: list[list[float]], reference: float | None
+) -> None:
+    rows = tuple(Interval(name="a", value=v, low=low, high=high) for low, v, high in numbers)
+    drawn = draw_intervals(replace(PLOT, rows=rows, reference=reference))
+    for row in drawn.rows:
+        assert LEFT - 0.5 <= row.low <= row.value <= row.high <= RIGHT + 0.5
+    assert [row.y for row in drawn.rows] == sorted({row.y for row in drawn.rows})
+    assert drawn.rows[-1].y < drawn.bottom < drawn.height
+    assert (drawn.reference is None) == (reference is None)
+
+
+def test_a_long_name_is_cut_beside_the_plot_and_whole_in_its_title() -> None:
+    row = replace(ROWS[0], name="n" * 60)
+    drawn = draw_intervals(replace(PLOT, rows=(row,)))
+    assert drawn.rows[0].name.endswith("…")
+    assert "n" * 60 in drawn.rows[0].told
+
+
+def test_the_page_of_an_audited_run_has_them_and_says_that_it_is_local(
+    finished: RunFolder, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    before = page_of(read_run(finished))
+    assert "What audits found" not in before
+    write_evidence(finished, FOUND)
+    try:
+        page = page_of(read_run(finished))
+    finally:
+        (finished.audits_dir / "membership.json").unlink()
+        finished.audits_dir.rmdir()
+    assert "What audits found" in page
+    assert "what audits found. To hand a page on" in page
