@@ -1,6 +1,7 @@
 """The assistant in use: what it may know, what it may say, one turn at a time."""
 
 from discreet.assistant.conversation import Conversation, Keep
+from discreet.assistant.domains import CONTEXT_OF, WIDEST_OF, Gate, gate_of
 from discreet.assistant.drafts import DRAFTS
 from discreet.assistant.emergency import is_emergency
 from discreet.assistant.exchange import Exchange
@@ -40,6 +41,7 @@ from discreet.assistant.why import Observed, Why, percent_sure
 __all__ = [
     "CHANGES",
     "CONTEXTS",
+    "CONTEXT_OF",
     "DRAFTS",
     "EMERGENCY",
     "FINDS",
@@ -47,6 +49,7 @@ __all__ = [
     "NO_NOTE",
     "PARTS",
     "VALUES",
+    "WIDEST_OF",
     "Assistant",
     "Card",
     "Contact",
@@ -54,6 +57,7 @@ __all__ = [
     "Decision",
     "Exchange",
     "Find",
+    "Gate",
     "Keep",
     "Match",
     "Note",
@@ -74,6 +78,7 @@ __all__ = [
     "declare",
     "emergency_text",
     "gate",
+    "gate_of",
     "hand_over",
     "is_emergency",
     "load_policy",

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+from discreet.audit import MAX_NEW_TOKENS
 from discreet.bench.adaptation import Ask
 from discreet.model import Request, Vlm, answer_all, build_prompt, person_line
 from discreet.readers import Reader
 from discreet.types import Observation
 
-MAX_NEW_TOKENS = 110
-"""More than any shipped reference answer has."""
 Prompt = Callable[[Ask], list[dict[str, str]]]
 _INSTRUCTIONS: dict[Reader, str] = {
     "child": "Write for a child: up to five short sentences in easy words.",

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from discreet.artifacts import write_json
-from discreet.assistant import DRAFTS, Assistant, Turn, load_policy
+from discreet.assistant import CONTEXT_OF, DRAFTS, WIDEST_OF, Assistant, Turn, load_policy
 from discreet.bench import (
     Ask,
     as_answers,
@@ -24,7 +24,7 @@ from discreet.bench import (
     repeat_note,
     write_all,
 )
-from discreet.cli.chat import CONTEXT_OF, WIDEST_OF, adapter_hash, load_responder, notes_of
+from discreet.cli.chat import adapter_hash, load_responder, notes_of
 from discreet.cli.options import (
     RUNS,
     Cache,

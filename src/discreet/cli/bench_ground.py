@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from discreet.assistant import FINDS, LEAST_FIT, Find, Notes
+from discreet.assistant import CONTEXT_OF, FINDS, LEAST_FIT, Find, Notes
 from discreet.bench import (
     Asking,
     Best,
@@ -19,7 +19,7 @@ from discreet.bench import (
     measure_grounding,
     verbatim,
 )
-from discreet.cli.chat import CONTEXT_OF, shipped_notes
+from discreet.cli.chat import shipped_notes
 from discreet.cli.options import Json, progress, quiet_logs, tell
 from discreet.data import LANGUAGES, Language
 

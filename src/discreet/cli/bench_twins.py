@@ -9,21 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
-from discreet.assistant import Policy, gate, load_policy
-from discreet.bench import (
+from discreet.assistant import CONTEXT_OF, WIDEST_OF, Gate, gate_of, load_policy
+from discreet.audit import (
     AnswerFlips,
     TwinFlips,
     as_flips,
     is_warranted,
     lines_of,
-    made_by,
     measure_answers,
     measure_twins,
     represent,
     told,
     write_for_lines,
 )
-from discreet.cli.chat import CONTEXT_OF, WIDEST_OF, adapter_hash, load_responder
+from discreet.bench import made_by
+from discreet.cli.chat import adapter_hash, load_responder
 from discreet.cli.options import RUNS, Cache, Guidance, Json, Runs, progress, tell
 from discreet.data import Question, TwinPortraits, load_questions, load_twins, split_questions
 from discreet.model import GUIDANCE, check_guidance
@@ -31,7 +31,6 @@ from discreet.perception import CLASSES, PERCEIVER_PATH, Perceiver
 from discreet.registry import REFERENCE
 from discreet.types import Domain, Observation
 
-Gate = Callable[[Sequence[Observation]], Sequence[Observation]]
 Seen = list[tuple[Sequence[Observation], Sequence[Observation]]]
 
 
@@ -101,12 +100,6 @@ def twins(
         "answers": {context: asdict(found) for context, found in answers.items()},
     }
     tell(record, "\n".join([as_flips(lines), *_summary(lines, answers)]), out, as_json)
-
-
-def gate_of(policy: Policy, purpose: str) -> Gate:
-    """Return what of observations a responder is told for a purpose, if all is consented to."""
-    consented = frozenset(policy.consentable(purpose))
-    return lambda seen: gate(seen, policy, purpose=purpose, consented=consented).told
 
 
 def _of_people(pairs: list[TwinPortraits], people: int | None) -> list[TwinPortraits]:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from discreet.assistant import (
+    CONTEXT_OF,
     CONTEXTS,
     DRAFTS,
     Assistant,
@@ -48,12 +49,7 @@ from discreet.model import (
 from discreet.perception import ESTIMATORS, Estimator, estimator
 from discreet.registry import LATEST, REFERENCE, list_adapters, require_base, resolve
 from discreet.service import require_told
-from discreet.types import Domain, Language, Mode
-
-CONTEXT_OF: dict[Domain, str] = {"healthcare": "healthcare", "tutoring": "education"}
-WIDEST_OF: dict[Domain, str] = {"healthcare": "comfort", "tutoring": "explain"}
-"""The purpose that may know the most; what is measured is measured for it."""
-"""The policy context that the notes of a domain belong to."""
+from discreet.types import Language, Mode
 
 _HELP = (
     "Type a question, /image FILE, /profile NAME=VALUE (NAME= takes it back), /mode gated|native, "

@@ -17,8 +17,7 @@ from typing import Annotated
 
 import typer
 
-from discreet.assistant import Find, load_policy
-from discreet.cli.chat import CONTEXT_OF
+from discreet.assistant import CONTEXT_OF, Find, load_policy
 from discreet.cli.country import Country
 from discreet.cli.listening import EVERYWHERE, LOOPBACK, Host, warn_of_network
 from discreet.cli.options import RUNS, Cache, Drafts, Runs, talk

@@ -1,7 +1,7 @@
 """Whom it serves worse: gaps between groups, flips between twins, and when they mean something."""
 
 from discreet.fairness.equivalence import Equivalence, compare_pairs
-from discreet.fairness.flips import PairedFlips, count_flips
+from discreet.fairness.flips import PairedFlips, measure_flips
 from discreet.fairness.gaps import MIN_PEOPLE, Gap, GroupRate, measure_gap, odds_gap, rates_of
 from discreet.fairness.multiplicity import adjusted
 
@@ -13,7 +13,7 @@ __all__ = [
     "PairedFlips",
     "adjusted",
     "compare_pairs",
-    "count_flips",
+    "measure_flips",
     "measure_gap",
     "odds_gap",
     "rates_of",

@@ -3,7 +3,7 @@
 A twin is the same picture with one attribute changed. If answers flip both ways as often, they are
 unsteady; if one way more often, one value is served worse.
 
->>> flips = count_flips([True, True, True, False], [False, False, False, False], list("abcd"))
+>>> flips = measure_flips([True, True, True, False], [False, False, False, False], list("abcd"))
 >>> flips.share, flips.lost, flips.gained, flips.p_one_way
 (0.75, 3, 0, 0.25)
 """
@@ -39,7 +39,7 @@ class PairedFlips:
     pairs: int
 
 
-def count_flips(
+def measure_flips(
     first: Sequence[bool], second: Sequence[bool], people: Sequence[Hashable]
 ) -> PairedFlips:
     """Return how often paired outcomes differ, and a sign test over people.

@@ -7,7 +7,7 @@ and the share of pairs whose words differ bounds that of answers from above. Any
 representation can be compared too, a code of the picture for example, with a difference of its own.
 
 A change is warranted where a policy lets its attribute pass. Groups are by audit labels, which only
-audits read. It does not ask a model (`bench/twin_answers.py`) and tells nothing of real people.
+audits read. It does not ask a model (`twin_answers.py`) and tells nothing of real people.
 
     >>> ignores = lambda image: "somebody"
     >>> compare_twins([], represent(ignores, []))
@@ -24,22 +24,21 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
+from discreet.assistant import Gate
 from discreet.data import TwinPortraits
+from discreet.fairness import MIN_PEOPLE
+from discreet.intervals import ratio_interval
+from discreet.leakage import WITHHELD
 from discreet.model import person_line
 from discreet.perception import CLASSES, Attribute
-from discreet.recipes import AUDITED, ratio_interval
 from discreet.types import Observation
 
-MIN_PEOPLE = 30
-"""People that a group needs for a number to be told of it."""
 RESAMPLES = 2000
 """Of the bootstrap over people: pairs of one person are alike."""
 ATTRIBUTE_OF: Mapping[str, Attribute] = {"age": "age_band", "expression": "expression"}
 """The attribute that a kind of twins changes; of the other kinds none is ever observed."""
-_GROUPED = ("age_band", *AUDITED)
+_GROUPED = ("age_band", *WITHHELD)
 _T = TypeVar("_T")
-Gate = Callable[[Sequence[Observation]], Sequence[Observation]]
-"""What of some observations may be used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from discreet.bench import measure_answers, write_for_lines
-from discreet.bench.twin_answers import PARTS, Asked
+from discreet.audit import measure_answers, write_for_lines
+from discreet.audit.twin_answers import PARTS, Asked
 from discreet.data import Question
 from discreet.model import Vlm, build_prompt, generate
-from tests.bench.test_twins import PAIRS, PEOPLE
+from tests.audit.test_twins import PAIRS, PEOPLE
 
 CHILD, ADULT = "a child, in short easy words", "a young adult, in plain sentences"
 

@@ -4,7 +4,7 @@ Where both pictures of a pair give the same words, greedy answers are the same a
 There are few different words, so each question is asked once for each of them. A pair is compared
 in what is written, in the forms that it has, in the key facts that it says and in whether it
 refuses (rules of `bench/adaptation.py`). Each share is over all pairs, so that it is at most that
-of pairs whose words differ (`bench/twins.py`).
+of pairs whose words differ (`twins.py`).
 
     >>> sorted(PARTS)
     ['facts', 'form', 'refusal', 'words']
@@ -14,12 +14,13 @@ import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-from discreet.bench.responders import MAX_NEW_TOKENS
-from discreet.bench.twins import Flips, compare_twins, count_flips
+from discreet.audit.twins import Flips, compare_twins, count_flips
 from discreet.data import Question, TwinPortraits, faults_in
 from discreet.model import Request, Vlm, answer_all, build_prompt, person_line
 from discreet.readers import READERS, fits_reader
 
+MAX_NEW_TOKENS = 110
+"""More than any shipped reference answer has."""
 Asked = tuple[Question, str]
 """A question and the words for the person who asks it."""
 PARTS: Mapping[str, Callable[[str, Question], Hashable]] = {

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from discreet.assistant import Assistant, Turn, load_policy
-from discreet.bench import (
-    MIN_PEOPLE,
+from discreet.assistant import Assistant, Turn, gate_of, load_policy
+from discreet.audit import (
+    Compared,
     TwinFlips,
     as_flips,
     compare_twins,
@@ -23,10 +23,9 @@ from discreet.bench import (
     measure_twins,
     represent,
 )
-from discreet.bench.twins import Compared
-from discreet.cli.bench_twins import gate_of
 from discreet.cli.chat import notes_of
 from discreet.data import TwinPortraits
+from discreet.fairness import MIN_PEOPLE
 from discreet.model import Vlm
 from discreet.people import TWIN_KINDS
 from discreet.types import FaceCount, FacePresence, Observation, Percept
