@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fairlearn.metrics import MetricFrame, equalized_odds_difference, selection_rate
 
 from discreet.fairness import measure_gap, odds_gap, rates_of
 
@@ -93,3 +94,23 @@ def test_nobody_is_in_two_groups_and_everything_fits() -> None:
         rates_of(np.ones(3), list("xxx"), list("abc"), min_people=2)
     with pytest.raises(ValueError, match="a truth for each of 3"):
         odds_gap([True] * 3, ["child"], list("xxx"), list("abc"))
+
+
+def test_rates_and_gaps_are_those_that_fairlearn_computes() -> None:
+    hits, groups, people = drawn({"a": 0.4, "b": 0.7, "c": 0.6}, 100)
+    frame = MetricFrame(metrics=selection_rate, y_true=hits, y_pred=hits, sensitive_features=groups)
+    rates = rates_of(hits, groups, people)
+    assert {name: rate.value for name, rate in rates.items() if rate} == pytest.approx(
+        frame.by_group.to_dict()
+    )
+    gap = measure_gap(hits, groups, people)
+    assert gap is not None
+    assert gap.value == pytest.approx(frame.difference())
+
+    truth = DRAW.random(len(hits)) < 0.5
+    said = truth ^ (DRAW.random(len(hits)) < 0.3 * np.array([g == "b" for g in groups]))
+    right = [one == other for one, other in zip(truth, said, strict=True)]
+    names = ["yes" if one else "no" for one in truth]
+    gaps = odds_gap(right, names, groups, people)
+    worst = max(gap.value for gap in gaps.values() if gap is not None)
+    assert worst == pytest.approx(equalized_odds_difference(truth, said, sensitive_features=groups))

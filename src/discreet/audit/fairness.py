@@ -39,17 +39,21 @@ from discreet.model import load_adapter_state
 from discreet.perception import Perceiver
 from discreet.types import Domain, Observation
 
-PICTURES = {"quick": 1, "usual": 3, "thorough": 7}
-"""Of each person whom nobody trained on."""
-TWINS = {"quick": 40, "usual": 120, "thorough": 300}
+PEOPLE = {"quick": 150, "usual": 1_000_000, "thorough": 1_000_000}
+"""Whom nobody trained on, at most."""
+PICTURES = {"quick": 1, "usual": 1, "thorough": 7}
+"""Of each of them, at most."""
+TWINS = {"quick": 30, "usual": 100, "thorough": 300}
 """People of whom twins are compared."""
 WRITTEN = {"quick": 0, "usual": 40, "thorough": 120}
 """People of whom answers to both pictures are written."""
 QUESTIONS = {"quick": 1, "usual": 2, "thorough": 4}
 """Of each domain, asked by those of whom different words are told."""
+ABOUT_HELD_OUT = 444
+"""People whom the packaged data hold out."""
 SECONDS_PER_PICTURE = 0.03
 """Of the perceiver."""
-ANSWER_IN_EXAMPLES = 20
+ANSWER_IN_EXAMPLES = 4
 """About how many losses take as long as one answer."""
 Seen = list[tuple[Sequence[Observation], Sequence[Observation]]]
 
@@ -66,7 +70,7 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
     """Measure gaps between kinds of people, and differences between twins."""
     effort = asking.effort
     on_done("people whom nobody trained on")
-    served = held_out_people(subject, pictures=PICTURES[effort])
+    served = held_out_people(subject, people=PEOPLE[effort], pictures=PICTURES[effort])
     after, before = (
         subject.losses(served.examples, state) for state in (subject.state, subject.first)
     )
@@ -152,7 +156,7 @@ def _held_out(domain: Domain, count: int) -> list[Question]:
 def _seconds(subject: Subject, asking: Asking) -> float:
     effort = asking.effort
     looked = 16 * TWINS[effort] + 300 * PICTURES[effort]
-    losses = 2 * 444 * PICTURES[effort] + 12 * TWINS[effort]
+    losses = 2 * min(PEOPLE[effort], ABOUT_HELD_OUT) * PICTURES[effort] + 6 * TWINS[effort]
     answers = 12 * WRITTEN[effort] + 20 * QUESTIONS[effort]
     plain = subject.seconds_of_training if effort == "thorough" else 0.0
     examples = losses + ANSWER_IN_EXAMPLES * answers

@@ -42,8 +42,13 @@ class Served:
         return {label: measure_gap(values, own, self.people) for label, own in self.labels.items()}
 
 
-def held_out_people(subject: Subject, *, pictures: int) -> Served:
+def held_out_people(subject: Subject, *, people: int, pictures: int) -> Served:
     """Return people whom nobody trained on, with at most so many pictures of each.
+
+    Args:
+        subject: The run.
+        people: The first ones.
+        pictures: Of each at most.
 
     Raises:
         DataError: if the data hold nobody out.
@@ -52,14 +57,16 @@ def held_out_people(subject: Subject, *, pictures: int) -> Served:
     lessons = portraits_like(
         subject.task, HELD_OUT_PEOPLE, path=subject.data if is_portraits else None
     )
-    kept = first_of_each(lessons.users, pictures)
+    first = set(list(dict.fromkeys(lessons.users))[:people])
+    kept = [i for i in first_of_each(lessons.users, pictures) if lessons.users[i] in first]
     chosen = Part(lessons, kept)
     shown: list[Portrait] = [
         lessons.visual.pictures[lessons.examples[place].portrait]  # type: ignore[misc]
         for place in kept
     ]
-    people = [one.identity_id for one in shown]
-    return Served(people=people, labels=labels_of(shown), examples=chosen)
+    return Served(
+        people=[one.identity_id for one in shown], labels=labels_of(shown), examples=chosen
+    )
 
 
 def labels_of(portraits: Sequence[Portrait]) -> dict[str, list[str]]:
