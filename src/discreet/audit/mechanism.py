@@ -71,6 +71,10 @@ def _in_a_sentence(check: MechanismCheck) -> str:
 
 
 def _lacks(subject: Subject) -> str | None:
+    if not subject.spent:
+        return (
+            "Expected a private run, got one trained without clipping and noise: no step to test."
+        )
     if subject.plan.unit == "owner":
         return (
             "Expected a run that adds noise to gradients, got unit = 'owner': there the noise is "

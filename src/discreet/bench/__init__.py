@@ -19,6 +19,14 @@ from discreet.bench.aggregation import (
     as_aggregation_table,
     measure_aggregation,
 )
+from discreet.bench.audits import (
+    AUDITED_PLAN,
+    Audited,
+    as_audits_table,
+    audit_runs,
+    few_people,
+    train_both,
+)
 from discreet.bench.baseline import shelve_baseline
 from discreet.bench.compare import Cell, as_markdown, compare, summarise
 from discreet.bench.epochs import Epochs, measure_epochs
@@ -87,6 +95,7 @@ from discreet.bench.workloads import MODELS, Adapter, Setting, Workload, build_w
 
 __all__ = [
     "ATTACK_SETTINGS",
+    "AUDITED_PLAN",
     "CONTENDERS",
     "GENERATE_WAYS",
     "MODELS",
@@ -98,6 +107,7 @@ __all__ = [
     "AggregationCell",
     "Ask",
     "Asking",
+    "Audited",
     "Best",
     "Cell",
     "DrawingSpeed",
@@ -123,6 +133,7 @@ __all__ = [
     "as_accounts_table",
     "as_aggregation_table",
     "as_answers",
+    "as_audits_table",
     "as_flower_table",
     "as_grounding_rows",
     "as_loss_table",
@@ -136,6 +147,7 @@ __all__ = [
     "ask_all",
     "asking_prompt",
     "audience_of_answer",
+    "audit_runs",
     "build_workload",
     "choose_least_fit",
     "clipped_sum",
@@ -144,6 +156,7 @@ __all__ = [
     "count_scored",
     "declared",
     "evaluate",
+    "few_people",
     "gated_prompt",
     "gradient_norms",
     "judge",
@@ -168,6 +181,7 @@ __all__ = [
     "repeat_note",
     "shelve_baseline",
     "summarise",
+    "train_both",
     "verbatim",
     "write_all",
     "written_for",
