@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from discreet.audit import contribution, epsilon, mechanism, membership
+from discreet.audit import contribution, epsilon, extraction, mechanism, membership
 from discreet.audit.asked import Audit
 
 AUDITS: Mapping[str, Audit] = {
-    one.AUDIT.name: one.AUDIT for one in (membership, epsilon, mechanism, contribution)
+    one.AUDIT.name: one.AUDIT for one in (membership, extraction, epsilon, mechanism, contribution)
 }
 """By name."""
