@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from discreet.audit import contribution, epsilon, fairness, mechanism, membership
+from discreet.audit import contribution, epsilon, extraction, fairness, mechanism, membership
 from discreet.audit.asked import Audit
 
 AUDITS: Mapping[str, Audit] = {
-    one.AUDIT.name: one.AUDIT for one in (membership, epsilon, mechanism, fairness, contribution)
+    one.AUDIT.name: one.AUDIT
+    for one in (membership, extraction, epsilon, mechanism, fairness, contribution)
 }
 """By name."""

@@ -15,6 +15,7 @@ from discreet.membership.exposure import (
     exposure_of,
     extrapolated_exposure,
 )
+from discreet.membership.extraction import Extracted, measure_extraction, read_out
 from discreet.membership.likelihood import likelihood_scores, surprise_scores
 from discreet.membership.promise import most_tpr
 from discreet.membership.relative import relative_scores
@@ -36,6 +37,7 @@ __all__ = [
     "FPRS",
     "OTHERS_NEEDED",
     "Exposures",
+    "Extracted",
     "Membership",
     "Tail",
     "alignment_scores",
@@ -46,12 +48,14 @@ __all__ = [
     "least_likely_score",
     "likelihood_scores",
     "loss_score",
+    "measure_extraction",
     "measure_membership",
     "membership_of",
     "membership_scores",
     "most_tpr",
     "over_rounds",
     "power_of_one_example",
+    "read_out",
     "relative_scores",
     "renyi_score",
     "scores_of_units",
