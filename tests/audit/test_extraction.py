@@ -47,7 +47,8 @@ def remembering(few: Subject) -> Subject:
         loss = answer_losses(vlm, batch, None).mean()
         loss.backward()
         optimizer.step()
-        if step % 10 == 0: print(step, float(loss), flush=True)
+        if step % 10 == 0:
+            print(step, float(loss), flush=True)
     return replace(few, state=adapter_state(vlm))
 
 

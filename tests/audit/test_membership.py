@@ -1,13 +1,19 @@
 """The membership audit: what was learnt by heart is found, what is private stays in its bound."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from discreet.audit import AUDITS, Asking, Subject, ask
+from discreet.artifacts import RunFolder
+from discreet.audit import AUDITS, Asking, Subject, ask, open_subject
 from discreet.audit.membership import strongest
+from discreet.bench import shelve_baseline
 from discreet.evidence import as_record, evidence_of
+from discreet.federated import AssistantTask
 from discreet.membership import Membership, most_tpr
+from tests.audit.runs import PLAN
+from tests.federated.chats import index, talks
 
 AUDIT = AUDITS["membership"]
 
@@ -64,7 +70,39 @@ def test_the_strongest_attack_is_the_one_that_is_surest() -> None:
     assert strongest({"wide": found(0.8, 0.4), "sure": found(0.7, 0.6)}) == "sure"
 
 
-def test_other_kinds_of_examples_lack_others(private: Subject) -> None:
+def test_conversations_need_others_and_are_told_from_them(
+    base: Path, tmp_path: Path, private: Subject
+) -> None:
     other = replace(private, plan=replace(private.plan, examples="conversations", canaries=0))
-    with pytest.raises(ValueError, match="of those nobody is held out"):
+    with pytest.raises(ValueError, match="--others"):
         ask(AUDIT, other, Asking())
+
+    strangers = [{**row, "user": f"stranger-{place % 3}"} for place, row in enumerate(talks(9))]
+    data, others = index(tmp_path / "data"), index(tmp_path / "others", strangers)
+    plan = replace(PLAN, base=str(base), examples="conversations", canaries=0, local_steps=1)
+    run = RunFolder.create(tmp_path / "runs" / "talks")
+    shelve_baseline(AssistantTask.build(plan, shared_data=data), run)
+    subject = open_subject(str(run.path), run.path.parent, data=data, others=others)
+    found = ask(AUDIT, subject, Asking(effort="quick"))
+    assert found.values["attacks"]["loss"]["members"] == 12
+    assert found.values["attacks"]["loss"]["others"] == 18, "the same nine for both owners"
+
+
+def test_pairs_are_told_from_those_of_held_out_questions(base: Path, tmp_path: Path) -> None:
+    plan = replace(
+        PLAN,
+        base=str(base),
+        objective="preferences",
+        examples="preference_pairs",
+        canaries=0,
+        local_steps=1,
+        sample_rate=0.01,
+    )
+    run = RunFolder.create(tmp_path / "pairs")
+    shelve_baseline(AssistantTask.build(plan), run)
+    subject = open_subject(str(run.path), tmp_path)
+    few = Asking(effort="quick", owners=1)
+    found = ask(AUDIT, subject, few)
+    assert found.values["attacks"]["loss"]["others"] > 100
+    members = set(subject.members(subject.owners[0]).users)
+    assert not members & set(subject.others(subject.owners[0]).users)

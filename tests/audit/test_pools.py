@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discreet.audit.pools import Part, Pool, some_people
+from discreet.audit.pools import Part, Pool, some_people, users_of
 
 
 @dataclass(frozen=True)
@@ -62,3 +62,10 @@ def test_another_seed_draws_others() -> None:
     lessons = Numbers(0, list(range(100)))
     drawn = {tuple(some_people(lessons, 10, seed=seed).indices) for seed in range(5)}
     assert len(drawn) == 5
+
+
+def test_somebody_unknown_is_nobody_else() -> None:
+    first, second = Numbers(0, (None, "a", None)), Numbers(3, (None, "a", None))
+    whose = [*users_of(first), *users_of(second)]
+    assert len(set(whose)) == 5  # two unknown people in each, and one who is known in both
+    assert len(some_people(first, 1, seed=0)) == 1

@@ -16,7 +16,7 @@ from discreet.audit.asked import Asking, Audit, OnDone
 from discreet.audit.epsilon import LEAST, planted_of
 from discreet.audit.subject import Numbers, Subject
 from discreet.evidence import Evidence, Interval, Intervals, Table
-from discreet.federated import PortraitLessons, State, presentations
+from discreet.federated import PortraitLessons, presentations
 from discreet.membership import (
     Exposures,
     Extracted,
@@ -209,15 +209,11 @@ def _by_kind(
     for is_planted in (True, False):
         some = [secret for secret in secrets if secret.is_planted == is_planted]
         found = [extract(subject, secret, width) for secret in some]
-        kinds.append(
-            measure_extraction(found, [s.tokens for s in some], [s.form for s in some])
-        )
+        kinds.append(measure_extraction(found, [s.tokens for s in some], [s.form for s in some]))
     return kinds[0], kinds[1]
 
 
-def _rivals(
-    secret: Secret, count: int, draw: np.random.Generator
-) -> Iterator[tuple[int, ...]]:
+def _rivals(secret: Secret, count: int, draw: np.random.Generator) -> Iterator[tuple[int, ...]]:
     """Yield other secrets of the form, drawn at random."""
     while count:
         other = tuple(int(draw.choice(allowed)) for allowed in secret.form)
@@ -226,9 +222,7 @@ def _rivals(
             yield other
 
 
-def _log_probs(
-    subject: Subject, secret: Secret, others: Sequence[tuple[int, ...]]
-) -> Numbers:
+def _log_probs(subject: Subject, secret: Secret, others: Sequence[tuple[int, ...]]) -> Numbers:
     """Return log-probabilities of the answer with the secret, then with each other, (1 + A,)."""
     vlm, size = subject.task.vlm, subject.plan.max_physical_batch
     rows = []

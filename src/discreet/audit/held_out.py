@@ -3,14 +3,28 @@
 One function for each kind of example; what a plan learns from chooses.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from discreet.data import build_examples, load_portraits, load_questions, split_questions
 from discreet.errors import DataError
-from discreet.federated import AssistantTask, Lessons, PortraitLessons, VisualTokens
+from discreet.federated import (
+    AssistantTask,
+    ConversationLessons,
+    Lessons,
+    PortraitLessons,
+    PreferenceLessons,
+    VisualTokens,
+    other_conversations,
+    other_preferences,
+)
 from discreet.types import OwnerId
+
+NO_CONVERSATIONS = (
+    "Expected conversations that no owner learnt from, to tell members from, got none: nothing of "
+    "that kind is packaged. Name a file of `discreet data share` with --others."
+)
 
 
 class HeldOut(Protocol):
@@ -46,17 +60,29 @@ def portraits_like(
     return PortraitLessons(vlm=task.vlm, visual=VisualTokens(task.vlm, people), examples=examples)
 
 
-def none_like(task: AssistantTask, owner: OwnerId, *, path: Path | None = None) -> Lessons:
-    """Refuse: of this kind nothing is held out."""
-    raise DataError(
-        f"Expected a run on portraits, got one on {task.config.examples}: of those nobody is held "
-        "out, so that members have nobody to be told from."
-    )
+def conversations_like(
+    task: AssistantTask, owner: OwnerId, *, path: Path | None = None
+) -> ConversationLessons:
+    """Return the conversations of a file that no owner learnt from.
+
+    Raises:
+        DataError: if there is no file, or it cannot be used.
+    """
+    if path is None:
+        raise DataError(NO_CONVERSATIONS)
+    return other_conversations(task.vlm, task.config, path)
 
 
-HELD_OUT: Mapping[str, Callable[..., Lessons]] = {
+def preferences_like(
+    task: AssistantTask, owner: OwnerId, *, path: Path | None = None
+) -> PreferenceLessons:
+    """Return the packaged pairs of held-out questions."""
+    return other_preferences(task.vlm, task.config)
+
+
+HELD_OUT: Mapping[str, HeldOut] = {
     "portraits": portraits_like,
-    "conversations": none_like,
-    "preference_pairs": none_like,
+    "conversations": conversations_like,
+    "preference_pairs": preferences_like,
 }
 """What one private example is -> what makes others like it."""

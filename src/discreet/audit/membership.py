@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from discreet.audit.asked import Asking, Audit, OnDone
+from discreet.audit.held_out import NO_CONVERSATIONS
 from discreet.audit.pools import Part, Pool, some_people
 from discreet.audit.shadows import train_shadows
 from discreet.audit.subject import Numbers, Subject
@@ -314,11 +315,8 @@ def _seconds(subject: Subject, asking: Asking) -> float:
 
 
 def _lacks(subject: Subject) -> str | None:
-    if subject.plan.examples != "portraits":
-        return (
-            f"Expected a run on portraits, got one on {subject.plan.examples}: of those nobody is "
-            "held out, so that members have nobody to be told from."
-        )
+    if subject.plan.examples == "conversations" and subject.others_data is None:
+        return NO_CONVERSATIONS
     return None
 
 

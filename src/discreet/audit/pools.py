@@ -28,7 +28,7 @@ class Part:
     @property
     def users(self) -> list[Hashable]:
         """Whose each is."""
-        users = self.lessons.users
+        users = users_of(self.lessons)
         return [users[index] for index in self.indices]
 
     def __len__(self) -> int:
@@ -73,13 +73,20 @@ class Pool:
         return torch.stack([found[place] for place in range(len(indices))])
 
 
+def users_of(lessons: Lessons) -> list[Hashable]:
+    """Return whose each example is; one of somebody unknown is of a person of its own."""
+    return [
+        (id(lessons), place) if user is None else user for place, user in enumerate(lessons.users)
+    ]
+
+
 def some_people(lessons: Lessons, count: int, *, seed: int) -> Part:
     """Return the examples of people drawn until there are `count` examples, in their order.
 
     Examples of one person stay together: they are told apart as one.
     """
     by_person: dict[Hashable, list[int]] = {}
-    for index, user in enumerate(lessons.users):
+    for index, user in enumerate(users_of(lessons)):
         by_person.setdefault(user, []).append(index)
     people = list(by_person.values())
     kept: list[int] = []

@@ -40,6 +40,8 @@ class Subject:
     """The trained adapter: float32, by name, finite."""
     data: Path | None = field(default=None, repr=False)
     """Of the owners; None: the packaged people."""
+    others_data: Path | None = field(default=None, repr=False)
+    """Examples that nobody learnt from; None: those held out of the owners' data, or packaged."""
 
     @property
     def run(self) -> RunFolder:
@@ -61,7 +63,12 @@ class Subject:
         Raises:
             DataError: if nothing of that kind is held out.
         """
-        return HELD_OUT[self.plan.examples](self.task, owner, path=self.data)
+        return HELD_OUT[self.plan.examples](self.task, owner, path=self._others_path)
+
+    @property
+    def _others_path(self) -> Path | None:
+        is_portraits = self.plan.examples == "portraits"
+        return self.others_data or (self.data if is_portraits else None)
 
     def losses(self, lessons: Lessons, state: State) -> Numbers:
         """Return the loss of each example under an adapter, (N,)."""
@@ -117,7 +124,12 @@ class Subject:
 
 
 def open_subject(
-    reference: str, runs: Path, *, data: Path | None = None, cache: Path | None = None
+    reference: str,
+    runs: Path,
+    *,
+    data: Path | None = None,
+    others: Path | None = None,
+    cache: Path | None = None,
 ) -> Subject:
     """Return the run that a reference names, with its base, adapter and data loaded.
 
@@ -125,6 +137,7 @@ def open_subject(
         reference: A run id, the path of a run folder, `latest`, or a name of a shipped adapter.
         runs: Where runs lie.
         data: What the run was trained on, if not the packaged people.
+        others: Examples of the same kind that nobody learnt from, if not those of the package.
         cache: Folder of the converted base.
 
     Raises:
@@ -137,7 +150,12 @@ def open_subject(
     task = AssistantTask.build(plan, shared_data=data, cache_dir=cache)
     require_base(adapter.card, task.vlm.base_hash)
     return Subject(
-        adapter=adapter, plan=plan, task=task, state=_trained(adapter, task, cache), data=data
+        adapter=adapter,
+        plan=plan,
+        task=task,
+        state=_trained(adapter, task, cache),
+        data=data,
+        others_data=others,
     )
 
 

@@ -39,6 +39,10 @@ Owners = Annotated[
 Data = Annotated[
     Path | None, typer.Option(help="Parquet file that the run was trained on, if one was.")
 ]
+Others = Annotated[
+    Path | None,
+    typer.Option(help="File of examples that nobody learnt from; by default what is held out."),
+]
 HowMuch = Annotated[
     Effort,
     typer.Option(help="How much is tried: fewer examples and attacks, the usual, or all there is."),
@@ -59,13 +63,14 @@ def _command(audit: Audit) -> Callable[..., None]:
         effort: HowMuch = "usual",
         owners: Owners = None,
         data: Data = None,
+        others: Others = None,
         seed: Seed = 0,
         out: Annotated[Path | None, typer.Option(help="JSON file besides the run's own.")] = None,
         runs: Runs = RUNS,
         cache: Cache = None,
         as_json: Json = False,
     ) -> None:
-        subject = _opened(run, runs, data, cache)
+        subject = _opened(run, runs, data, others, cache)
         asking = Asking(effort=effort, owners=owners, seed=seed)
         with talk().status("looking") as status:
             found = ask(audit, subject, asking, status.update)
@@ -92,6 +97,7 @@ def ask_everything(
     again: Annotated[bool, typer.Option(help="Ask also what was asked before.")] = False,
     owners: Owners = None,
     data: Data = None,
+    others: Others = None,
     seed: Seed = 0,
     runs: Runs = RUNS,
     cache: Cache = None,
@@ -104,7 +110,7 @@ def ask_everything(
             "written there. Copy it with `discreet adapters export`, and audit the copy.",
             param_hint="RUN",
         )
-    subject = _opened(run, runs, data, cache)
+    subject = _opened(run, runs, data, others, cache)
     asking = Asking(effort=effort, owners=owners, seed=seed)
     plans = plan_audits(AUDITS, subject, asking, minutes=minutes, again=again)
     talk().print(_plan_table(plans))
@@ -134,10 +140,12 @@ def in_words(found: Evidence) -> str:
     return "\n".join(parts)
 
 
-def _opened(run: str, runs: Path, data: Path | None, cache: Path | None) -> Subject:
+def _opened(
+    run: str, runs: Path, data: Path | None, others: Path | None, cache: Path | None
+) -> Subject:
     quiet_logs()
     with talk().status("loading the run, its base and its examples"):
-        return open_subject(run, runs, data=data, cache=cache)
+        return open_subject(run, runs, data=data, others=others, cache=cache)
 
 
 def _plan_table(plans: list[Planned]) -> RichTable:

@@ -12,7 +12,12 @@ from discreet.federated.checkpoint import (
 from discreet.federated.client import client_app, local_update
 from discreet.federated.codec import CODECS, Codec, encode_with_feedback, make_codec
 from discreet.federated.config import PREFERENCES, TrainConfig
-from discreet.federated.conversations import REASONS, ConversationLessons, most_tokens
+from discreet.federated.conversations import (
+    REASONS,
+    ConversationLessons,
+    most_tokens,
+    other_conversations,
+)
 from discreet.federated.events import (
     Event,
     OnEvent,
@@ -41,7 +46,7 @@ from discreet.federated.plain import train_plainly
 from discreet.federated.plans import SERVER, plan_of, update_limit
 from discreet.federated.planting import canaries_of, canary_example
 from discreet.federated.portraits import PortraitLessons, example_losses, presentations
-from discreet.federated.preferences import PreferenceLessons
+from discreet.federated.preferences import PreferenceLessons, other_preferences
 from discreet.federated.publishing import publish
 from discreet.federated.receipts import RoundReport
 from discreet.federated.rounds import (
@@ -104,6 +109,8 @@ __all__ = [
     "local_update",
     "make_codec",
     "most_tokens",
+    "other_conversations",
+    "other_preferences",
     "plan_hash",
     "plan_of",
     "presentations",

@@ -117,6 +117,12 @@ class ConversationLessons:
         return self.prefix.answer_losses(batch, features, keys=keys)
 
 
+_NOTHING = (
+    "Expected conversations to learn from, got none: {} of {} records are left out: {}. `discreet "
+    "data check` says what is in a set."
+)
+
+
 def share_conversations(
     vlm: Vlm, config: TrainConfig, path: Path, *, root: Path | None = None, is_own: bool = False
 ) -> Shared:
@@ -147,10 +153,7 @@ def share_conversations(
             by_owner[owner_of[name]].append(conversation)
     used = sum(map(len, by_owner.values()))
     if not used:
-        raise DataError(
-            "Expected conversations to learn from, got none: {} of {} records are left out: {}. "
-            "`discreet data check` says what is in a set.".format(*found.told())
-        )
+        raise DataError(_NOTHING.format(*found.told()))
     if config.unit == "user":
         _require_persons(by_owner.values())
     _open_all(found.pictures, found.rows)
@@ -163,6 +166,30 @@ def share_conversations(
         examples = _in_order([conversations[place] for place in kept], found.pictures)
         owned[owner] = ConversationLessons(vlm=vlm, visual=visual, examples=examples, prefix=prefix)
     return Shared(owned=owned, left_out=found.left_out)
+
+
+def other_conversations(vlm: Vlm, config: TrainConfig, path: Path) -> ConversationLessons:
+    """Return conversations that no owner learnt from, to compare with, whosever they are.
+
+    Args:
+        vlm: The model, with its adapter.
+        config: The plan of the owners.
+        path: An index or a shard that `discreet data share` wrote.
+
+    Raises:
+        DataError: if the file cannot be read, a picture cannot be opened, or nothing can be used.
+    """
+    found = _Reading(vlm, most=most_tokens(vlm, config))
+    taken = [found.take(record) for _, record in read_shares(path)]
+    examples = [one for one in taken if one is not None]
+    if not examples:
+        raise DataError(_NOTHING.format(*found.told()))
+    _open_all(found.pictures, found.rows)
+    return ConversationLessons(
+        vlm=vlm,
+        visual=VisualTokens(vlm, found.pictures),
+        examples=_in_order(examples, found.pictures),
+    )
 
 
 def most_tokens(vlm: Vlm, config: TrainConfig) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from discreet.data import PreferencePair, partition_pairs, preference_pairs
+from discreet.data import Part, PreferencePair, partition_pairs, preference_pairs
 from discreet.federated.config import TrainConfig
 from discreet.federated.lessons import Lessons, Shared, prefix_of, within_plan
 from discreet.model import ROWS_PER_PAIR, AnswerPair, Comparisons, Vlm, answer_pair
@@ -55,11 +55,7 @@ def share_preferences(vlm: Vlm, config: TrainConfig) -> Shared:
     Raises:
         ValueError: if there are fewer requests than owners.
     """
-    pairs = preference_pairs(part="private", seed=config.seed, safety=False)
-    pairs.sort(key=_length)
-    comparisons = Comparisons(
-        vlm, [rows_of(pair) for pair in pairs], beta=config.beta, prefix=prefix_of(vlm, config)
-    )
+    pairs, comparisons = _compared(vlm, config, "private")
     parts = partition_pairs(
         pairs, config.num_owners, alpha=config.dirichlet_alpha, seed=config.seed
     )
@@ -70,6 +66,26 @@ def share_preferences(vlm: Vlm, config: TrainConfig) -> Shared:
         users = [pairs[place].question for place in places]
         owned[owner] = PreferenceLessons(comparisons=comparisons, places=places, users=users)
     return Shared(owned=owned, licence=PAIRS_LICENCE)
+
+
+def other_preferences(vlm: Vlm, config: TrainConfig) -> PreferenceLessons:
+    """Return pairs that no owner learnt from: those of held-out questions."""
+    pairs, comparisons = _compared(vlm, config, "held_out")
+    return PreferenceLessons(
+        comparisons=comparisons,
+        places=range(len(pairs)),
+        users=[pair.question for pair in pairs],
+    )
+
+
+def _compared(
+    vlm: Vlm, config: TrainConfig, part: Part
+) -> tuple[list[PreferencePair], Comparisons]:
+    """Return the pairs of one part of the questions, from short to long."""
+    pairs = preference_pairs(part=part, seed=config.seed, safety=False)
+    pairs.sort(key=_length)
+    rows = [rows_of(pair) for pair in pairs]
+    return pairs, Comparisons(vlm, rows, beta=config.beta, prefix=prefix_of(vlm, config))
 
 
 def rows_of(pair: PreferencePair) -> AnswerPair:

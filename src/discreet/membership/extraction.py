@@ -108,9 +108,7 @@ def measure_extraction(
         dtype=np.float64,
     )
     counts = np.array([len(places) for places in open_places], dtype=np.float64)
-    by_chance = [
-        1 / len(form[p]) for form, ps in zip(forms, open_places, strict=True) for p in ps
-    ]
+    by_chance = [1 / len(form[p]) for form, ps in zip(forms, open_places, strict=True) for p in ps]
     exact = int((right == counts).sum())
     low, high = share_interval(exact, len(secrets))
     tokens_low, tokens_high = ratio_interval(right, counts, draws=_DRAWS)
