@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "attribution": BASE,
     "audit": BASE
     | {"attribution", "bounds", "data", "fairness", "federated", "leakage", "membership", "model"}
-    | {"assistant", "evidence", "perception", "privacy", "readers", "registry"},
+    | {"aggregation", "assistant", "evidence", "perception", "privacy", "readers", "registry"},
     "bench": BASE
     | {"people", "data", "model", "perception", "privacy", "readers", "recipes", "registry"}
     | {"aggregation", "audit", "chain", "evidence", "federated", "figures", "leakage"}

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from discreet.artifacts import RunFolder
+from discreet.audit.baseline import LEARNING_RATE, run_without_privacy
 from discreet.bench import shelve_baseline
 from discreet.federated import AssistantTask, TrainConfig, draw_generators, example_losses
-from discreet.federated.baseline import LEARNING_RATE, run_without_privacy
 from discreet.model import (
     adapter_parameters,
     load,

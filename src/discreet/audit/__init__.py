@@ -11,6 +11,7 @@ from discreet.audit.asked import (
     plan_audits,
 )
 from discreet.audit.audits import AUDITS
+from discreet.audit.baseline import run_without_privacy
 from discreet.audit.held_out import portraits_like
 from discreet.audit.subject import Subject, losses_under, open_subject
 from discreet.audit.twin_answers import (
@@ -66,6 +67,7 @@ __all__ = [
     "plan_audits",
     "portraits_like",
     "represent",
+    "run_without_privacy",
     "told",
     "write_for_lines",
 ]

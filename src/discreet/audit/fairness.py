@@ -13,6 +13,7 @@ from functools import partial
 
 from discreet.assistant import CONTEXT_OF, WIDEST_OF, gate_of, load_policy
 from discreet.audit.asked import Asking, Audit, OnDone
+from discreet.audit.baseline import run_without_privacy
 from discreet.audit.fairness_words import Found, in_words
 from discreet.audit.pictured_twins import (
     ask_twins,
@@ -34,7 +35,6 @@ from discreet.data import (
     split_questions,
 )
 from discreet.evidence import Evidence
-from discreet.federated import run_without_privacy
 from discreet.model import load_adapter_state
 from discreet.perception import Perceiver
 from discreet.types import Domain, Observation

@@ -7,7 +7,8 @@ run of a federation over real owners comes from here.
 from collections.abc import Callable
 
 from discreet.artifacts import RunFolder
-from discreet.federated import AssistantTask, publish, run_without_privacy
+from discreet.audit import run_without_privacy
+from discreet.federated import AssistantTask, publish
 from discreet.registry import AdapterCard
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from discreet.artifacts import RunFolder
+from discreet.audit import run_without_privacy
 from discreet.bench.tasks import HeldOut, Scores, evaluate, load_held_out
-from discreet.federated import AssistantTask, TrainConfig, run_federation, run_without_privacy
+from discreet.federated import AssistantTask, TrainConfig, run_federation
 from discreet.model import load_adapter_state
 from discreet.privacy import PrivacyLedger
 from discreet.types import PrivacyStatement

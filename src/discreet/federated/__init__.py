@@ -1,7 +1,6 @@
 """Train one adapter with several data owners, none of whom hands over data."""
 
 from discreet.aggregation import State
-from discreet.federated.baseline import run_without_privacy
 from discreet.federated.checkpoint import (
     Checkpoint,
     alone_in,
@@ -120,7 +119,6 @@ __all__ = [
     "require_same_plan",
     "round_done",
     "run_federation",
-    "run_without_privacy",
     "server_app",
     "statements_of",
     "train_locally",

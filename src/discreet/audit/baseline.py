@@ -10,9 +10,7 @@ from collections.abc import Callable
 import torch
 
 from discreet.aggregation import make_combine
-from discreet.federated.local_task import draw_generators
-from discreet.federated.plain import train_plainly
-from discreet.federated.task import AssistantTask
+from discreet.federated import AssistantTask, draw_generators, train_plainly
 from discreet.model import adapter_parameters, adapter_state, load_adapter_state
 from discreet.privacy import draw_as_planned
 from discreet.types import OwnerId
