@@ -2,11 +2,19 @@
 
 from collections.abc import Mapping
 
-from discreet.audit import contribution, epsilon, extraction, fairness, mechanism, membership
+from discreet.audit import (
+    contribution,
+    epsilon,
+    extraction,
+    fairness,
+    mechanism,
+    membership,
+    updates,
+)
 from discreet.audit.asked import Audit
 
 AUDITS: Mapping[str, Audit] = {
     one.AUDIT.name: one.AUDIT
-    for one in (membership, extraction, epsilon, mechanism, fairness, contribution)
+    for one in (membership, updates, extraction, epsilon, mechanism, fairness, contribution)
 }
 """By name."""

@@ -14,11 +14,10 @@ import numpy as np
 
 from discreet.audit.asked import Asking, Audit, OnDone
 from discreet.audit.held_out import NO_CONVERSATIONS
-from discreet.audit.pools import Part, Pool, some_people
+from discreet.audit.pools import Part, Pool, members_and_others
 from discreet.audit.shadows import train_shadows
 from discreet.audit.subject import Numbers, Subject
 from discreet.evidence import Evidence, Interval, Intervals, Table
-from discreet.federated import canaries_of
 from discreet.membership import (
     FPRS,
     Membership,
@@ -85,7 +84,12 @@ class Compared:
 def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
     """Try every attack on each owner, and on all of them together, by example and by person."""
     owners = subject.owners[: asking.owners]
-    pairs = {owner: _drawn(subject, owner, asking) for owner in owners}
+    pairs = {
+        owner: members_and_others(
+            subject, owner, most=MOST_EXAMPLES[asking.effort], seed=asking.seed
+        )
+        for owner in owners
+    }
     shadows = _shadow_scores(subject, pairs, asking, on_done)
     compared = {}
     for owner, (members, others) in pairs.items():
@@ -100,18 +104,6 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
     together = _together(list(compared.values()))
     by_person = _by_person(list(compared.values()))
     return _evidence(subject, by_owner, together, by_person)
-
-
-def _drawn(subject: Subject, owner: OwnerId, asking: Asking) -> tuple[Part, Part]:
-    """Return members and as many others, whole people.
-
-    Canaries are left out: no other person is like them, so that any attack would tell them.
-    """
-    most, lessons = MOST_EXAMPLES[asking.effort], subject.members(owner)
-    planted = {canary.id for canary in canaries_of(subject.plan, owner)}
-    kept = [place for place, user in enumerate(lessons.users) if user not in planted]
-    members = some_people(Part(lessons, kept), most, seed=asking.seed)
-    return members, some_people(subject.others(owner), most, seed=asking.seed)
 
 
 def _shadow_scores(
@@ -187,12 +179,12 @@ def _evidence(
     return Evidence(
         audit="membership",
         title=TITLE,
-        says=(_verdict(together), *_beside_the_promise(subject, together)),
-        plots=(_plot("By example", together), _plot("By person", by_person)),
+        says=(verdict_of(together), *beside_the_promise(subject, together)),
+        plots=(plot_of("By example", together), plot_of("By person", by_person)),
         tables=(
-            _table("All owners, by example", together),
-            _table("All owners, by person", by_person),
-            _table(
+            table_of("All owners, by example", together),
+            table_of("All owners, by person", by_person),
+            table_of(
                 f"Each owner, by example ({calibrated})",
                 {owner: found[calibrated] for owner, found in by_owner.items()},
                 first="owner",
@@ -216,7 +208,7 @@ def strongest(found: Mapping[str, Membership]) -> str:
     return max(found, key=lambda attack: found[attack].low)
 
 
-def _verdict(found: Mapping[str, Membership]) -> str:
+def verdict_of(found: Mapping[str, Membership]) -> str:
     """Return the first sentence: the strongest attack, and where few are accused wrongly."""
     attack = strongest(found)
     one = found[attack]
@@ -236,7 +228,7 @@ def _verdict(found: Mapping[str, Membership]) -> str:
     )
 
 
-def _beside_the_promise(subject: Subject, found: Mapping[str, Membership]) -> list[str]:
+def beside_the_promise(subject: Subject, found: Mapping[str, Membership]) -> list[str]:
     """Return what the ledger's statement allows at the same rates.
 
     A threshold's true rate of false alarms may be higher than it was on the others in hand, so that
@@ -263,7 +255,7 @@ def _beside_the_promise(subject: Subject, found: Mapping[str, Membership]) -> li
     return said
 
 
-def _plot(title: str, found: Mapping[str, Membership]) -> Intervals:
+def plot_of(title: str, found: Mapping[str, Membership]) -> Intervals:
     return Intervals(
         title=title,
         unit="area under the ROC curve, 95 % interval; whole people drawn",
@@ -276,7 +268,7 @@ def _plot(title: str, found: Mapping[str, Membership]) -> Intervals:
     )
 
 
-def _table(title: str, found: Mapping[str, Membership], *, first: str = "attack") -> Table:
+def table_of(title: str, found: Mapping[str, Membership], *, first: str = "attack") -> Table:
     return Table(
         title=title,
         columns=(

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from discreet.federated import Lessons
+from discreet.audit.subject import Subject
+from discreet.federated import Lessons, canaries_of
+from discreet.types import OwnerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +97,17 @@ def some_people(lessons: Lessons, count: int, *, seed: int) -> Part:
             break
         kept += people[place]
     return Part(lessons, sorted(kept))
+
+
+def members_and_others(
+    subject: Subject, owner: OwnerId, *, most: int, seed: int
+) -> tuple[Part, Part]:
+    """Return members and as many others, whole people, at most about `most` examples of each.
+
+    Canaries are left out: no other person is like them, so that any attack would tell them.
+    """
+    lessons = subject.members(owner)
+    planted = {canary.id for canary in canaries_of(subject.plan, owner)}
+    kept = [place for place, user in enumerate(lessons.users) if user not in planted]
+    members = some_people(Part(lessons, kept), most, seed=seed)
+    return members, some_people(subject.others(owner), most, seed=seed)
