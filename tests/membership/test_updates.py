@@ -10,6 +10,7 @@ from discreet.membership import (
     clipped_scores,
     over_rounds,
     power_of_one_example,
+    residual_scores,
 )
 
 SIZE = 4000
@@ -97,3 +98,45 @@ def test_what_does_not_fit_is_refused() -> None:
         power_of_one_example(0.0, noise_multiplier=1.0)
     with pytest.raises(ValueError, match="same candidates"):
         over_rounds([np.ones(2), np.ones(3)])
+
+
+def test_what_all_share_is_taken_out_as_least_squares_do() -> None:
+    draw = np.random.default_rng(5)
+    update, gradients, population = (draw.normal(size=shape) for shape in ((60,), (9, 60), (7, 60)))
+    found = residual_scores(update, gradients, population)
+
+    def residual(vector: np.ndarray) -> np.ndarray:
+        weights = np.linalg.lstsq(population.T, vector, rcond=None)[0]
+        return np.asarray(vector - population.T @ weights)
+
+    left = residual(update)
+    for score, gradient in zip(found, gradients, strict=True):
+        own = residual(gradient)
+        cosine = own @ left / (np.linalg.norm(own) * np.linalg.norm(left))
+        assert score == pytest.approx(-cosine)
+
+
+def test_members_are_found_though_gradients_have_nearly_everything_in_common() -> None:
+    draw = np.random.default_rng(6)
+    shared = 3 * draw.normal(size=(5, 400))
+    gradients = draw.normal(size=(80, 5)) @ shared + 0.5 * draw.normal(size=(80, 400))
+    update = -gradients[:20].sum(0)
+    own = residual_scores(update, gradients[:60], gradients[60:])
+    plain = alignment_scores(update, gradients[:60])
+
+    def area(scores: np.ndarray) -> float:
+        return float((scores[:20, None] > scores[None, 20:]).mean())
+
+    assert area(own) > 0.99
+    assert area(plain) < 0.75
+    placebo = residual_scores(draw.normal(size=400), gradients[:60], gradients[60:])
+    assert 0.3 < area(placebo) < 0.7
+
+
+def test_who_is_of_the_population_has_no_residual() -> None:
+    draw = np.random.default_rng(7)
+    population = draw.normal(size=(4, 30))
+    found = residual_scores(draw.normal(size=30), population, population)
+    assert found == pytest.approx(np.zeros(4))
+    with pytest.raises(ValueError, match="fewer gradients than the 3 weights"):
+        residual_scores(np.ones(3), np.ones((2, 3)), np.eye(3))

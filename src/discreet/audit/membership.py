@@ -14,7 +14,7 @@ import numpy as np
 
 from discreet.audit.asked import Asking, Audit, OnDone
 from discreet.audit.held_out import NO_CONVERSATIONS
-from discreet.audit.pools import Part, Pool, members_and_others
+from discreet.audit.pools import Part, Pool, halves_of, members_and_others
 from discreet.audit.shadows import train_shadows
 from discreet.audit.subject import Numbers, Subject
 from discreet.evidence import Evidence, Interval, Intervals, Table
@@ -70,8 +70,7 @@ class Compared:
     def _relative(self) -> tuple[Numbers, Numbers]:
         """Return RMIA's scores; half of the other people are the population, each half in turn."""
         losses, before, people = self.losses, self.before, self.people[1]
-        first = set(list(dict.fromkeys(people))[::2])
-        half = np.array([person in first for person in people])
+        half = halves_of(people)
         of_members = relative_scores(losses[0], before[0], losses[1], before[1])
         of_others = np.empty(len(people))
         for own in (half, ~half):
@@ -256,6 +255,7 @@ def beside_the_promise(subject: Subject, found: Mapping[str, Membership]) -> lis
 
 
 def plot_of(title: str, found: Mapping[str, Membership]) -> Intervals:
+    """Return the area of each attack."""
     return Intervals(
         title=title,
         unit="area under the ROC curve, 95 % interval; whole people drawn",
@@ -269,6 +269,7 @@ def plot_of(title: str, found: Mapping[str, Membership]) -> Intervals:
 
 
 def table_of(title: str, found: Mapping[str, Membership], *, first: str = "attack") -> Table:
+    """Return areas and rates, a row for each attack, or for whatever `first` says."""
     return Table(
         title=title,
         columns=(

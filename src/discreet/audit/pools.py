@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from discreet.audit.subject import Subject
@@ -97,6 +98,12 @@ def some_people(lessons: Lessons, count: int, *, seed: int) -> Part:
             break
         kept += people[place]
     return Part(lessons, sorted(kept))
+
+
+def halves_of(people: Sequence[Hashable]) -> npt.NDArray[np.bool_]:
+    """Return (N,) whether an example is of the first of two halves of the people."""
+    first = set(list(dict.fromkeys(people))[::2])
+    return np.array([person in first for person in people])
 
 
 def members_and_others(

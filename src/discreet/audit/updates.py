@@ -1,9 +1,10 @@
 """Audit: what does a curious server see in each owner's update?
 
 The server knows the adapter at the start of a round, and what an owner's adapter changed by. It can
-compute the gradient of any candidate, and ask whether the update carries it: by their cosine, and
-by the inner product with the step as training clips it, which is the best test of one candidate
-against Gaussian noise, were the others known. Where a round's start follows from the updates, all
+compute the gradient of any candidate, and ask whether the update carries it: by their cosine, by
+the inner product with the step as training clips it, which is the best test of one candidate
+against Gaussian noise, were the others known, and by the cosine once what all gradients share is
+taken out. Where a round's start follows from the updates, all
 rounds are put together; else the first one is asked.
 """
 
@@ -16,7 +17,7 @@ import torch
 from discreet.audit.asked import Asking, Audit, OnDone
 from discreet.audit.held_out import NO_CONVERSATIONS
 from discreet.audit.membership import beside_the_promise, plot_of, table_of, verdict_of
-from discreet.audit.pools import Part, members_and_others
+from discreet.audit.pools import Part, halves_of, members_and_others
 from discreet.audit.subject import Numbers, Subject
 from discreet.evidence import Evidence
 from discreet.federated import FIRST_NODE_ID, State, kept_updates, plan_of
@@ -28,6 +29,7 @@ from discreet.membership import (
     measure_membership,
     over_rounds,
     power_of_one_example,
+    residual_scores,
 )
 from discreet.model import adapter_parameters, load_adapter_state
 from discreet.types import OwnerId
@@ -36,6 +38,12 @@ MOST_EXAMPLES = {"quick": 30, "usual": 120, "thorough": 1000}
 """Members, and others, of each owner."""
 GRADIENT_IN_LOSSES = 3
 """About how many losses take as long as one gradient."""
+COSINE, CLIPPED, RESIDUAL = (
+    "cosine with the update",
+    "clipped step in it",
+    "cosine beside what all share",
+)
+ATTACKS = (COSINE, CLIPPED, RESIDUAL)
 CLOSE = 1e-4
 """How far the sum of updates may lie from the adapter, as a share of its length."""
 Scores = dict[str, tuple[Numbers, Numbers]]
@@ -106,17 +114,23 @@ def _scores(
     starts: Mapping[int, State],
     rounds: Mapping[int, State],
 ) -> Scores:
-    """Return the scores of both attacks, of members and of others, over all rounds."""
-    each: dict[str, list[Numbers]] = {"cosine with the update": [], "clipped step in it": []}
+    """Return the scores of every attack, of members and of others, over all rounds."""
+    each: dict[str, list[Numbers]] = {name: [] for name in ATTACKS}
+    halves = halves_of(others.users)
     for number, update in rounds.items():
         names = sorted(name for name in update if name in subject.first)
         change = torch.cat([update[name].flatten() for name in names]).double().cpu().numpy()
         gradients = np.concatenate(
             [gradients_of(subject, part, starts[number], names) for part in (members, others)]
         )
-        limit = subject.plan.max_grad_norm
-        each["cosine with the update"].append(alignment_scores(change, gradients))
-        each["clipped step in it"].append(clipped_scores(change, gradients, max_grad_norm=limit))
+        limit, cut = subject.plan.max_grad_norm, len(members)
+        each[COSINE].append(alignment_scores(change, gradients))
+        each[CLIPPED].append(clipped_scores(change, gradients, max_grad_norm=limit))
+        own = residual_scores(change, gradients, gradients[cut:][halves])
+        own[cut:][halves] = residual_scores(
+            change, gradients[cut:][halves], gradients[cut:][~halves]
+        )
+        each[RESIDUAL].append(own)
     whole = {name: over_rounds(scores) for name, scores in each.items()}
     return {name: (one[: len(members)], one[len(members) :]) for name, one in whole.items()}
 
@@ -144,7 +158,6 @@ def _evidence(
     rounds: int,
 ) -> Evidence:
     known = "all rounds" if rounds > 1 else "the first round"
-    sharpest = "clipped step in it"
     return Evidence(
         audit="updates",
         title="What a curious server sees in updates",
@@ -153,8 +166,8 @@ def _evidence(
         tables=(
             table_of(f"All owners, by example, from {known}", together),
             table_of(
-                f"Each owner ({sharpest})",
-                {owner: found[sharpest] for owner, found in by_owner.items()},
+                f"Each owner ({RESIDUAL})",
+                {owner: found[RESIDUAL] for owner, found in by_owner.items()},
                 first="owner",
             ),
         ),

@@ -31,6 +31,7 @@ from discreet.membership.updates import (
     clipped_scores,
     over_rounds,
     power_of_one_example,
+    residual_scores,
 )
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "read_out",
     "relative_scores",
     "renyi_score",
+    "residual_scores",
     "scores_of_units",
     "standardized_score",
     "surprise_scores",

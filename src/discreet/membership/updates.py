@@ -53,6 +53,36 @@ def clipped_scores(update: Numbers, gradients: Numbers, *, max_grad_norm: float)
     return np.asarray(-(gradients @ update) * scale)
 
 
+def residual_scores(update: Numbers, gradients: Numbers, population: Numbers) -> Numbers:
+    """Return the cosine of an update with each candidate's step, in what others do not share, (N,).
+
+    Gradients of all examples have much in common, and what they have in common says nothing of
+    who was there. What lies in the span of a population's gradients is taken out of the update and
+    of each candidate first.
+
+    Args:
+        update: (P,) what the owner's adapter changed by.
+        gradients: (N, P) of the candidates; one without a residual has the score 0.
+        population: (M, P) gradients of examples that are surely not in it, M below P.
+
+    Raises:
+        ValueError: if lengths differ, a number is not finite, or the population spans everything.
+    """
+    _check(update, gradients)
+    _check(update, population)
+    if len(population) >= len(update):
+        raise ValueError(
+            f"Expected a population of fewer gradients than the {len(update)} weights, got "
+            f"{len(population)}. Take some of it."
+        )
+    shared, _ = np.linalg.qr(population.T)
+    left = update - shared @ (shared.T @ update)
+    own = gradients - (gradients @ shared) @ shared.T
+    lengths = np.linalg.norm(own, axis=1) * np.linalg.norm(left)
+    small = lengths <= 1e-9 * np.linalg.norm(gradients, axis=1) * np.linalg.norm(update)
+    return np.asarray(np.where(small, 0.0, -(own @ left) / np.where(small, 1.0, lengths)))
+
+
 def power_of_one_example(fpr: float, *, noise_multiplier: float, times: int = 1) -> float:
     """Return the share of members that the best test finds, were all other examples known.
 
