@@ -12,6 +12,7 @@ from discreet.audit.asked import (
 )
 from discreet.audit.audits import AUDITS
 from discreet.audit.baseline import run_without_privacy
+from discreet.audit.candidates import parse_candidates
 from discreet.audit.held_out import portraits_like
 from discreet.audit.subject import Subject, losses_under, open_subject
 from discreet.audit.twin_answers import (
@@ -64,6 +65,7 @@ __all__ = [
     "measure_answers",
     "measure_twins",
     "open_subject",
+    "parse_candidates",
     "plan_audits",
     "portraits_like",
     "represent",

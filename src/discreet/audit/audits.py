@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from discreet.audit import (
+    attribution,
     contribution,
     epsilon,
     extraction,
@@ -15,6 +16,15 @@ from discreet.audit.asked import Audit
 
 AUDITS: Mapping[str, Audit] = {
     one.AUDIT.name: one.AUDIT
-    for one in (membership, updates, extraction, epsilon, mechanism, fairness, contribution)
+    for one in (
+        membership,
+        updates,
+        extraction,
+        epsilon,
+        mechanism,
+        fairness,
+        contribution,
+        attribution,
+    )
 }
 """By name."""

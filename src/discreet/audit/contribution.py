@@ -73,12 +73,13 @@ def _of_updates(subject: Subject, kept: Mapping[int, Mapping[int, State]]) -> Ev
 
 def _of_the_adapter(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
     """Return in what proportion owners' examples explain the adapter."""
-    candidates: dict[str, Sequence[Update]] = {}
+    candidates: dict[str, list[Update]] = {}
     for owner in subject.owners[: asking.owners]:
         on_done(f"gradients of the examples of {owner}")
         candidates[owner] = gradients_of(subject, subject.members(owner), asking)
     change = {name: subject.state[name] - value for name, value in subject.first.items()}
-    mixture = unmix(update_of(change, subject.first), candidates)
+    suspect, candidates = in_common(update_of(change, subject.first), candidates)
+    mixture = unmix(suspect, candidates)
     rows = [(" + ".join(s.candidates), s.share, s.low, s.high) for s in mixture.shares]
     return Evidence(
         audit="contribution",
@@ -135,6 +136,18 @@ def gradients_of(subject: Subject, lessons: Lessons, asking: Asking) -> list[Upd
                 total[name] -= part
         found.append(update_of({n: t.detach() for n, t in total.items()}, subject.first))
     return found
+
+
+def in_common(
+    suspect: Update, draws: Mapping[str, list[Update]]
+) -> tuple[Update, dict[str, list[Update]]]:
+    """Return an update and candidates in the matrices that all of them change.
+
+    Where A learns, too, its gradient is 0 at the start, as B is.
+    """
+    every = [update for own in draws.values() for update in own]
+    layers = [name for name in suspect.changes if all(name in one.changes for one in every)]
+    return suspect.only(layers), {k: [u.only(layers) for u in own] for k, own in draws.items()}
 
 
 def _owner(node: int) -> str:

@@ -8,7 +8,7 @@ model; an auditor has what the owners of a simulated federation have, or one own
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,8 @@ class Subject:
     """The trained adapter: float32, by name, finite."""
     data: Path | None = field(default=None, repr=False)
     """Of the owners; None: the packaged people."""
+    candidates: Mapping[str, Sequence[Path]] = field(default_factory=dict, repr=False)
+    """What may have shaped it, by name: adapters, or files of examples."""
     others_data: Path | None = field(default=None, repr=False)
     """Examples that nobody learnt from; None: those held out of the owners' data, or packaged."""
 
@@ -129,6 +131,7 @@ def open_subject(
     *,
     data: Path | None = None,
     others: Path | None = None,
+    candidates: Mapping[str, Sequence[Path]] | None = None,
     cache: Path | None = None,
 ) -> Subject:
     """Return the run that a reference names, with its base, adapter and data loaded.
@@ -138,6 +141,7 @@ def open_subject(
         runs: Where runs lie.
         data: What the run was trained on, if not the packaged people.
         others: Examples of the same kind that nobody learnt from, if not those of the package.
+        candidates: Data sets that may have shaped it, by name.
         cache: Folder of the converted base.
 
     Raises:
@@ -155,6 +159,7 @@ def open_subject(
         task=task,
         state=_trained(adapter, task, cache),
         data=data,
+        candidates=candidates or {},
         others_data=others,
     )
 

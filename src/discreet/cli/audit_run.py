@@ -23,6 +23,7 @@ from discreet.audit import (
     ask,
     ask_all,
     open_subject,
+    parse_candidates,
     plan_audits,
 )
 from discreet.bench import made_by
@@ -42,6 +43,14 @@ Data = Annotated[
 Others = Annotated[
     Path | None,
     typer.Option(help="File of examples that nobody learnt from; by default what is held out."),
+]
+Candidates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--candidate",
+        metavar="NAME=PATH",
+        help="For attribution: data that may have shaped it; a run, a PEFT folder or a file.",
+    ),
 ]
 HowMuch = Annotated[
     Effort,
@@ -64,13 +73,14 @@ def _command(audit: Audit) -> Callable[..., None]:
         owners: Owners = None,
         data: Data = None,
         others: Others = None,
+        candidate: Candidates = None,
         seed: Seed = 0,
         out: Annotated[Path | None, typer.Option(help="JSON file besides the run's own.")] = None,
         runs: Runs = RUNS,
         cache: Cache = None,
         as_json: Json = False,
     ) -> None:
-        subject = _opened(run, runs, data, others, cache)
+        subject = _opened(run, runs, data, others, candidate, cache)
         asking = Asking(effort=effort, owners=owners, seed=seed)
         with talk().status("looking") as status:
             found = ask(audit, subject, asking, status.update)
@@ -98,6 +108,7 @@ def ask_everything(
     owners: Owners = None,
     data: Data = None,
     others: Others = None,
+    candidate: Candidates = None,
     seed: Seed = 0,
     runs: Runs = RUNS,
     cache: Cache = None,
@@ -110,7 +121,7 @@ def ask_everything(
             "written there. Copy it with `discreet adapters export`, and audit the copy.",
             param_hint="RUN",
         )
-    subject = _opened(run, runs, data, others, cache)
+    subject = _opened(run, runs, data, others, candidate, cache)
     asking = Asking(effort=effort, owners=owners, seed=seed)
     plans = plan_audits(AUDITS, subject, asking, minutes=minutes, again=again)
     talk().print(_plan_table(plans))
@@ -141,11 +152,17 @@ def in_words(found: Evidence) -> str:
 
 
 def _opened(
-    run: str, runs: Path, data: Path | None, others: Path | None, cache: Path | None
+    run: str,
+    runs: Path,
+    data: Path | None,
+    others: Path | None,
+    candidates: list[str] | None,
+    cache: Path | None,
 ) -> Subject:
     quiet_logs()
+    named = parse_candidates(candidates or [])
     with talk().status("loading the run, its base and its examples"):
-        return open_subject(run, runs, data=data, others=others, cache=cache)
+        return open_subject(run, runs, data=data, others=others, candidates=named, cache=cache)
 
 
 def _plan_table(plans: list[Planned]) -> RichTable:
