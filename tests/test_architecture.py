@@ -49,13 +49,15 @@ MAY_IMPORT = {
     "documents": BASE | {"assistant", "consent", "law", "privacy", "readers", "registry", "report"},
     "pages": BASE | {"assistant", "consent", "erasure", "journal", "law", "registry", "service"},
     "membership": BASE,
+    "reconstruction": BASE,
     "bounds": BASE | {"privacy"},
     "leakage": BASE | {"data", "model", "perception"},
     "fairness": BASE,
     "attribution": BASE,
     "audit": BASE
     | {"attribution", "bounds", "data", "fairness", "federated", "leakage", "membership", "model"}
-    | {"aggregation", "assistant", "evidence", "perception", "privacy", "readers", "registry"},
+    | {"aggregation", "assistant", "evidence", "perception", "privacy", "readers", "reconstruction"}
+    | {"registry"},
     "bench": BASE
     | {"people", "data", "model", "perception", "privacy", "readers", "recipes", "registry"}
     | {"aggregation", "audit", "chain", "evidence", "federated", "figures", "leakage"}

@@ -7,7 +7,7 @@ import torch
 
 from discreet.audit import AUDITS, Asking, Subject, ask
 from discreet.audit.epsilon import planted_of
-from discreet.audit.extraction import secrets_of
+from discreet.audit.secrets import secrets_of
 from discreet.evidence import as_record, evidence_of
 from discreet.federated import presentations
 from discreet.model import (
@@ -42,19 +42,16 @@ def remembering(few: Subject) -> Subject:
     batch = collate(vlm, chosen)
     load_adapter_state(vlm, few.first)
     optimizer = torch.optim.Adam(adapter_parameters(vlm).values(), lr=0.03)
-    for step in range(STEPS):
+    for _ in range(STEPS):
         optimizer.zero_grad()
         loss = answer_losses(vlm, batch, None).mean()
         loss.backward()
         optimizer.step()
-        if step % 10 == 0:
-            print(step, float(loss), flush=True)
     return replace(few, state=adapter_state(vlm))
 
 
 def test_secrets_that_were_learnt_by_heart_are_read_out(remembering: Subject) -> None:
     found = ask(AUDIT, remembering, ONE_OWNER)
-    print(found)
     assert "Secrets can be read out" in found.verdict
     beam = found.values["extracted"]["beam of 4"]
     assert beam["planted"]["tokens_low"] > 0.5

@@ -161,8 +161,8 @@ def _verdict(mixture: Mixture, candidates: int) -> str:
     most = max(mixture.shares, key=lambda share: share.share)
     said = (
         f"Of what {candidates} candidates explain, {' + '.join(most.candidates)} has "
-        f"{most.share:.0%} ({most.low:.0%} to {most.high:.0%}); together they explain the adapter with an agreement "
-        f"of {agreement}, 1 being all of it."
+        f"{most.share:.0%} ({most.low:.0%} to {most.high:.0%}); together they explain the adapter "
+        f"with an agreement of {agreement}, 1 being all of it."
     )
     if together := [one.candidates for one in mixture.shares if len(one.candidates) > 1]:
         said += f" Cannot be told apart: {'; '.join(', '.join(names) for names in together)}."

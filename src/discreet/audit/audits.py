@@ -10,6 +10,7 @@ from discreet.audit import (
     fairness,
     mechanism,
     membership,
+    reconstruction,
     updates,
 )
 from discreet.audit.asked import Audit
@@ -20,6 +21,7 @@ AUDITS: Mapping[str, Audit] = {
         membership,
         updates,
         extraction,
+        reconstruction,
         epsilon,
         mechanism,
         fairness,
