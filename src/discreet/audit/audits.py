@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 
 from discreet.audit import (
+    attributes,
     attribution,
     contribution,
     epsilon,
     extraction,
     fairness,
+    identity,
     mechanism,
     membership,
     reconstruction,
@@ -22,6 +24,8 @@ AUDITS: Mapping[str, Audit] = {
         updates,
         extraction,
         reconstruction,
+        attributes,
+        identity,
         epsilon,
         mechanism,
         fairness,

@@ -103,7 +103,8 @@ def _about_exposure(exposures: dict[str, Exposures]) -> str:
         f"By the {name}, planted secrets are {found.planted:.2f} bits exposed, others "
         f"{found.others:.2f}: a difference of {found.difference:.2f} ({found.low:.2f} to "
         f"{found.high:.2f}; 95 % interval over secrets; at most {found.most:.1f} bits can be "
-        "seen). The better of two scores is told: of adapters that remember nothing, 5 % at most look as if they did."
+        "seen). The better of two scores is told: of adapters that remember nothing, 5 % at most "
+        "look as if they did."
     )
 
 

@@ -90,6 +90,7 @@ def measure_leakage(
     truth: Mapping[Split, Truth],
     *,
     labels: Sequence[str] = LABELS,
+    familiarities: Sequence[Familiarity] = FAMILIARITIES,
     on_done: Callable[[str], None] = lambda name: None,
 ) -> list[Finding]:
     """Return what every probe reads of every label, of people unseen and known.
@@ -102,6 +103,7 @@ def measure_leakage(
         representations: By the name they are shown under.
         truth: Of `train` and `test`, in the order of the features.
         labels: Which of `LABELS`.
+        familiarities: Of which people: unseen, known, or both.
         on_done: Told the representation when a label is done; `count_steps` says how often.
 
     Raises:
@@ -114,7 +116,7 @@ def measure_leakage(
     found = []
     for name, representation in representations.items():
         test = _features(representation, truth, "test")
-        for people in FAMILIARITIES:
+        for people in familiarities:
             lessons = _LESSONS[people](representation, test, truth)
             for label in labels:
                 if attacks := _attack(label, lessons, known=people == "known"):

@@ -114,7 +114,12 @@ class Perceiver:
             attributes: Which ones to look for; the others are not computed at all, and none is
                 where more or less than one face is seen.
         """
-        features = picture_views(self.tower, self.processor, [image])
+        return self.perceive_views(picture_views(self.tower, self.processor, [image]), attributes)
+
+    def perceive_views(
+        self, features: torch.Tensor, attributes: Collection[str] = tuple(CLASSES)
+    ) -> Percept:
+        """Return what `perceive` says of the picture of which these are the views, (1, VIEWS)."""
         present = self.heads["face_present"].answer(features)
         faces = self.heads["faces"].answer(features)
         percept = Percept(
