@@ -95,6 +95,8 @@ def test_adapters_of_the_same_kind_of_data_explain_it(
         > (found.values["likeness"]["older_adult"]["cosine"])
     )
     assert "started as the run did" in found.says[1]
+    digests = found.settings["candidates"]
+    assert [len(own) for own in digests.values()] == [2, 2]
     assert evidence_of(as_record(found)) == found
     assert not any(str(path) in str(as_record(found)) for path in runs.values())
 

@@ -53,7 +53,7 @@ def test_one_file_alone_knows_of_it() -> None:
 def test_what_is_not_installed_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("dlib")
     monkeypatch.setattr(recogniser, "PACKAGE", "no_such_package")
-    with pytest.raises(ExtraMissing, match="pip install dlib-bin face-recognition-models"):
+    with pytest.raises(ExtraMissing, match=r"pip install 'discreet\[recogniser\]'"):
         load_recogniser()
 
 

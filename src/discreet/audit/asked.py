@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
+from discreet.artifacts import sha256_of_file
+from discreet.audit.candidates import digests_of
 from discreet.audit.subject import Subject
 from discreet.errors import DiscreetError
 from discreet.evidence import Evidence, read_evidence, write_evidence
@@ -90,10 +92,20 @@ def ask(
         audit=audit.name,
         run=subject.run.id,
         adapter_sha256=subject.adapter.card.adapter_sha256,
-        settings=asdict(asking),
+        settings=settings_of(subject, asking),
         values=json.loads(json.dumps(found.values, allow_nan=False)),  # as it will be read
         seconds=round(time.perf_counter() - start, 1),
     )
+
+
+def settings_of(subject: Subject, asking: Asking) -> dict[str, Any]:
+    """Return what was asked, as evidence keeps it; files by their hashes, and only if there are."""
+    named: dict[str, Any] = {}
+    if subject.others_data is not None:
+        named["others"] = sha256_of_file(subject.others_data)
+    if subject.candidates:
+        named["candidates"] = digests_of(subject.candidates)
+    return asdict(asking) | named
 
 
 def stands(found: Evidence | None, subject: Subject, asking: Asking) -> bool:
@@ -101,7 +113,7 @@ def stands(found: Evidence | None, subject: Subject, asking: Asking) -> bool:
     return (
         found is not None
         and found.adapter_sha256 == subject.adapter.card.adapter_sha256
-        and found.settings == asdict(asking)
+        and found.settings == settings_of(subject, asking)
     )
 
 

@@ -24,7 +24,7 @@ from discreet.attribution import (
     unmix,
 )
 from discreet.audit.asked import Asking, Audit, OnDone
-from discreet.audit.candidates import are_adapters, digests_of, lessons_of, references_of
+from discreet.audit.candidates import are_adapters, lessons_of, references_of
 from discreet.audit.contribution import MOST_EXAMPLES, gradients_of, in_common, update_of
 from discreet.audit.pools import some_people
 from discreet.audit.subject import Subject
@@ -75,7 +75,6 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
         tables=(_table(likeness),),
         limits=(*alone, *_LIMITS),
         values={
-            "candidates": digests_of(candidates),
             "mixture": asdict(mixture),
             "likeness": likeness,
         },

@@ -84,7 +84,7 @@ def load_recogniser() -> Recogniser:
 
 _MISSING = (
     "Expected a face recogniser to attack with, found none. Install it, for audits only: "
-    "pip install dlib-bin face-recognition-models"
+    "pip install 'discreet[recogniser]'"
 )
 
 
