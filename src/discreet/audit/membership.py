@@ -2,9 +2,9 @@
 
 For each owner, their examples against those of people whom nobody holds, made in the same way. The
 attacks need no training (a threshold on the loss; the loss less that of the base, which costs
-nothing; RMIA with the base as its reference), or, with more effort, shadow adapters (`shadows.py`:
-LiRA). What the strongest finds is set beside what the promise allows: at a rate of false alarms no
-attack on one unit finds more.
+nothing; RMIA with the base as its reference; single tokens, `tokens.py`), or, with more effort,
+shadow adapters (`shadows.py`: LiRA). What the strongest finds is set beside what the promise
+allows: at a rate of false alarms no attack on one unit finds more.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -17,6 +17,7 @@ from discreet.audit.held_out import NO_CONVERSATIONS
 from discreet.audit.pools import Part, Pool, halves_of, members_and_others
 from discreet.audit.shadows import train_shadows
 from discreet.audit.subject import Numbers, Subject
+from discreet.audit.tokens import token_scores
 from discreet.evidence import Evidence, Interval, Intervals, Table
 from discreet.membership import (
     FPRS,
@@ -53,6 +54,8 @@ class Compared:
     """Under the base."""
     shadows: tuple[Numbers, Numbers] | None = field(default=None, repr=False)
     """Scores by likelihood ratio, where shadow adapters were trained."""
+    tokens: Mapping[str, tuple[Numbers, Numbers]] = field(default_factory=dict, repr=False)
+    """Scores of single tokens, where they were asked for."""
 
     def scores(self) -> dict[str, tuple[Numbers, Numbers]]:
         """Return what each attack says of members and of others; higher: a member."""
@@ -65,7 +68,7 @@ class Compared:
         }
         if self.shadows is not None:
             found["LiRA, shadow adapters"] = self.shadows
-        return found  # type: ignore[return-value]
+        return found | dict(self.tokens)  # type: ignore[return-value]
 
     def _relative(self) -> tuple[Numbers, Numbers]:
         """Return RMIA's scores; half of the other people are the population, each half in turn."""
@@ -98,11 +101,20 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
             losses=tuple(subject.losses(one, subject.state) for one in (members, others)),  # type: ignore[arg-type]
             before=tuple(subject.losses(one, subject.first) for one in (members, others)),  # type: ignore[arg-type]
             shadows=shadows.get(owner),
+            tokens=_token_scores(subject, members, others) if asking.effort != "quick" else {},
         )
     by_owner = {owner: _measured(one) for owner, one in compared.items()}
     together = _together(list(compared.values()))
     by_person = _by_person(list(compared.values()))
     return _evidence(subject, by_owner, together, by_person)
+
+
+def _token_scores(
+    subject: Subject, members: Part, others: Part
+) -> dict[str, tuple[Numbers, Numbers]]:
+    """Return what single tokens say of members and of others."""
+    first, second = (token_scores(subject, one, subject.state) for one in (members, others))
+    return {attack: (first[attack], second[attack]) for attack in first}
 
 
 def _shadow_scores(
@@ -303,7 +315,8 @@ def _tail(one: Membership, place: int) -> str:
 def _seconds(subject: Subject, asking: Asking) -> float:
     most = MOST_EXAMPLES[asking.effort]
     examples = sum(min(most, len(subject.members(o))) for o in subject.owners[: asking.owners])
-    passes = 4 * (1 + SHADOWS[asking.effort]) * examples * subject.seconds_per_example
+    ways = 4 if asking.effort == "quick" else 6
+    passes = ways * (1 + SHADOWS[asking.effort]) * examples * subject.seconds_per_example
     return 5 + passes + SHADOWS[asking.effort] * subject.seconds_of_training
 
 
