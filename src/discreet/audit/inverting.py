@@ -26,7 +26,6 @@ from discreet.reconstruction import (
     Gradients,
     Search,
     centred_cosine,
-    cosine_distance,
     fit_decoder,
     invert,
     psnr,
@@ -71,6 +70,8 @@ class Known:
     """(K - 1, P, D) visual tokens among which the true ones are hidden."""
     mean: torch.Tensor = field(repr=False)
     """(P, D) of the people that the decoder was taught on."""
+    spread: float
+    """Standard deviation of their numbers around it: the length of a first step."""
     decoder: Decoder = field(repr=False)
 
 
@@ -117,6 +118,7 @@ def know_others(others: PortraitLessons, *, gallery: int, taught: int) -> Known:
     return Known(
         gallery=others.visual.of(hidden),
         mean=tokens.mean(0),
+        spread=float((tokens - tokens.mean(0)).std()),
         decoder=fit_decoder(tokens, pictures),
     )
 
@@ -175,25 +177,43 @@ def attack(
     """Return what is made of each thing that was seen."""
     batch, true = batch_of(target), target.tokens
     gallery = torch.cat([true[None], known.gallery])
-    tried = [[p.detach() for p in gradients_with(subject, batch, one)] for one in gallery]
+    tried = torch.stack([_flat(gradients_with(subject, batch, one)) for one in gallery])
+
+    def gradients_of(moved: torch.Tensor) -> Gradients:
+        return gradients_with(subject, batch, known.mean + known.spread * moved, again=True)
+
     found = {}
     for name, gradients in seen.items():
-        scores = torch.stack([-cosine_distance(one, gradients) for one in tried])
-        inverted = invert(
-            lambda tokens: gradients_with(subject, batch, tokens, again=True),
-            gradients,
-            [known.mean],
-            search,
-        ).value
+        start = torch.zeros_like(known.mean)
+        moved = invert(gradients_of, gradients, [start], search).value
+        inverted = known.mean + known.spread * moved
         drawn = known.decoder.draw(inverted).float()
         found[name] = Attacked(
             cosine=centred_cosine(inverted, true, known.mean),
             found_by_tokens=rank_in_gallery(inverted, gallery, truth=0) == 1,
-            found_by_gradient=rank_of(scores, truth=0) == 1,
+            found_by_gradient=rank_of(agreement(tried, _flat(gradients)), truth=0) == 1,
             psnr=psnr(drawn, target.picture),
             ssim=ssim(drawn, target.picture),
         )
     return found
+
+
+def agreement(tried: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Return the cosine of what was seen with each known picture's gradient, (K,).
+
+    The direction that all of them share, which is that of the text, is taken off both.
+
+    Args:
+        tried: (K, N) gradients with each picture in the true one's place.
+        seen: (N,).
+    """
+    shared = torch.nn.functional.normalize(tried.mean(0), dim=0)
+    own = tried - (tried @ shared)[:, None] * shared
+    return torch.nn.functional.cosine_similarity(own, seen - (seen @ shared) * shared, dim=1)
+
+
+def _flat(gradients: Gradients) -> torch.Tensor:
+    return torch.cat([part.detach().double().flatten() for part in gradients])
 
 
 def _with(target: Target, size: int, draw: np.random.Generator) -> list[int]:
