@@ -60,8 +60,8 @@ MAY_IMPORT = {
     | {"registry"},
     "bench": BASE
     | {"people", "data", "model", "perception", "privacy", "readers", "recipes", "registry"}
-    | {"aggregation", "audit", "chain", "evidence", "federated", "figures", "leakage"}
-    | {"membership", "studio"},
+    | {"aggregation", "attribution", "audit", "chain", "evidence", "federated", "figures"}
+    | {"leakage", "membership", "studio"},
 }
 EVERYTHING = set(MAY_IMPORT)
 FOLDERS = [PACKAGE, ROOT / "clients", ROOT / "server", ROOT / "demos"]

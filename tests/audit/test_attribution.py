@@ -12,7 +12,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from discreet.artifacts import RunFolder
-from discreet.audit import AUDITS, Asking, Subject, ask, open_subject, parse_candidates
+from discreet.audit import (
+    AUDITS,
+    Asking,
+    Subject,
+    ask,
+    examine_adapter,
+    is_bare_adapter,
+    open_subject,
+    parse_candidates,
+)
 from discreet.bench import shelve_baseline
 from discreet.data import Portrait, load_portraits
 from discreet.evidence import Evidence, as_record, evidence_of
@@ -80,7 +89,11 @@ def asked(subject: Subject, *candidates: str) -> Evidence:
 
 def share(found: Evidence, name: str) -> float:
     return float(
-        next(s["share"] for s in found.values["mixture"]["shares"] if s["candidates"] == [name])
+        next(
+            one["share"]
+            for one in found.values["mixture"]["shares"]
+            if list(one["candidates"]) == [name]
+        )
     )
 
 
@@ -94,7 +107,7 @@ def test_adapters_of_the_same_kind_of_data_explain_it(
         found.values["likeness"]["child"]["cosine"]
         > (found.values["likeness"]["older_adult"]["cosine"])
     )
-    assert "started as the run did" in found.says[1]
+    assert "started as it did" in found.says[1]
     digests = found.settings["candidates"]
     assert [len(own) for own in digests.values()] == [2, 2]
     assert evidence_of(as_record(found)) == found
@@ -145,6 +158,24 @@ def test_a_candidate_of_another_start_is_said_to_tell_less(
     save_file(bad, other / "adapter_model.safetensors")
     with pytest.raises(Exception, match="NaN|finite"):
         asked(suspect, f"child={runs['child-1']}", f"broken={other}")
+
+
+def test_any_peft_folder_can_be_asked_about_without_its_base(
+    runs: dict[str, Path], sets: dict[str, Path], tmp_path: Path
+) -> None:
+    bare = tmp_path / "downloaded"
+    shutil.copytree(runs["child-0"] / "adapter", bare)
+    assert is_bare_adapter(bare)
+    assert not is_bare_adapter(runs["child-0"])
+    named = [f"{kind}={runs[f'{kind}-{place}']}" for kind in KINDS for place in (1, 2)]
+    found = examine_adapter(bare, parse_candidates(named))
+    assert share(found, "child") > 0.8
+    assert found.settings["adapter"]
+    assert not any(str(path) in str(as_record(found)) for path in runs.values())
+    with pytest.raises(ValueError, match="two candidates or more, got 0"):
+        examine_adapter(bare, {})
+    with pytest.raises(ValueError, match="Expected adapters as candidates"):
+        examine_adapter(bare, parse_candidates([f"{n}={p}" for n, p in list(sets.items())[:2]]))
 
 
 def test_what_cannot_be_compared_is_refused(

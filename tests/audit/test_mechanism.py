@@ -17,8 +17,24 @@ def test_the_step_of_a_run_is_not_refuted(private: Subject) -> None:
     assert found.values["at_least"] <= found.values["at_most"]
 
 
-def test_noise_on_updates_is_another_question(private: Subject) -> None:
-    changes = {"unit": "owner", "sampled": "owner", "max_update_norm": 1.0, "canaries": 0}
-    other = replace(private, plan=replace(private.plan, **changes))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="the noise is on updates"):
-        ask(AUDIT, other, Asking())
+OWNERS = {"unit": "owner", "sampled": "owner", "max_update_norm": 1.0, "canaries": 0}
+
+
+def test_the_sum_of_owners_is_played_against_where_whole_owners_are_hidden(
+    private: Subject,
+) -> None:
+    plan = replace(private.plan, **OWNERS)  # type: ignore[arg-type]
+    found = ask(AUDIT, replace(private, plan=plan), Asking(effort="quick"))
+    assert not found.values["refuted"]
+    assert "(unit: owner, neighbours: add_or_remove_one)" in found.verdict
+    estimate = found.values["estimate"]
+    assert estimate["epsilon_low"] <= found.values["at_most"] <= estimate["epsilon_high"]
+    assert "no certificate" in found.says[1]
+
+
+def test_shares_of_noise_are_another_question(private: Subject) -> None:
+    plan = replace(private.plan, **OWNERS)  # type: ignore[arg-type]
+    shared = replace(plan)
+    object.__setattr__(shared, "secure_aggregation", True)
+    with pytest.raises(ValueError, match="one party adds the noise"):
+        ask(AUDIT, replace(private, plan=shared), Asking())

@@ -11,6 +11,7 @@ from discreet.bounds import (
     check_mechanism,
     epsilon_of_mu,
     full_participation,
+    owners_release,
     simulated_release,
     training_release,
 )
@@ -97,6 +98,23 @@ def test_breaks_are_found_at_every_seed(broken: Make, noise_multiplier: float) -
         assert check_mechanism(
             plan, release, seed=seed, canaries=1500, plays=plays_for(broken)
         ).is_refuted
+
+
+OWNERS = full_participation(noise_multiplier=1.0, max_grad_norm=0.7, unit="owner")
+
+
+def test_the_sum_of_owners_is_not_refuted_and_the_bound_is_tight() -> None:
+    check = check_mechanism(OWNERS)
+    assert not check.is_refuted
+    assert check.at_least > 0.6 * check.at_most
+
+
+@pytest.mark.parametrize(
+    "broken", [noise_halved, clip_skipped, accountant_reset, divided_by_who_was_drawn]
+)
+def test_a_break_of_the_sum_of_owners_is_found(broken: Make) -> None:
+    check = check_mechanism(OWNERS, broken(owners_release, OWNERS), plays=plays_for(broken))
+    assert check.is_refuted
 
 
 def test_false_alarms_are_at_most_five_of_a_hundred() -> None:

@@ -1,10 +1,13 @@
 """`discreet audit probes` as a person types it, on few people and with the tiny model's tokens."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from discreet.artifacts import RunFolder
 from discreet.audit import AUDITS
@@ -111,3 +114,43 @@ def test_people_are_taken_whole() -> None:
     assert [p for p in everybody if p.identity_id in counts] == some
     assert whole_people(everybody, None) == everybody
     assert whole_people(everybody, 10**6) == everybody
+
+
+def test_attribution_reads_any_peft_folder_and_writes_nothing_there(
+    discreet: Run, tmp_path: Path, portraits_file: Path
+) -> None:
+    plan, run = tmp_path / "plan.toml", tmp_path / "run"
+    TrainConfig.from_mapping(
+        {"base": "tiny", "num_owners": 2, "num_rounds": 1, "local_steps": 1, "sample_rate": 0.1}
+        | {"expected_batch_size": 3, "lora_layers": 2, "lora_modules": "q_proj,v_proj,up_proj"}
+    ).save(plan)
+    status, _, err = discreet("train", plan, "--data", portraits_file, "--out", run)
+    assert status == 0, err
+    draw = torch.Generator().manual_seed(0)
+    weights = load_file(run / "adapter" / "adapter_model.safetensors")
+    laws = [
+        {n: torch.randn(v.shape, generator=draw) if "lora_B" in n else v for n, v in own.items()}
+        for own in (weights, weights)
+    ]
+    for name, law in (("asked", 0), ("one-1", 0), ("one-2", 0), ("other-1", 1), ("other-2", 1)):
+        shutil.copytree(run / "adapter", tmp_path / name)
+        noisy = {
+            n: v + torch.randn(v.shape, generator=draw) / 5 if "lora_B" in n else v
+            for n, v in laws[law].items()
+        }
+        save_file(noisy, tmp_path / name / "adapter_model.safetensors")
+    before = sorted(path.name for path in (tmp_path / "asked").iterdir())
+    named = [f"--candidate={n.split('-')[0]}={tmp_path / n}" for n in ("one-1", "one-2")]
+    named += [f"--candidate=other={tmp_path / n}" for n in ("other-1", "other-2")]
+    status, told, err = discreet("audit", "attribution", tmp_path / "asked", *named, "--json")
+    assert status == 0, err
+    shares = {
+        one["candidates"][0]: one["share"]
+        for one in json.loads(told)["values"]["mixture"]["shares"]
+    }
+    assert shares["one"] > 0.9
+    assert str(tmp_path) not in told
+    assert sorted(path.name for path in (tmp_path / "asked").iterdir()) == before
+    status, _, err = discreet("audit", "attribution", tmp_path / "asked")
+    assert status != 0
+    assert "Expected two candidates or more, got 0" in " ".join(err.split())

@@ -10,10 +10,14 @@ from discreet.audit.asked import (
     ask_all,
     plan_audits,
 )
+from discreet.audit.attribution import examine_adapter
 from discreet.audit.audits import AUDITS
 from discreet.audit.baseline import run_without_privacy
-from discreet.audit.candidates import parse_candidates
+from discreet.audit.candidates import is_bare_adapter, parse_candidates
+from discreet.audit.contribution import in_common, steps_down, update_of
 from discreet.audit.held_out import portraits_like
+from discreet.audit.pools import Part
+from discreet.audit.shadows import rehearse
 from discreet.audit.subject import Subject, losses_under, open_subject
 from discreet.audit.twin_answers import (
     MAX_NEW_TOKENS,
@@ -50,6 +54,7 @@ __all__ = [
     "Effort",
     "Flips",
     "PairShare",
+    "Part",
     "Planned",
     "Subject",
     "TwinFlips",
@@ -59,6 +64,9 @@ __all__ = [
     "compare_twins",
     "count_flips",
     "differing_bits",
+    "examine_adapter",
+    "in_common",
+    "is_bare_adapter",
     "is_warranted",
     "lines_of",
     "losses_under",
@@ -68,8 +76,11 @@ __all__ = [
     "parse_candidates",
     "plan_audits",
     "portraits_like",
+    "rehearse",
     "represent",
     "run_without_privacy",
+    "steps_down",
     "told",
+    "update_of",
     "write_for_lines",
 ]

@@ -6,11 +6,12 @@ number, and where nothing is explained no number is told.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from discreet.artifacts import sha256_of_file
 from discreet.attribution import (
     Mixture,
     Update,
@@ -24,8 +25,14 @@ from discreet.attribution import (
     unmix,
 )
 from discreet.audit.asked import Asking, Audit, OnDone
-from discreet.audit.candidates import are_adapters, lessons_of, references_of
-from discreet.audit.contribution import MOST_EXAMPLES, gradients_of, in_common, update_of
+from discreet.audit.candidates import (
+    WEIGHTS,
+    are_adapters,
+    digests_of,
+    lessons_of,
+    references_of,
+)
+from discreet.audit.contribution import MOST_EXAMPLES, in_common, steps_down, update_of
 from discreet.audit.pools import some_people
 from discreet.audit.subject import Subject
 from discreet.evidence import Evidence, Interval, Intervals, Table
@@ -61,8 +68,44 @@ class _Compared:
 def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
     """Unmix the adapter, and say how like each candidate it is."""
     candidates = subject.candidates
-    compare = _by_adapters if are_adapters(candidates) else _by_examples
-    found = compare(subject, candidates, asking, on_done)
+    if are_adapters(candidates):
+        return _told(_by_adapters(subject.adapter.folder, candidates, on_done), on_done)
+    return _told(_by_examples(subject, candidates, asking, on_done), on_done)
+
+
+def examine_adapter(
+    folder: Path,
+    candidates: Mapping[str, Sequence[Path]],
+    on_done: OnDone = lambda doing: None,
+) -> Evidence:
+    """Unmix any adapter in PEFT's format by adapters of candidates; no base has to be there.
+
+    Args:
+        folder: With `adapter_config.json` and `adapter_model.safetensors`.
+        candidates: Runs or folders in PEFT's format by name, as `parse_candidates` reads them.
+        on_done: Told what is being done.
+
+    Raises:
+        ArtifactError: if a folder has no adapter that can be read as B A.
+        ValueError: if there are fewer than two candidates, one is a file of examples, or no matrix
+            is common to all.
+    """
+    if len(candidates) < 2:
+        raise ValueError(_TOO_FEW.format(count=len(candidates)))
+    if not are_adapters(candidates):
+        raise ValueError(
+            "Expected adapters as candidates, as the one asked about is no run and names no base, "
+            "got files of examples. Train an adapter on each, or ask about a run."
+        )
+    settings = {
+        "adapter": sha256_of_file(folder / WEIGHTS),
+        "candidates": digests_of(candidates),
+    }
+    return replace(_told(_by_adapters(folder, candidates, on_done), on_done), settings=settings)
+
+
+def _told(found: _Compared, on_done: OnDone) -> Evidence:
+    """Return what the comparison says."""
     on_done("unmixing")
     mixture = unmix(found.suspect, found.draws, groups=found.groups)
     likeness = _likeness(found)
@@ -70,8 +113,8 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
     return Evidence(
         audit="attribution",
         title=TITLE,
-        says=(_verdict(mixture, len(candidates)), found.how),
-        plots=(_plot(mixture, len(candidates)),) if mixture.shares else (),
+        says=(_verdict(mixture, len(found.draws)), found.how),
+        plots=(_plot(mixture, len(found.draws)),) if mixture.shares else (),
         tables=(_table(likeness),),
         limits=(*alone, *_LIMITS),
         values={
@@ -81,6 +124,10 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
     )
 
 
+_TOO_FEW = (
+    "Expected two candidates or more, got {count}: name each with --candidate NAME=PATH, a run, a "
+    "PEFT folder or a file of examples."
+)
 _ALONE = (
     "With one adapter of a candidate nobody can say whether it can be told from others: name each "
     "several times, with adapters of other samples and orders."
@@ -88,18 +135,18 @@ _ALONE = (
 
 
 def _by_adapters(
-    subject: Subject, candidates: Mapping[str, Sequence[Path]], asking: Asking, on_done: OnDone
+    folder: Path, candidates: Mapping[str, Sequence[Path]], on_done: OnDone
 ) -> _Compared:
     on_done("adapters of candidates")
-    found = references_of(subject, candidates)
+    found = references_of(folder, candidates)
     how = f"From adapters of the candidates, in {found.matrices} matrices that all of them change"
     if found.left_out:
-        how += f" ({found.left_out} of the run are left out)"
+        how += f" ({found.left_out} that the one asked about changes, too, are left out)"
     how += (
-        ", which started as the run did."
+        ", which started as it did."
         if found.same_start
-        else ". They started from another A than the run: less can be told. Train references with "
-        "the run's plan and seed."
+        else ". They started from another A: less can be told. Train references with the same plan "
+        "and seed."
     )
     return _Compared(suspect=found.suspect, draws=found.draws, how=how)
 
@@ -113,7 +160,7 @@ def _by_examples(
         on_done(f"gradients of {name}")
         most = MOST_EXAMPLES[asking.effort]
         every = [some_people(lessons_of(subject, path), most, seed=asking.seed) for path in paths]
-        draws[name] = [one for own in every for one in gradients_of(subject, own, asking)]
+        draws[name] = [one for own in every for one in steps_down(subject.task, own)]
         before, after = (
             float(np.mean([subject.losses(own, state).mean() for own in every]))
             for state in (subject.first, subject.state)
@@ -202,10 +249,7 @@ def _seconds(subject: Subject, asking: Asking) -> float:
 
 def _lacks(subject: Subject) -> str | None:
     if len(subject.candidates) < 2:
-        return (
-            f"Expected two candidates or more, got {len(subject.candidates)}: name each with "
-            "--candidate NAME=PATH, a run, a PEFT folder or a file of examples."
-        )
+        return _TOO_FEW.format(count=len(subject.candidates))
     return None
 
 

@@ -31,7 +31,7 @@ class References:
     matrices: int
     """That all of them change, in one shape; only these are compared."""
     left_out: int
-    """Matrices of the run's adapter that some candidate does not change."""
+    """Matrices of the adapter that some candidate does not change."""
     same_start: bool
     """Whether all read the same inputs: they started from one A."""
 
@@ -76,14 +76,18 @@ def are_adapters(candidates: Mapping[str, Sequence[Path]]) -> bool:
     return kinds.pop()
 
 
-def references_of(subject: Subject, candidates: Mapping[str, Sequence[Path]]) -> References:
-    """Return the run's adapter and those of candidates, in the matrices that all of them change.
+def references_of(folder: Path, candidates: Mapping[str, Sequence[Path]]) -> References:
+    """Return an adapter and those of candidates, in the matrices that all of them change.
+
+    Args:
+        folder: Of the adapter that is asked about, in PEFT's format.
+        candidates: Runs or such folders, by name.
 
     Raises:
         ArtifactError: if a folder has no adapter that can be read as B A.
         ValueError: if no matrix is common to all.
     """
-    suspect = load_adapter_folder(subject.adapter.folder)
+    suspect = load_adapter_folder(folder)
     draws = {
         name: [load_adapter_folder(_folder_of(path)) for path in paths]
         for name, paths in candidates.items()
@@ -96,8 +100,9 @@ def references_of(subject: Subject, candidates: Mapping[str, Sequence[Path]]) ->
     ]
     if not common:
         raise ValueError(
-            "Expected adapters of the run's base, got candidates that change no matrix of the same "
-            "name and shape. Train them on that base, or name files of examples."
+            "Expected adapters of one base, got candidates that change no matrix of the same "
+            "name and shape. Train them on the base of the one asked about, or name files of "
+            "examples."
         )
     own = suspect.only(common)
     cut = {name: [one.only(common) for one in updates] for name, updates in draws.items()}
@@ -132,6 +137,11 @@ def digests_of(candidates: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]
         name: [sha256_of_file(_file_of(path)) for path in paths]
         for name, paths in candidates.items()
     }
+
+
+def is_bare_adapter(path: Path) -> bool:
+    """Return whether a path is a folder in PEFT's format, and no run."""
+    return (path / WEIGHTS).is_file() and not (path / ADAPTER).exists()
 
 
 def _folder_of(path: Path) -> Path:

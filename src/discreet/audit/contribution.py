@@ -9,6 +9,7 @@ first one, which needs no training; owners who cannot be told apart share one nu
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+import numpy as np
 import torch
 
 from discreet.attribution import (
@@ -21,10 +22,10 @@ from discreet.attribution import (
     unmix,
 )
 from discreet.audit.asked import Asking, Audit, OnDone
-from discreet.audit.pools import some_people
+from discreet.audit.pools import Part, halves_of, some_people
 from discreet.audit.subject import Subject
 from discreet.evidence import Evidence, Interval, Intervals, Table
-from discreet.federated import FIRST_NODE_ID, Lessons, State, kept_updates
+from discreet.federated import FIRST_NODE_ID, AssistantTask, State, kept_updates
 from discreet.model import adapter_parameters, load_adapter_state
 
 TITLE = "Whose data shaped it"
@@ -76,7 +77,9 @@ def _of_the_adapter(subject: Subject, asking: Asking, on_done: OnDone) -> Eviden
     candidates: dict[str, list[Update]] = {}
     for owner in subject.owners[: asking.owners]:
         on_done(f"gradients of the examples of {owner}")
-        candidates[owner] = gradients_of(subject, subject.members(owner), asking)
+        most = MOST_EXAMPLES[asking.effort]
+        some = some_people(subject.members(owner), most, seed=asking.seed)
+        candidates[owner] = steps_down(subject.task, some)
     change = {name: subject.state[name] - value for name, value in subject.first.items()}
     suspect, candidates = in_common(update_of(change, subject.first), candidates)
     mixture = unmix(suspect, candidates)
@@ -113,28 +116,23 @@ def update_of(change: State, first: State) -> Update:
     return Update(changes={name: one for name, one in changes.items() if one.left.any()})
 
 
-def gradients_of(subject: Subject, lessons: Lessons, asking: Asking) -> list[Update]:
-    """Return the step down the loss of two halves of an owner's people, at the first adapter."""
-    some = some_people(lessons, MOST_EXAMPLES[asking.effort], seed=asking.seed)
-    people = list(dict.fromkeys(some.users))
-    first_half = set(people[::2])
-    halves = [
-        [place for place, user in enumerate(some.users) if (user in first_half) == wanted]
-        for wanted in (True, False)
-    ]
-    load_adapter_state(subject.task.vlm, subject.first)
-    parameters = adapter_parameters(subject.task.vlm)
+def steps_down(task: AssistantTask, some: Part) -> list[Update]:
+    """Return the step down the loss of two halves of people, at the first adapter."""
+    is_first = halves_of(some.users)
+    halves = [np.flatnonzero(is_first == wanted).tolist() for wanted in (True, False)]
+    load_adapter_state(task.vlm, task.first)
+    parameters = adapter_parameters(task.vlm)
     found = []
     for half in halves:
         total = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        size = subject.plan.max_physical_batch
+        size = task.config.max_physical_batch
         for start in range(0, len(half), size):
             loss = some.losses(half[start : start + size]).sum()
             for name, part in zip(
                 total, torch.autograd.grad(loss, list(parameters.values())), strict=True
             ):
                 total[name] -= part
-        found.append(update_of({n: t.detach() for n, t in total.items()}, subject.first))
+        found.append(update_of({n: t.detach() for n, t in total.items()}, task.first))
     return found
 
 

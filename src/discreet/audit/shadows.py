@@ -1,10 +1,11 @@
 """Adapters that the auditor trains as the run's was, on halves of people: what chance alone does.
 
 Each shadow is the run's own training on the same base, from the same first adapter, with the same
-plan: rounds, steps, clipping and noise. For each owner, whole people of theirs and of as many
-others are in it or not, on a fair coin each. They are the reference models of Carlini et al. 2022
-(arXiv:2112.03570, section 4) and Zarifzadeh et al. 2024 (arXiv:2312.03262), and cost a training
-each; what they spend is the auditor's own rehearsal, on ledgers that are thrown away.
+plan: rounds, steps, and clipping and noise, if the run had them. For each owner, whole people of
+theirs and of as many others are in it or not, on a fair coin each; an owner who is not asked about
+has the own examples. They are the reference models of Carlini et al. 2022 (arXiv:2112.03570,
+section 4) and Zarifzadeh et al. 2024 (arXiv:2312.03262), and cost a training each; what they spend
+is the auditor's own rehearsal, on ledgers that are thrown away.
 """
 
 import tempfile
@@ -16,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from discreet.artifacts import RunFolder
+from discreet.audit.baseline import run_without_privacy
 from discreet.audit.pools import Part
 from discreet.audit.subject import Subject
-from discreet.federated import Lessons, State, run_federation
+from discreet.federated import AssistantTask, Lessons, State, run_federation
 from discreet.types import OwnerId
 
 
@@ -58,7 +60,7 @@ def train_shadows(
         for owner, pool in pools.items():
             inside[owner].append(coins_of_people(pool, draw))
             owned[owner] = Part(pool, np.flatnonzero(inside[owner][-1]).tolist())
-        state = rehearse(subject, owned)
+        state = _trained_alike(subject, owned)
         for owner, pool in pools.items():
             losses[owner].append(subject.losses(pool, state))
     return {
@@ -67,15 +69,28 @@ def train_shadows(
     }
 
 
-def rehearse(subject: Subject, owned: Mapping[OwnerId, Lessons]) -> State:
-    """Return the adapter that the run's plan makes of other examples; nothing of it is kept."""
+def _trained_alike(subject: Subject, owned: Mapping[OwnerId, Lessons]) -> State:
+    """Return what training as the run's own, private or plain, makes of other examples.
+
+    Members and others come from two sources, and a private step has to know whose each row of one
+    forward pass is: it takes one example at a time.
+    """
+    everyone = {owner: subject.members(owner) for owner in subject.owners} | dict(owned)
     plan = replace(subject.plan, reproducible=False)
-    task = replace(
-        subject.task, config=plan, shared=replace(subject.task.shared, owned=dict(owned))
-    )
+    if subject.spent:
+        task = replace(subject.task, config=replace(plan, max_physical_batch=1))
+        return rehearse(task, everyone)
+    shared = replace(subject.task.shared, owned=everyone)
+    return run_without_privacy(replace(subject.task, config=plan, shared=shared))
+
+
+def rehearse(task: AssistantTask, owned: Mapping[OwnerId, Lessons]) -> State:
+    """Return the adapter that private training of a task makes of some examples, in no account."""
+    plan = replace(task.config, reproducible=False)
+    own = replace(task, config=plan, shared=replace(task.shared, owned=dict(owned)))
     with tempfile.TemporaryDirectory(prefix="discreet-shadow-") as folder:
         run = RunFolder.create(Path(folder) / "shadow")
-        return run_federation(plan, run, task).state
+        return run_federation(plan, run, own).state
 
 
 def coins_of_people(lessons: Lessons, draw: np.random.Generator) -> npt.NDArray[np.bool_]:

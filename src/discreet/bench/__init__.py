@@ -19,6 +19,13 @@ from discreet.bench.aggregation import (
     as_aggregation_table,
     measure_aggregation,
 )
+from discreet.bench.attribution import (
+    LeftOut,
+    SamePeople,
+    Trial,
+    as_attribution_table,
+    measure_attribution,
+)
 from discreet.bench.audits import (
     AUDITED_PLAN,
     Audited,
@@ -49,6 +56,7 @@ from discreet.bench.ground import (
     measure_grounding,
     verbatim,
 )
+from discreet.bench.known_mixtures import MIXED_PLAN, Lab
 from discreet.bench.norms import gradient_norms
 from discreet.bench.people import DrawingSpeed, measure_drawing
 from discreet.bench.performance import (
@@ -98,6 +106,7 @@ __all__ = [
     "AUDITED_PLAN",
     "CONTENDERS",
     "GENERATE_WAYS",
+    "MIXED_PLAN",
     "MODELS",
     "SURROUNDINGS",
     "WAYS",
@@ -118,14 +127,18 @@ __all__ = [
     "Grounding",
     "HeldOut",
     "Judged",
+    "Lab",
+    "LeftOut",
     "LossChange",
     "Measured",
     "RobustCell",
+    "SamePeople",
     "Scale",
     "Scores",
     "Setting",
     "Share",
     "Speed",
+    "Trial",
     "WireCost",
     "WireLoss",
     "Workload",
@@ -133,6 +146,7 @@ __all__ = [
     "as_accounts_table",
     "as_aggregation_table",
     "as_answers",
+    "as_attribution_table",
     "as_audits_table",
     "as_flower_table",
     "as_grounding_rows",
@@ -167,6 +181,7 @@ __all__ = [
     "measure_accounts",
     "measure_adaptation",
     "measure_aggregation",
+    "measure_attribution",
     "measure_drawing",
     "measure_epochs",
     "measure_generation",

@@ -26,6 +26,7 @@ from discreet.bounds.mechanism import (
     Release,
     check_mechanism,
     full_participation,
+    owners_release,
     simulated_release,
     training_release,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "one_run_epsilon",
     "one_run_p_value",
     "owner_estimate",
+    "owners_release",
     "pairs_bound",
     "pairs_curve",
     "sampled_gaussian_family",

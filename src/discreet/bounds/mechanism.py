@@ -22,6 +22,7 @@ A mechanism is refuted if a bound is above what the plan states. A correct one i
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ from torch import nn
 from discreet.bounds.curves import epsilon_of_mu
 from discreet.bounds.guessing import CANARIES_NEEDED, Bound
 from discreet.bounds.pairs import Errors, count_errors, gaussian_pairs_bound, lowest_mu
-from discreet.privacy import CounterGenerator, PrivacyPlan, fit_private
+from discreet.privacy import CounterGenerator, OwnerSum, PrivacyPlan, fit_private
 
 Numbers = npt.NDArray[np.float64]
 Release = Callable[[Numbers, int], Numbers]
@@ -52,7 +53,7 @@ class MechanismCheck:
     bounds: tuple[Bound, ...]
     """Of each game; all of them hold together as often as `confidence`."""
     at_most: float
-    """Epsilon that the accountant states, for adding or removing one example."""
+    """Epsilon that the accountant states, for adding or removing one example, or one owner."""
     delta: float
     confidence: float
     """How often a correct mechanism is not refuted, at least."""
@@ -76,7 +77,11 @@ class MechanismCheck:
 
 
 def full_participation(
-    *, noise_multiplier: float, max_grad_norm: float, delta: float = 1e-5
+    *,
+    noise_multiplier: float,
+    max_grad_norm: float,
+    delta: float = 1e-5,
+    unit: Literal["example", "owner"] = "example",
 ) -> PrivacyPlan:
     """Return a plan with everything in each step, of as many steps as make it easy to audit.
 
@@ -87,6 +92,7 @@ def full_participation(
         noise_multiplier: `gradient_noise_multiplier` of the plan that will run.
         max_grad_norm: Its norm.
         delta: At which epsilon is compared.
+        unit: What takes part: examples in steps, or whole owners in rounds.
     """
     steps = min(_MOST_STEPS, max(1, round((1.5 * noise_multiplier) ** 2)))
     return PrivacyPlan(
@@ -97,6 +103,8 @@ def full_participation(
         sample_rate=1.0,
         steps=steps,
         expected_batch_size=8,
+        unit=unit,
+        sampled=unit,
     )
 
 
@@ -131,7 +139,8 @@ def check_mechanism(
             f"Expected {CANARIES_NEEDED} canaries and plays or more, got {canaries} and {plays}. "
             f"It needs at least {CANARIES_NEEDED} of each; the defaults find most breaks."
         )
-    release = release or training_release(plan)
+    if release is None:
+        release = owners_release(plan) if plan.unit == "owner" else training_release(plan)
     each = 1 - (1 - confidence) / 2
     errors = [
         _play_canaries(plan, release, canaries, seed),
@@ -181,6 +190,26 @@ def training_release(plan: PrivacyPlan) -> Release:
         )
         moved = -torch.cat(weights).diff(dim=0) * plan.expected_batch_size
         return np.asarray(moved.numpy(), dtype=np.float64)
+
+    return release
+
+
+def owners_release(plan: PrivacyPlan) -> Release:
+    """Return the sum of owners that a server runs, rounds in place of steps and owners of examples.
+
+    It is `OwnerSum`, which is given the whole update of each owner, the sum of its rows.
+    """
+
+    def release(updates: Numbers, seed: int) -> Numbers:
+        size = updates.shape[2]
+        noise = CounterGenerator.seeded(f"audited noise {seed}")
+        total = OwnerSum(plan, {"update": (size,)}, noise)
+        rounds = []
+        for _ in range(plan.steps):
+            for own in torch.from_numpy(updates.sum(1)):
+                total.add({"update": own})
+            rounds.append(total.result()["update"] * plan.expected_batch_size)
+        return np.asarray(torch.stack(rounds).numpy(), dtype=np.float64)
 
     return release
 

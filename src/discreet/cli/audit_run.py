@@ -22,6 +22,8 @@ from discreet.audit import (
     Subject,
     ask,
     ask_all,
+    examine_adapter,
+    is_bare_adapter,
     open_subject,
     parse_candidates,
     plan_audits,
@@ -32,7 +34,10 @@ from discreet.evidence import Evidence, as_record, write_evidence
 from discreet.registry import SHIPPED
 
 Reference = Annotated[
-    str, typer.Argument(help="Run id, folder, 'latest', 'reference' or 'federated'.")
+    str,
+    typer.Argument(
+        help="Run id, folder, 'latest', 'reference' or 'federated'; a PEFT folder for attribution."
+    ),
 ]
 Owners = Annotated[
     int | None, typer.Option(min=1, help="Ask of so many owners, the first ones; of all.")
@@ -80,13 +85,19 @@ def _command(audit: Audit) -> Callable[..., None]:
         cache: Cache = None,
         as_json: Json = False,
     ) -> None:
-        subject = _opened(run, runs, data, others, candidate, cache)
-        asking = Asking(effort=effort, owners=owners, seed=seed)
-        with talk().status("looking") as status:
-            found = ask(audit, subject, asking, status.update)
-        found = replace(found, made_by=made_by())
-        if run not in SHIPPED:
-            write_evidence(subject.run, found)
+        if audit.name == "attribution" and is_bare_adapter(Path(run)):
+            with talk().status("reading adapters") as status:
+                named = parse_candidates(candidate or [])
+                found = examine_adapter(Path(run), named, status.update)
+            found = replace(found, made_by=made_by())
+        else:
+            subject = _opened(run, runs, data, others, candidate, cache)
+            asking = Asking(effort=effort, owners=owners, seed=seed)
+            with talk().status("looking") as status:
+                found = ask(audit, subject, asking, status.update)
+            found = replace(found, made_by=made_by())
+            if run not in SHIPPED:
+                write_evidence(subject.run, found)
         if out is not None:
             write_json(out, as_record(found))
         if as_json:

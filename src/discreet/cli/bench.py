@@ -33,6 +33,7 @@ from discreet.bench import (
 )
 from discreet.cli.bench_adapt import adapt
 from discreet.cli.bench_aggregation import aggregation
+from discreet.cli.bench_attribution import attribution
 from discreet.cli.bench_audits import audits
 from discreet.cli.bench_baseline import baseline
 from discreet.cli.bench_ground import ground
@@ -66,7 +67,19 @@ ANSWERED = 8
 app = typer.Typer(
     add_completion=False, help="What privacy costs, on held-out people.", no_args_is_help=True
 )
-for _measure in (adapt, aggregation, audits, baseline, ground, pages, robust, scale, twins, wire):
+for _measure in (
+    adapt,
+    aggregation,
+    attribution,
+    audits,
+    baseline,
+    ground,
+    pages,
+    robust,
+    scale,
+    twins,
+    wire,
+):
     app.command()(_measure)
 
 

@@ -30,7 +30,7 @@ from discreet.federated.events import (
 from discreet.federated.evidence import released_statements, round_done, statements_of
 from discreet.federated.fields import PlanField, describe_fields
 from discreet.federated.kept import keep_updates, kept_updates
-from discreet.federated.lessons import Lessons, VisualTokens
+from discreet.federated.lessons import Lessons, VisualTokens, prefix_of
 from discreet.federated.local import FIRST_NODE_ID, LocalGrid
 from discreet.federated.local_task import (
     Assignment,
@@ -112,6 +112,7 @@ __all__ = [
     "other_preferences",
     "plan_hash",
     "plan_of",
+    "prefix_of",
     "presentations",
     "publish",
     "read_checkpoint",
