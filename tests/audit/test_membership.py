@@ -24,7 +24,7 @@ def test_an_adapter_that_learnt_by_heart_gives_its_examples_away(by_heart: Subje
     attacks = found.values["attacks"]
     best = max(one["tails"][0]["tpr"] for one in attacks.values())
     assert best >= 0.1, "ten times chance at 1 % false alarms"
-    assert attacks["loss less the base's"]["low"] > 0.5
+    assert max(one["low"] for one in attacks.values()) > 0.5
     assert "Members can be told from others" in found.verdict
 
 

@@ -75,6 +75,21 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     assert naive < 255, "an interval that takes a person's examples for independent is too short"
 
 
+def test_the_strongest_of_several_attacks_that_know_nothing_is_seldom_called_a_finding() -> None:
+    """Five attacks of independent noise, 150 times: 2.5 % at most of the strongest lie above 0.5.
+
+    Of 150 with a chance of 0.025, more than 11 have a chance below 1e-3.
+    """
+    draw, people = np.random.default_rng(5), (alone(24, "m"), alone(24, "o"))
+    together = apart = 0
+    for _ in range(150):
+        scores = draw.normal(size=(5, 2, 24))
+        together += any(measure_membership(*one, *people, attacks=5).low > 0.5 for one in scores)
+        apart += any(measure_membership(*one, *people).low > 0.5 for one in scores)
+    assert together <= 11
+    assert apart > 11, "without the correction somebody would be accused by chance"
+
+
 def test_a_tail_needs_enough_others() -> None:
     few, enough = np.arange(OTHERS_NEEDED - 1.0), np.arange(OTHERS_NEEDED + 0.0)
     assert measure(few + 0.5, few).tpr is None

@@ -87,7 +87,9 @@ def _in_a_sentence(
         "were never planted"
     )
     if planted.exact:
-        return f"Secrets can be read out of this adapter: {counted}. Do not publish it."
+        return (
+            f"Secrets can be read out of this adapter: {counted}. Whoever has it can do the same."
+        )
     if told := [name for name in AFTER_TRAINING if exposures[name].is_remembered]:
         return (
             f"Not read out, but remembered: {counted}; exposure by the {told[0]} tells planted "

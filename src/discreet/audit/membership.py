@@ -145,9 +145,10 @@ def _shadow_scores(
 
 def _measured(one: Compared) -> dict[str, Membership]:
     """Return how well each attack tells one owner's members from others."""
+    found = one.scores()
     return {
-        attack: measure_membership(members, others, one.people[0], one.people[1])
-        for attack, (members, others) in one.scores().items()
+        attack: measure_membership(members, others, *one.people, attacks=len(found))
+        for attack, (members, others) in found.items()
     }
 
 
@@ -162,6 +163,7 @@ def _together(every: Sequence[Compared]) -> dict[str, Membership]:
             np.concatenate([own[attack][1] for own in scores]),
             members,
             others,
+            attacks=len(scores[0]),
         )
         for attack in scores[0]
     }
@@ -169,14 +171,16 @@ def _together(every: Sequence[Compared]) -> dict[str, Membership]:
 
 def _by_person(every: Sequence[Compared]) -> dict[str, Membership]:
     """Return the same where a person's scores are added up: who, and not which example?"""
-    found = {}
-    for attack in every[0].scores():
+    found, attacks = {}, every[0].scores()
+    for attack in attacks:
         kinds: tuple[dict[Hashable, float], dict[Hashable, float]] = ({}, {})
         for one in every:
             for kind, scores, people in zip(kinds, one.scores()[attack], one.people, strict=True):
                 kind |= scores_of_units(scores, list(people))
         members, others = (np.array(list(kind.values())) for kind in kinds)
-        found[attack] = measure_membership(members, others, list(kinds[0]), list(kinds[1]))
+        found[attack] = measure_membership(
+            members, others, list(kinds[0]), list(kinds[1]), attacks=len(attacks)
+        )
     return found
 
 
@@ -270,7 +274,7 @@ def plot_of(title: str, found: Mapping[str, Membership]) -> Intervals:
     """Return the area of each attack."""
     return Intervals(
         title=title,
-        unit="area under the ROC curve, 95 % interval; whole people drawn",
+        unit="area under the ROC curve; 95 % intervals of all attacks at once, whole people drawn",
         rows=tuple(
             Interval(name=name, value=one.auc, low=one.low, high=one.high)
             for name, one in found.items()

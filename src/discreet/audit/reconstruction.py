@@ -191,7 +191,7 @@ def _in_a_sentence(measured: Mapping[str, Reconstruction], chance: float) -> str
         f"{one.by_tokens_high:.0%}) of {one.people} people; chance is {chance:.0%}"
     )
     if any(_is_found(measured[name], chance) for name in protected):
-        return f"Pictures are found in what owners send: {said}. More noise is needed."
+        return f"Pictures are found in what owners send: {said}."
     return f"Nothing found: {said}."
 
 

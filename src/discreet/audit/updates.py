@@ -145,6 +145,7 @@ def _measured(every: list[tuple[Scores, Part, Part]]) -> dict[str, Membership]:
             np.concatenate([scores[attack][1] for scores, _, _ in every]),
             members,
             others,
+            attacks=len(every[0][0]),
         )
         for attack in every[0][0]
     }

@@ -28,7 +28,7 @@ FPR = 0.01
 FPRS = (FPR, 0.001)
 OTHERS_NEEDED = math.ceil(1 / FPR)
 """Fewer non-members cannot show so low a rate: one false alarm would be more."""
-DRAWS = 1000
+DRAWS = 4000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ class Membership:
     """Chance that a member scores above another example; 0.5: no better than a coin."""
     low: float
     high: float
-    """95 % interval of `auc`; whole people are drawn."""
+    """95 % interval of `auc`, of all attacks at once; whole people are drawn."""
     members: int
     others: int
     """Examples of each kind."""
@@ -106,6 +106,8 @@ def measure_membership(
     others: Numbers,
     people_of_members: Sequence[Hashable],
     people_of_others: Sequence[Hashable],
+    *,
+    attacks: int = 1,
 ) -> Membership:
     """Return how well scores tell members from others of the same distribution.
 
@@ -114,6 +116,8 @@ def measure_membership(
         others: (N,) scores of examples that were not.
         people_of_members: Whose each member is; examples of one person depend on each other.
         people_of_others: Whose each other example is; nobody is in both.
+        attacks: How many are tried, of which the strongest is told: intervals are so much wider
+            that those of all attacks hold at once (Bonferroni).
 
     Raises:
         ValueError: if one kind has fewer than two people, a score is not finite, lengths differ, or
@@ -121,7 +125,8 @@ def measure_membership(
     """
     _check(members, others, people_of_members, people_of_others)
     wins, sizes = _won(members, others, people_of_members, people_of_others)
-    low, high = _interval(wins, sizes)
+    missed = 0.05 / attacks
+    low, high = _interval(wins, sizes, missed)
     return Membership(
         auc=float(wins.sum() / sizes.sum()),
         low=low,
@@ -129,7 +134,9 @@ def measure_membership(
         members=len(members),
         others=len(others),
         people=(len(wins), wins.shape[1]),
-        tails=tuple(_tail(members, others, fpr, (len(wins), wins.shape[1])) for fpr in FPRS),
+        tails=tuple(
+            _tail(members, others, fpr, (len(wins), wins.shape[1]), missed) for fpr in FPRS
+        ),
     )
 
 
@@ -143,15 +150,17 @@ def threshold_at(others: Numbers, fpr: float) -> float:
     return float(np.sort(others)[::-1][math.floor(fpr * len(others))])
 
 
-def _tail(members: Numbers, others: Numbers, fpr: float, people: tuple[int, int]) -> Tail:
+def _tail(
+    members: Numbers, others: Numbers, fpr: float, people: tuple[int, int], missed: float
+) -> Tail:
     """Return what is found at a rate of false alarms, of how many people of each kind."""
     needed = math.ceil(1 / fpr)
     if len(others) < needed:
         return Tail(fpr=fpr, needed=needed, tpr=None)
     threshold = threshold_at(others, fpr)
     tpr, accused = float((members > threshold).mean()), float((others > threshold).mean())
-    low, high = share_interval(tpr * people[0], people[0])
-    fpr_high = share_interval(accused * people[1], people[1])[1]
+    low, high = share_interval(tpr * people[0], people[0], confidence=1 - missed)
+    fpr_high = share_interval(accused * people[1], people[1], confidence=1 - missed)[1]
     return Tail(fpr=fpr, needed=needed, tpr=tpr, low=low, high=high, fpr_high=fpr_high)
 
 
@@ -200,15 +209,17 @@ def _won(
     return wins, sizes
 
 
-def _interval(wins: Numbers, sizes: Numbers) -> tuple[float, float]:
-    """Return a 95 % interval by a percentile bootstrap that draws people of both kinds.
+def _interval(wins: Numbers, sizes: Numbers, missed: float) -> tuple[float, float]:
+    """Return an interval that misses as often as said; people of both kinds are drawn.
+
+    A percentile bootstrap.
 
     Source: Efron and Tibshirani 1993, *An Introduction to the Bootstrap*, ch. 13.
     """
     draw = np.random.default_rng(0)
     times = [draw.multinomial(n, np.full(n, 1 / n), size=DRAWS) for n in wins.shape]
     won, all_of = (((times[0] @ part) * times[1]).sum(1) for part in (wins, sizes))
-    low, high = np.quantile(won / all_of, (0.025, 0.975))
+    low, high = np.quantile(won / all_of, (missed / 2, 1 - missed / 2))
     return float(low), float(high)
 
 
