@@ -7,7 +7,7 @@ from shutil import copytree
 
 import pytest
 
-from discreet.artifacts import RunFolder
+from discreet.artifacts import RunFolder, sha256_of_file
 from discreet.audit import EFFORTS, Asking, Audit, Effort, Subject, ask, ask_all, plan_audits
 from discreet.evidence import Evidence, read_evidence
 
@@ -49,7 +49,10 @@ def test_what_was_asked_is_in_the_evidence(subject: Subject) -> None:
     found = ask(THREE["first"], subject, Asking(seed=3), told.append)
     assert (found.audit, found.run) == ("first", "copy")
     assert found.adapter_sha256 == subject.adapter.card.adapter_sha256
-    assert found.settings == {"effort": "usual", "owners": None, "seed": 3}
+    assert subject.data is not None
+    data = sha256_of_file(subject.data)
+    assert found.settings == {"effort": "usual", "owners": None, "seed": 3, "data": data}
+    assert "does not say what it was trained on" in found.limits[-1]
     assert found.verdict == "2 owners."
     assert found.values == {"pair": [1, 2]}, "as it will be read"
     assert found.seconds is not None
@@ -100,7 +103,8 @@ def test_what_was_asked_before_stands_unless_asked_again(subject: Subject) -> No
     assert all(found is not None for _, found in done)
     assert efforts(subject) == [None] * 3
     assert efforts(subject, again=True) == ["usual"] * 3
-    assert efforts(subject, minutes=60.0) == [None] * 3, "more thorough than quick"
+    assert efforts(subject, minutes=1.0) == [None] * 3, "more thorough than quick"
+    assert efforts(subject, minutes=6.0) == ["thorough", None, None], "what is left deepens"
 
 
 def test_evidence_of_another_adapter_or_asking_does_not_stand(subject: Subject) -> None:
@@ -132,6 +136,24 @@ def test_an_audit_that_cannot_say_anything_stops_no_other(subject: Subject) -> N
     assert [found is not None for _, found in done] == [True, False, True]
     assert done[1][0].reason == "Expected more members."
     assert read_evidence(subject.run, "second") is None
+
+
+def test_a_damaged_file_of_one_audit_stops_no_other(subject: Subject) -> None:
+    def surprised(*_: object) -> Evidence:
+        raise KeyError("somebody's name")
+
+    table = {
+        "first": audit("first", lacks=surprised),
+        "second": audit("second", examine=surprised),
+        "third": THREE["third"],
+    }
+    subject.run.audits_dir.mkdir(exist_ok=True)
+    (subject.run.audits_dir / "third.json").write_text("{")
+    plans = plan_audits(table, subject, Asking(), again=True)
+    done = list(ask_all(plans, subject, Asking(), made_by={}))
+    assert [found is not None for _, found in done] == [False, False, True]
+    assert all("got KeyError" in plan.reason for plan, _ in done[:2])
+    assert not any("somebody" in plan.reason for plan, _ in done)
 
 
 def test_askings_that_are_none_are_refused() -> None:

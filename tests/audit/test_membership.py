@@ -3,15 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from discreet.artifacts import RunFolder
 from discreet.audit import AUDITS, Asking, Subject, ask, open_subject
-from discreet.audit.membership import strongest
+from discreet.audit.membership import Compared
+from discreet.audit.membership_words import beside_the_promise, strongest, verdict_of
 from discreet.bench import shelve_baseline
 from discreet.evidence import as_record, evidence_of
 from discreet.federated import AssistantTask
-from discreet.membership import Membership, most_tpr
+from discreet.membership import Membership, measure_membership, most_tpr
 from tests.audit.runs import PLAN
 from tests.federated.chats import index, talks
 
@@ -36,7 +38,7 @@ def test_a_private_adapter_stays_within_what_it_promises(private: Subject) -> No
         tail = one["tails"][0]
         most = most_tpr(private.worst.epsilon, private.worst.delta, fpr=tail["fpr"])
         assert tail["low"] <= most
-    assert any("kept" in said for said in found.says)
+    assert not any("broken" in said for said in found.says)
     assert evidence_of(as_record(found)) == found
 
 
@@ -61,6 +63,7 @@ def test_before_training_nothing_is_found(private: Subject) -> None:
     found = ask(AUDIT, untrained, Asking(effort="quick"))
     calibrated = found.values["attacks"]["loss less the base's"]
     assert (calibrated["auc"], calibrated["tails"][0]["tpr"]) == (0.5, 0.0)
+    assert found.values["placebo"]["auc"] == found.values["attacks"]["loss"]["auc"]
 
 
 def test_the_strongest_attack_is_the_one_that_is_surest() -> None:
@@ -68,6 +71,56 @@ def test_the_strongest_attack_is_the_one_that_is_surest() -> None:
         return Membership(auc=auc, low=low, high=0.9, members=9, others=9, people=(3, 3), tails=())
 
     assert strongest({"wide": found(0.8, 0.4), "sure": found(0.7, 0.6)}) == "sure"
+
+
+def alone(count: int, kind: str) -> list[str]:
+    return [f"{kind}{number}" for number in range(count)]
+
+
+def measured(members: np.ndarray, others: np.ndarray) -> Membership:
+    return measure_membership(members, others, alone(len(members), "m"), alone(len(others), "o"))
+
+
+def test_few_who_are_surely_found_are_a_finding_whatever_the_area_says() -> None:
+    draw = np.random.default_rng(0)
+    members, others = draw.normal(size=(2, 300))
+    members[:30] += 20
+    members[30:] -= 0.25
+    said = verdict_of(
+        {"loss": measured(members, others), "noise": measured(*draw.normal(size=(2, 300)))}
+    )
+    assert measured(members, others).low < 0.5
+    assert said.startswith("Members can be told from others")
+    assert "loss finds 1" in said or "and finds 1" in said
+
+
+def test_nothing_is_claimed_of_few_people() -> None:
+    draw = np.random.default_rng(0)
+    few = measure_membership(
+        draw.normal(2, 1, 40), draw.normal(0, 1, 40), ["a", "b"] * 20, ["c", "d"] * 20
+    )
+    assert verdict_of({"loss": few}).startswith("Cannot be told: 2 people are too few")
+
+
+def test_a_promise_that_allows_everything_is_not_called_kept(private: Subject) -> None:
+    one = measured(*np.random.default_rng(0).normal(size=(2, 200)))
+    said = beside_the_promise(private, {"loss": one}, most_each=7)
+    assert all("says nothing here" in sentence for sentence in said)
+    assert "kept" in beside_the_promise(private, {"loss": one}, most_each=1)[0]
+
+
+def test_relative_scores_of_perfect_leakage_do_not_tie() -> None:
+    """Every member dominates the whole population, and so do some others: the fall decides."""
+    draw = np.random.default_rng(0)
+    before = draw.normal(5, 1, (2, 100))
+    fell = np.stack([np.full(100, 3.0), draw.uniform(-0.1, 0.1, 100)])
+    compared = Compared(
+        people=(alone(100, "m"), alone(100, "o")),
+        losses=(before[0] - fell[0], before[1] - fell[1]),
+        before=(before[0], before[1]),
+    )
+    members, others = compared.scores()["RMIA, the base as reference"]
+    assert members.min() > others.max()
 
 
 def test_conversations_need_others_and_are_told_from_them(

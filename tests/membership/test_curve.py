@@ -90,6 +90,13 @@ def test_the_strongest_of_several_attacks_that_know_nothing_is_seldom_called_a_f
     assert apart > 11, "without the correction somebody would be accused by chance"
 
 
+@pytest.mark.parametrize("count", [100, 150, 199, 1000])
+def test_one_that_remembers_nothing_finds_about_once_what_chance_does(count: int) -> None:
+    draw = np.random.default_rng(6)
+    times = [measure(*draw.normal(size=(2, count))).tails[0].times_chance for _ in range(300)]
+    assert np.mean([one for one in times if one is not None]) == pytest.approx(1.0, abs=0.25)
+
+
 def test_a_tail_needs_enough_others() -> None:
     few, enough = np.arange(OTHERS_NEEDED - 1.0), np.arange(OTHERS_NEEDED + 0.0)
     assert measure(few + 0.5, few).tpr is None

@@ -1,11 +1,12 @@
 from math import exp, log
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discreet.membership import most_tpr
+from discreet.membership import most_tpr, promise_of_group
 
 rates = st.floats(0, 1)
 
@@ -41,3 +42,23 @@ def test_the_ends() -> None:
 def test_numbers_out_of_range_are_refused(bad: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="epsilon >= 0"):
         most_tpr(bad[0], bad[1], fpr=bad[2])
+
+
+def test_a_promise_of_one_weakens_with_every_further_one() -> None:
+    """Delta of two: delta + e^eps delta, from neighbour to neighbour (Vadhan 2017, lemma 2.2)."""
+    assert promise_of_group(1.0, 1e-5, 1) == (1.0, 1e-5)
+    epsilon, delta = promise_of_group(1.0, 1e-5, 2)
+    assert (epsilon, delta) == (2.0, pytest.approx(1e-5 * (1 + exp(1))))
+    assert promise_of_group(900.0, 1e-5, 3) == (2700.0, 1.0)
+    with pytest.raises(ValueError, match="1 unit or more"):
+        promise_of_group(1.0, 0.0, 0)
+
+
+def test_seven_alike_examples_of_a_person_keep_the_promise_of_seven() -> None:
+    """Gaussian noise on the sum of a person's 7 examples: shift 7 times that of one."""
+    mu = 0.25
+    fpr = 0.01
+    one_epsilon = 1.01  # of mu = 0.25 at delta 1e-5: at least
+    found = NormalDist().cdf(7 * mu - NormalDist().inv_cdf(1 - fpr))
+    assert found > most_tpr(one_epsilon, 1e-5, fpr=fpr), "of one it would be called broken"
+    assert found <= most_tpr(*promise_of_group(one_epsilon, 1e-5, 7), fpr=fpr)

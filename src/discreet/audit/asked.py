@@ -20,6 +20,10 @@ from discreet.audit.subject import Subject
 from discreet.errors import DiscreetError
 from discreet.evidence import Evidence, read_evidence, write_evidence
 
+_UNKNOWN_DATA = (
+    "The run does not say what it was trained on: those whom --data names, or else the people who "
+    "ship, were taken for its members."
+)
 Effort = Literal["quick", "usual", "thorough"]
 """How much is tried: fewer examples and attacks, what is usual, or all that there is."""
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
@@ -92,6 +96,7 @@ def ask(
         audit=audit.name,
         run=subject.run.id,
         adapter_sha256=subject.adapter.card.adapter_sha256,
+        limits=(*found.limits, *([] if subject.is_data_known else [_UNKNOWN_DATA])),
         settings=settings_of(subject, asking),
         values=json.loads(json.dumps(found.values, allow_nan=False)),  # as it will be read
         seconds=round(time.perf_counter() - start, 1),
@@ -100,7 +105,8 @@ def ask(
 
 def settings_of(subject: Subject, asking: Asking) -> dict[str, Any]:
     """Return what was asked, as evidence keeps it; files by their hashes, and only if there are."""
-    named: dict[str, Any] = {}
+    data = subject.data
+    named: dict[str, Any] = {"data": "packaged" if data is None else sha256_of_file(data)}
     if subject.others_data is not None:
         named["others"] = sha256_of_file(subject.others_data)
     if subject.candidates:
@@ -128,8 +134,8 @@ def plan_audits(
     """Return which audits are asked, and with which effort.
 
     With `minutes`, each is asked quickly as long as there is time, in the order of the table; what
-    time is left makes the first ones more thorough. What was asked before, as thoroughly or more,
-    stands and costs nothing.
+    time is left makes the first ones more thorough, also those that were asked before. What was
+    asked before, as thoroughly or more, stands and costs nothing.
 
     Args:
         audits: By name, the most telling first.
@@ -152,12 +158,15 @@ def plan_audits(
             left -= plan.seconds
     for effort in EFFORTS[1:]:
         for place, plan in enumerate(plans):
-            if plan.effort is None:
+            if plan.effort is None and plan.known is None:
+                continue
+            if plan.known is not None and _rank(plan.known) >= EFFORTS.index(effort):
                 continue
             seconds = plan.audit.seconds(subject, replace(asking, effort=effort))
-            if seconds - plan.seconds <= left:
-                left -= seconds - plan.seconds
-                plans[place] = replace(plan, effort=effort, seconds=seconds)
+            spent = plan.seconds if plan.effort else 0.0
+            if seconds - spent <= left:
+                left -= seconds - spent
+                plans[place] = replace(plan, effort=effort, seconds=seconds, reason="")
     return plans
 
 
@@ -188,7 +197,10 @@ def ask_all(
         try:
             found = ask(plan.audit, subject, replace(asking, effort=plan.effort), on_done)
         except (DiscreetError, ValueError) as error:
-            yield replace(plan, effort=None, reason=str(error)), None
+            yield replace(plan, effort=None, reason=str(error)), plan.known
+            continue
+        except Exception as error:
+            yield replace(plan, effort=None, reason=_broken(error)), plan.known
             continue
         found = replace(found, made_by=made_by)
         write_evidence(subject.run, found)
@@ -198,13 +210,34 @@ def ask_all(
 def _first_plan(
     audit: Audit, subject: Subject, asking: Asking, minutes: float | None, again: bool
 ) -> Planned:
-    """Return the plan of one audit before time is shared out."""
-    if missing := audit.lacks(subject):
-        return Planned(audit=audit, effort=None, seconds=0, reason=missing)
+    """Return the plan of one audit before time is shared out; one that cannot be planned says why.
+
+    A damaged file of one audit stops no other.
+    """
     effort = asking.effort if minutes is None else EFFORTS[0]
-    known = read_evidence(subject.run, audit.name)
     at_least = EFFORTS[EFFORTS.index(effort) :]
-    if not again and any(stands(known, subject, replace(asking, effort=e)) for e in at_least):
-        return Planned(audit=audit, effort=None, seconds=0, reason="asked before", known=known)
-    seconds = audit.seconds(subject, replace(asking, effort=effort))
+    try:
+        if missing := audit.lacks(subject):
+            return Planned(audit=audit, effort=None, seconds=0, reason=missing)
+        known = None if again else read_evidence(subject.run, audit.name)
+        if any(stands(known, subject, replace(asking, effort=e)) for e in at_least):
+            return Planned(audit=audit, effort=None, seconds=0, reason="asked before", known=known)
+        seconds = audit.seconds(subject, replace(asking, effort=effort))
+    except (DiscreetError, ValueError) as error:
+        return Planned(audit=audit, effort=None, seconds=0, reason=str(error))
+    except Exception as error:
+        return Planned(audit=audit, effort=None, seconds=0, reason=_broken(error))
     return Planned(audit=audit, effort=effort, seconds=seconds)
+
+
+def _rank(found: Evidence) -> int:
+    """Return how much was tried when evidence was found."""
+    return EFFORTS.index(found.settings["effort"])
+
+
+def _broken(error: Exception) -> str:
+    """Return what is said of an error that nobody foresaw: its kind, and none of its words."""
+    return (
+        f"Expected an audit that ends, got {type(error).__name__}: the run's files are not as it "
+        "expects. Ask it alone to see where; `--again` asks what was asked before."
+    )

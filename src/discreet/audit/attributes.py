@@ -212,7 +212,7 @@ def _plot(found: Sequence[Finding]) -> Intervals:
 
 
 def _can_guess_owners(subject: Subject) -> bool:
-    return subject.plan.examples == "portraits" and bool(kept_updates(subject.run))
+    return subject.plan.examples == "portraits" and bool(kept_updates(subject.run, subject.first))
 
 
 def _seconds(subject: Subject, asking: Asking) -> float:

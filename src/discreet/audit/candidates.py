@@ -5,6 +5,7 @@ format), or a file of examples, whose gradients at the run's first adapter say w
 Nothing of the run's own training samples is asked for.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,8 @@ from discreet.audit.subject import Subject
 from discreet.data import build_examples, load_portraits, load_questions, split_questions
 from discreet.federated import Lessons, PortraitLessons, VisualTokens, other_conversations
 
-ADAPTER, WEIGHTS = "adapter", "adapter_model.safetensors"
+ADAPTER = "adapter"
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 SAME_START = 0.99
 """Share of the inputs read by one A that another reads, from which both count as the same."""
 
@@ -133,10 +135,16 @@ def lessons_of(subject: Subject, path: Path) -> Lessons:
 
 def digests_of(candidates: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
     """Return what the candidates were, by hash: a path says where somebody keeps data."""
-    return {
-        name: [sha256_of_file(_file_of(path)) for path in paths]
-        for name, paths in candidates.items()
-    }
+    return {name: [_digest_of(path) for path in paths] for name, paths in candidates.items()}
+
+
+def _digest_of(path: Path) -> str:
+    """Return the hash of a file, or of an adapter's weights and of what they are scaled by."""
+    if not path.is_dir():
+        return sha256_of_file(path)
+    files = [_file_of(path), _folder_of(path) / CONFIG]
+    text = " ".join(sha256_of_file(one) for one in files if one.is_file())
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_bare_adapter(path: Path) -> bool:

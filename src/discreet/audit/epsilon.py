@@ -96,13 +96,14 @@ def _statement(subject: Subject) -> PrivacyStatement:
 def _in_a_sentence(verdict: Verdict, subject: Subject) -> str:
     best = max(bound.epsilon for bound in verdict.bounds)
     stated = rounded_up(verdict.statement.epsilon)
+    source = "the ledger" if subject.run.ledger_path.exists() else "card.json, its owners' word,"
     if verdict.is_contradicted:
         return (
             f"The stated epsilon of {stated} is refuted: this run gave away at least {best:.2f} "
             f"({verdict.statement.qualified}). Do not publish the adapter; look for the fault."
         )
     return (
-        f"This attack shows that epsilon is at least {best:.2f}; the ledger states {stated} "
+        f"This attack shows that epsilon is at least {best:.2f}; {source} states {stated} "
         f"({verdict.statement.qualified}): nothing here contradicts it."
     )
 
@@ -131,7 +132,7 @@ def _plot(verdict: Verdict) -> Intervals:
         unit=f"epsilon, {verdict.statement.qualified}; from each bound up to what is stated",
         rows=tuple(rows),
         reference=verdict.statement.epsilon,
-        reference_name="stated by the ledger",
+        reference_name="stated",
     )
 
 

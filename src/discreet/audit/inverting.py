@@ -249,7 +249,7 @@ def _private(subject: Subject, target: Target, drawn: Sequence[int], seed: int) 
 def _kept(subject: Subject, target: Target) -> dict[str, Gradients]:
     """Return the update that the target's owner sent in the first round, if it was kept."""
     node = FIRST_NODE_ID + subject.owners.index(target.owner)
-    update = kept_updates(subject.run).get(1, {}).get(node)
+    update = kept_updates(subject.run, subject.first).get(1, {}).get(node)
     if update is None:
         return {}
     names = list(adapter_parameters(subject.task.vlm))

@@ -11,21 +11,27 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+from scipy.special import expit
 
 from discreet.audit.asked import Asking, Audit, OnDone
 from discreet.audit.held_out import NO_CONVERSATIONS
+from discreet.audit.membership_words import (
+    beside_the_promise,
+    most_of_one,
+    plot_of,
+    table_of,
+    verdict_of,
+)
 from discreet.audit.pools import Part, Pool, halves_of, members_and_others
 from discreet.audit.shadows import train_shadows
 from discreet.audit.subject import Numbers, Subject
 from discreet.audit.tokens import token_scores
-from discreet.evidence import Evidence, Interval, Intervals, Table
+from discreet.evidence import Evidence
 from discreet.membership import (
-    FPRS,
     Membership,
     likelihood_scores,
     measure_membership,
     membership_scores,
-    most_tpr,
     relative_scores,
     scores_of_units,
 )
@@ -36,6 +42,7 @@ MOST_EXAMPLES = {"quick": 150, "usual": 1000, "thorough": 1_000_000}
 SHADOWS = {"quick": 0, "usual": 0, "thorough": 8}
 """Reference adapters that are trained."""
 TITLE = "Who was trained on (membership)"
+PLACEBO = "placebo: loss before training"
 _LIMITS = (
     "These attacks on the adapter as it was released; others may find more. Nothing found is no "
     "proof.",
@@ -71,16 +78,28 @@ class Compared:
         return found | dict(self.tokens)  # type: ignore[return-value]
 
     def _relative(self) -> tuple[Numbers, Numbers]:
-        """Return RMIA's scores; half of the other people are the population, each half in turn."""
-        losses, before, people = self.losses, self.before, self.people[1]
-        half = halves_of(people)
-        of_members = relative_scores(losses[0], before[0], losses[1], before[1])
-        of_others = np.empty(len(people))
-        for own in (half, ~half):
-            of_others[own] = relative_scores(
-                losses[1][own], before[1][own], losses[1][~own], before[1][~own]
-            )
-        return of_members, of_others
+        """Return RMIA's scores; halves of the other people are the population of either half.
+
+        Many dominate the whole population, and would tie at 1: among such as tie, the one whose
+        loss fell further comes first.
+        """
+        halves = [halves_of(people) for people in self.people]
+        scores = [np.empty(len(half)) for half in halves]
+        for kind, half in enumerate(halves):
+            for own, rest in ((half, ~halves[1]), (~half, halves[1])):
+                scores[kind][own] = relative_scores(
+                    self.losses[kind][own],
+                    self.before[kind][own],
+                    self.losses[1][rest],
+                    self.before[1][rest],
+                )
+            fell = self.before[kind] - self.losses[kind]
+            scores[kind] += expit(fell) / (len(halves[1]) + 1)
+        return scores[0], scores[1]
+
+    def placebo(self) -> tuple[Numbers, Numbers]:
+        """Return minus the losses of before training: what tells these people apart anyway."""
+        return -self.before[0], -self.before[1]
 
 
 def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
@@ -106,7 +125,9 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
     by_owner = {owner: _measured(one) for owner, one in compared.items()}
     together = _together(list(compared.values()))
     by_person = _by_person(list(compared.values()))
-    return _evidence(subject, by_owner, together, by_person)
+    placebo = _placebo(list(compared.values()))
+    most_each = max(most_of_one(one.people[0]) for one in compared.values())
+    return _evidence(subject, by_owner, together, by_person, placebo, most_each)
 
 
 def _token_scores(
@@ -184,20 +205,34 @@ def _by_person(every: Sequence[Compared]) -> dict[str, Membership]:
     return found
 
 
+def _placebo(every: Sequence[Compared]) -> Membership:
+    """Return how well losses of before training tell members: what is not of training."""
+    parts = [one.placebo() for one in every]
+    return measure_membership(
+        np.concatenate([own[0] for own in parts]),
+        np.concatenate([own[1] for own in parts]),
+        [person for one in every for person in one.people[0]],
+        [person for one in every for person in one.people[1]],
+    )
+
+
 def _evidence(
     subject: Subject,
     by_owner: Mapping[OwnerId, Mapping[str, Membership]],
     together: Mapping[str, Membership],
     by_person: Mapping[str, Membership],
+    placebo: Membership,
+    most_each: int,
 ) -> Evidence:
     calibrated = "loss less the base's"
+    plots = (plot_of("By example", together), plot_of("By person", by_person))
     return Evidence(
         audit="membership",
         title=TITLE,
-        says=(verdict_of(together), *beside_the_promise(subject, together)),
-        plots=(plot_of("By example", together), plot_of("By person", by_person)),
+        says=(verdict_of(together), *beside_the_promise(subject, together, most_each=most_each)),
+        plots=plots,
         tables=(
-            table_of("All owners, by example", together),
+            table_of("All owners, by example", {**together, PLACEBO: placebo}),
             table_of("All owners, by person", by_person),
             table_of(
                 f"Each owner, by example ({calibrated})",
@@ -208,6 +243,7 @@ def _evidence(
         limits=_LIMITS,
         values={
             "attacks": {name: asdict(one) for name, one in together.items()},
+            "placebo": asdict(placebo),
             "people": {name: asdict(one) for name, one in by_person.items()},
             "owners": {o: asdict(found[calibrated]) for o, found in by_owner.items()},
             "every_owner": {
@@ -216,104 +252,6 @@ def _evidence(
             },
         },
     )
-
-
-def strongest(found: Mapping[str, Membership]) -> str:
-    """Return the attack whose area is largest at the lower end of its interval."""
-    return max(found, key=lambda attack: found[attack].low)
-
-
-def verdict_of(found: Mapping[str, Membership]) -> str:
-    """Return the first sentence: the strongest attack, and where few are accused wrongly."""
-    attack = strongest(found)
-    one = found[attack]
-    area = f"an area of {one.auc:.2f} ({one.low:.2f} to {one.high:.2f}; a coin: 0.5)"
-    if one.low <= 0.5:
-        start = f"No attack tells members from others better than a coin: the strongest has {area}"
-    else:
-        start = f"Members can be told from others: the strongest attack ({attack}) has {area}"
-    tail = one.tails[0]
-    if tail.tpr is None:
-        return (
-            f"{start}. {one.others} others are too few for 1 % false alarms: {tail.needed} needed."
-        )
-    return (
-        f"{start}, and finds {tail.tpr:.1%} ({tail.low:.1%} to {tail.high:.1%}) of members at 1 % "
-        f"false alarms, {tail.times_chance:.1f} times chance."
-    )
-
-
-def beside_the_promise(subject: Subject, found: Mapping[str, Membership]) -> list[str]:
-    """Return what the ledger's statement allows at the same rates.
-
-    A threshold's true rate of false alarms may be higher than it was on the others in hand, so that
-    a promise is called broken only where more is found than it allows at the highest rate.
-    """
-    worst = subject.worst
-    if worst is None:
-        return ["Nothing was promised, or it cannot be computed: no attack is too strong."]
-    said = []
-    for place, fpr in enumerate(FPRS):
-        most = most_tpr(worst.epsilon, worst.delta, fpr=fpr)
-        tails = {name: one.tails[place] for name, one in found.items()}
-        beyond = [
-            name
-            for name, tail in tails.items()
-            if tail.is_beyond(most_tpr(worst.epsilon, worst.delta, fpr=tail.fpr_high))
-        ]
-        known = any(tail.tpr is not None for tail in tails.values())
-        verdict = f"passed by {', '.join(beyond)}: the promise is broken" if beyond else "kept"
-        said.append(
-            f"At {fpr:.1%} false alarms the promise ({worst}) allows at most {most:.1%} of members "
-            f"to be found of one {worst.unit}: {verdict if known else 'too few others to see'}."
-        )
-    return said
-
-
-def plot_of(title: str, found: Mapping[str, Membership]) -> Intervals:
-    """Return the area of each attack."""
-    return Intervals(
-        title=title,
-        unit="area under the ROC curve; 95 % intervals of all attacks at once, whole people drawn",
-        rows=tuple(
-            Interval(name=name, value=one.auc, low=one.low, high=one.high)
-            for name, one in found.items()
-        ),
-        reference=0.5,
-        reference_name="a coin",
-    )
-
-
-def table_of(title: str, found: Mapping[str, Membership], *, first: str = "attack") -> Table:
-    """Return areas and rates, a row for each attack, or for whatever `first` says."""
-    return Table(
-        title=title,
-        columns=(
-            first,
-            "area (95 %)",
-            "found at 1 % false alarms",
-            "at 0.1 %",
-            "members",
-            "others",
-        ),
-        rows=tuple(
-            (
-                name,
-                f"{one.auc:.3f} ({one.low:.3f} to {one.high:.3f})",
-                *(_tail(one, place) for place in range(len(FPRS))),
-                str(one.members),
-                str(one.others),
-            )
-            for name, one in found.items()
-        ),
-    )
-
-
-def _tail(one: Membership, place: int) -> str:
-    tail = one.tails[place]
-    if tail.tpr is None:
-        return f"needs {tail.needed} others"
-    return f"{tail.tpr:.1%} ({tail.low:.1%} to {tail.high:.1%})"
 
 
 def _seconds(subject: Subject, asking: Asking) -> float:

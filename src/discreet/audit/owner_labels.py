@@ -152,7 +152,7 @@ def labels_of_people() -> dict[str, dict[str, str]]:
 def last_updates(subject: Subject) -> dict[str, State]:
     """Return the last update that each owner sent, by owner."""
     found: dict[str, State] = {}
-    for _, nodes in sorted(kept_updates(subject.run).items()):
+    for _, nodes in sorted(kept_updates(subject.run, subject.first).items()):
         found |= {f"owner-{node - FIRST_NODE_ID}": state for node, state in nodes.items()}
     return dict(sorted(found.items()))
 

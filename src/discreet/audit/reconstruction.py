@@ -13,6 +13,7 @@ import numpy as np
 
 from discreet.audit.asked import Asking, Audit, OnDone
 from discreet.audit.inverting import (
+    BATCH,
     KEPT,
     ONE,
     PLAN,
@@ -38,12 +39,15 @@ GALLERY = {"quick": 8, "usual": 16, "thorough": 32}
 TAUGHT = {"quick": 48, "usual": 200, "thorough": 2000}
 """Pictures of held-out people that the decoder is taught on."""
 BATCH_SIZE = 8
+FEW_HIGH = 0.5
+"""Upper end of an interval above which nothing is called not found."""
 _DRAWS = 2000
 _LIMITS = (
     "The attacker is given all text of the example, the first adapter and pictures of others: it "
     "looks for the picture alone. Words are looked for by spans, which need no guess.",
     "Inversion from one start with few steps. Nothing found is no proof: longer searches, learnt "
     "priors and a server that chooses the model to its ends can find more.",
+    "All people are compared with one gallery of others; another gallery gives other shares.",
     "What the vision tower does not hand on cannot come back from visual tokens: see `true visual "
     "tokens` in the table.",
 )
@@ -81,11 +85,13 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
     for number, target in enumerate(targets, 1):
         on_done(f"gradients of person {number} of {len(targets)}")
         seen = seen_of(subject, target, size=BATCH_SIZE, seed=asking.seed)
+        if not subject.spent:
+            del seen[PLAN]  # nothing was protected so
         for name, one in attack(subject, target, known, seen, search).items():
             found.setdefault(name, []).append(one)
         for name, recovery in name_tokens(subject, target, seen).items():
             named.setdefault(name, []).append(recovery)
-    measured = {name: measure(some) for name, some in found.items()}
+    measured = {name: measure(some, tries=2 * len(found)) for name, some in found.items()}
     references = references_of(targets, known)
     chance = 1 / GALLERY[effort]
     return Evidence(
@@ -132,14 +138,22 @@ def targets_of(subject: Subject, asking: Asking) -> list[Target]:
     return found
 
 
-def measure(some: Sequence[Attacked]) -> Reconstruction:
-    """Return means and shares with 95 % intervals over people, one example each."""
+def measure(some: Sequence[Attacked], *, tries: int = 1) -> Reconstruction:
+    """Return means and shares with 95 % intervals over people, one example each.
+
+    Args:
+        some: One of each person.
+        tries: How many shares are looked at in all; their intervals hold at once (Bonferroni).
+    """
     count = len(some)
     cosines = np.array([one.cosine for one in some])
     by_tokens = sum(one.found_by_tokens for one in some)
     by_gradient = sum(one.found_by_gradient for one in some)
     low, high = ratio_interval(cosines, np.ones(count), draws=_DRAWS)
-    tokens, gradient = share_interval(by_tokens, count), share_interval(by_gradient, count)
+    sure = 1 - 0.05 / tries
+    tokens, gradient = (
+        share_interval(found, count, confidence=sure) for found in (by_tokens, by_gradient)
+    )
     return Reconstruction(
         people=count,
         cosine=float(cosines.mean()),
@@ -177,12 +191,15 @@ def references_of(targets: Sequence[Target], known: Known) -> dict[str, dict[str
 
 def _is_found(one: Reconstruction, chance: float) -> bool:
     """Return whether either attack finds pictures more often than chance explains."""
-    return max(one.by_tokens_low, one.by_gradient_low) > chance
+    return _surest(one) > chance
 
 
 def _in_a_sentence(measured: Mapping[str, Reconstruction], chance: float) -> str:
-    protected = [name for name in (PLAN, KEPT) if name in measured]
-    worst = max(protected, key=lambda name: measured[name].by_gradient_low)
+    """Return what comes of what this run sends: as the plan protects it, or unprotected batches."""
+    sent = [
+        name for name in ((PLAN, KEPT) if PLAN in measured else (BATCH, KEPT)) if name in measured
+    ]
+    worst = max(sent, key=lambda n: _surest(measured[n]))
     one = measured[worst]
     said = (
         f"from {worst}, the true picture is found among {round(1 / chance)} by its gradient in "
@@ -190,9 +207,15 @@ def _in_a_sentence(measured: Mapping[str, Reconstruction], chance: float) -> str
         f"reconstructed tokens in {one.by_tokens:.0%} ({one.by_tokens_low:.0%} to "
         f"{one.by_tokens_high:.0%}) of {one.people} people; chance is {chance:.0%}"
     )
-    if any(_is_found(measured[name], chance) for name in protected):
+    if _is_found(one, chance):
         return f"Pictures are found in what owners send: {said}."
+    if max(one.by_gradient_high, one.by_tokens_high) > FEW_HIGH:
+        return f"Cannot be told of {one.people} people, try --effort usual: {said}."
     return f"Nothing found: {said}."
+
+
+def _surest(one: Reconstruction) -> float:
+    return max(one.by_tokens_low, one.by_gradient_low)
 
 
 def _unprotected(measured: Mapping[str, Reconstruction], chance: float) -> str:
@@ -224,9 +247,14 @@ def _of_words(named: Mapping[str, Sequence[Named]]) -> str:
         )
     return (
         f"By spans, {np.mean([one.recall for one in alone]):.0%} of the tokens of one example are "
-        f"named without protection, {np.mean([one.recall for one in named[PLAN]]):.0%} as this "
-        "plan protects it."
+        f"named without protection{_as_planned(named)}."
     )
+
+
+def _as_planned(named: Mapping[str, Sequence[Named]]) -> str:
+    if PLAN not in named:
+        return ""
+    return f", {np.mean([one.recall for one in named[PLAN]]):.0%} as this plan protects it"
 
 
 def _table(

@@ -20,7 +20,7 @@ import torch
 from discreet.artifacts import RunFolder
 from discreet.audit.held_out import HELD_OUT
 from discreet.errors import ArtifactCorrupt
-from discreet.federated import AssistantTask, Lessons, State, TrainConfig
+from discreet.federated import AssistantTask, Lessons, State, TrainConfig, require_trained_on
 from discreet.model import load, load_adapter, load_adapter_state
 from discreet.privacy import OutOfRange, PrivacyLedger
 from discreet.registry import Adapter, require_base, resolve
@@ -40,6 +40,8 @@ class Subject:
     """The trained adapter: float32, by name, finite."""
     data: Path | None = field(default=None, repr=False)
     """Of the owners; None: the packaged people."""
+    is_data_known: bool = False
+    """Whether the run itself says that these are the data it was trained on."""
     candidates: Mapping[str, Sequence[Path]] = field(default_factory=dict, repr=False)
     """What may have shaped it, by name: adapters, or files of examples."""
     others_data: Path | None = field(default=None, repr=False)
@@ -147,18 +149,20 @@ def open_subject(
     Raises:
         ArtifactCorrupt: if a file of the run is missing or damaged, or a weight is not finite.
         IncompatibleBase: if the adapter was made for another base.
-        DataError: if the data are not what the plan says.
+        DataError: if the data are not what the plan says, or not those the run was trained on.
     """
     adapter = resolve(reference, runs)
     plan = TrainConfig.load(adapter.run.config_path)
     task = AssistantTask.build(plan, shared_data=data, cache_dir=cache)
     require_base(adapter.card, task.vlm.base_hash)
+    is_known = require_trained_on(adapter.run, data)
     return Subject(
         adapter=adapter,
         plan=plan,
         task=task,
         state=_trained(adapter, task, cache),
         data=data,
+        is_data_known=is_known,
         candidates=candidates or {},
         others_data=others,
     )

@@ -16,7 +16,13 @@ import torch
 
 from discreet.audit.asked import Asking, Audit, OnDone
 from discreet.audit.held_out import NO_CONVERSATIONS
-from discreet.audit.membership import beside_the_promise, plot_of, table_of, verdict_of
+from discreet.audit.membership_words import (
+    beside_the_promise,
+    most_of_one,
+    plot_of,
+    table_of,
+    verdict_of,
+)
 from discreet.audit.pools import Part, halves_of, members_and_others
 from discreet.audit.subject import Numbers, Subject
 from discreet.evidence import Evidence
@@ -51,7 +57,7 @@ Scores = dict[str, tuple[Numbers, Numbers]]
 
 def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
     """Score candidates of each owner by that owner's updates."""
-    kept = kept_updates(subject.run)
+    kept = kept_updates(subject.run, subject.first)
     starts = starts_of(subject, kept)
     found: dict[OwnerId, dict[str, Membership]] = {}
     every: list[tuple[Scores, Part, Part]] = []
@@ -71,7 +77,8 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
             "Expected updates of the owners whose data are here, got those of others. Name the "
             "run's own data with --data."
         )
-    return _evidence(subject, _measured(every), found, rounds=len(starts))
+    most_each = max(most_of_one(members.users) for _, members, _ in every)
+    return _evidence(subject, _measured(every), found, rounds=len(starts), most_each=most_each)
 
 
 def starts_of(subject: Subject, kept: Mapping[int, Mapping[int, State]]) -> dict[int, State]:
@@ -157,12 +164,13 @@ def _evidence(
     by_owner: Mapping[OwnerId, Mapping[str, Membership]],
     *,
     rounds: int,
+    most_each: int,
 ) -> Evidence:
     known = "all rounds" if rounds > 1 else "the first round"
     return Evidence(
         audit="updates",
         title="What a curious server sees in updates",
-        says=(verdict_of(together), *beside_the_promise(subject, together), *_at_best(subject)),
+        says=(verdict_of(together), *_promised(subject, together, most_each), *_at_best(subject)),
         plots=(plot_of(f"By example, from {known}", together),),
         tables=(
             table_of(f"All owners, by example, from {known}", together),
@@ -187,6 +195,15 @@ def _evidence(
     )
 
 
+def _promised(subject: Subject, found: Mapping[str, Membership], most_each: int) -> list[str]:
+    """Return what the promise allows, where it is of what was looked at."""
+    if subject.plan.unit == "owner":
+        return [
+            "The promise is of the noisy sum of owners, and does not speak of one owner's update."
+        ]
+    return beside_the_promise(subject, found, most_each=most_each)
+
+
 def _at_best(subject: Subject) -> list[str]:
     """Return what the best test of one example in one step would find."""
     if subject.plan.unit == "owner" or not subject.spent:
@@ -206,12 +223,12 @@ def _node(owner: OwnerId) -> int:
 def _seconds(subject: Subject, asking: Asking) -> float:
     owners, most = subject.owners[: asking.owners], MOST_EXAMPLES[asking.effort]
     examples = sum(2 * min(most, len(subject.members(owner))) for owner in owners)
-    rounds = max(1, len(kept_updates(subject.run)))
+    rounds = max(1, len(kept_updates(subject.run, subject.first)))
     return 5 + GRADIENT_IN_LOSSES * rounds * examples * subject.seconds_per_example
 
 
 def _lacks(subject: Subject) -> str | None:
-    if not kept_updates(subject.run):
+    if not kept_updates(subject.run, subject.first):
         return (
             "Expected a run with its owners' updates, got one without: train with "
             "`discreet train --keep-updates`. Under secure aggregation nobody sees them."

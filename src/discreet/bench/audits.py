@@ -33,6 +33,7 @@ from discreet.federated import (
     keep_updates,
     publish,
     run_federation,
+    seal_data,
 )
 from discreet.types import Split
 
@@ -192,6 +193,7 @@ def _train(
     on_step: Callable[[], None],
 ) -> None:
     task = AssistantTask.build(plan, shared_data=data, cache_dir=cache)
+    seal_data(run, data)
     if name == BY_HEART:
         shelve_baseline(task, run, on_step=on_step)
         return

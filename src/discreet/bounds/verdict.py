@@ -14,7 +14,7 @@ but fair coins can contradict the statement; others can cast doubt.
 >>> verdict.is_contradicted
 False
 >>> print(verdict.lines()[-2])
-at most 4.97: the ledger's statement, at delta = 1e-05 (unit: owner, neighbours: add_or_remove_one)
+at most 4.97: what was stated, at delta = 1e-05 (unit: owner, neighbours: add_or_remove_one)
 """
 
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ class Verdict:
                 f"{one.assumes}"
             )
         stated = str(self.statement).split()[2]
-        said.append(f"at most {stated}: the ledger's statement, {self.statement.qualified}")
+        said.append(f"at most {stated}: what was stated, {self.statement.qualified}")
         return [*said, *self.notes]
 
 

@@ -9,7 +9,7 @@ from discreet.artifacts import RunFolder
 from discreet.bench import shelve_baseline
 from discreet.cli.options import Cache, Json, progress, quiet_logs, show_json, talk
 from discreet.cli.train_plan import read_plan
-from discreet.federated import AssistantTask
+from discreet.federated import AssistantTask, seal_data
 
 
 def baseline(
@@ -28,6 +28,7 @@ def baseline(
     with progress() as bar:
         row = bar.add_task("in the clear", total=plan.num_owners * plan.steps_total)
         card = shelve_baseline(task, run, on_step=lambda: bar.update(row, advance=1))
+    seal_data(run, None)
     if as_json:
         show_json(card.to_dict())
     else:

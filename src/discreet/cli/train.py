@@ -50,6 +50,7 @@ from discreet.federated import (
     plan_of,
     publish,
     run_federation,
+    seal_data,
     statements_of,
 )
 from discreet.types import AgeBand
@@ -175,7 +176,7 @@ def train(
         task = build_task(plan, data=data, root=root, cache=cache) if driver == "local" else None
         with _watched(plan, events) as on_event:
             if task is not None:
-                outcome = train_run(run, task, on_event, keeps=keep)
+                outcome = train_run(run, task, on_event, keeps=keep, data=data)
             else:
                 outcome = _train_elsewhere(plan, run, driver, on_event)
     _show(run, outcome, as_json)
@@ -300,15 +301,21 @@ def build_task(
 
 
 def train_run(
-    run: RunFolder, task: AssistantTask, on_event: OnEvent, *, keeps: bool = False
+    run: RunFolder,
+    task: AssistantTask,
+    on_event: OnEvent,
+    *,
+    keeps: bool = False,
+    data: Path | None = None,
 ) -> Outcome:
     """Run the rounds that are left in this process; publish the adapter after each.
 
-    `keeps`: every owner's update is kept in the run folder.
+    `keeps`: every owner's update is kept in the run folder. `data`: what the task was built of.
     """
 
     def publish_round(done: int, state: State, report: RoundReport) -> None:
         publish(run, task, state, rounds_done=done)
+        seal_data(run, data)
 
     return run_federation(
         task.config,

@@ -58,6 +58,7 @@ from discreet.federated.rounds import (
 from discreet.federated.site import OwnerSite
 from discreet.federated.task import AssistantTask
 from discreet.federated.tensorboard import events_to
+from discreet.federated.trained_on import require_trained_on, seal_data
 
 __all__ = [
     "CODECS",
@@ -118,8 +119,10 @@ __all__ = [
     "read_checkpoint",
     "released_statements",
     "require_same_plan",
+    "require_trained_on",
     "round_done",
     "run_federation",
+    "seal_data",
     "server_app",
     "statements_of",
     "train_locally",

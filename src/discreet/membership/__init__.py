@@ -17,7 +17,7 @@ from discreet.membership.exposure import (
 )
 from discreet.membership.extraction import Extracted, measure_extraction, read_out
 from discreet.membership.likelihood import likelihood_scores, surprise_scores
-from discreet.membership.promise import most_tpr
+from discreet.membership.promise import most_tpr, promise_of_group
 from discreet.membership.relative import relative_scores
 from discreet.membership.signals import (
     least_likely_score,
@@ -56,6 +56,7 @@ __all__ = [
     "most_tpr",
     "over_rounds",
     "power_of_one_example",
+    "promise_of_group",
     "read_out",
     "relative_scores",
     "renyi_score",

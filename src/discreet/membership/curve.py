@@ -28,7 +28,7 @@ FPR = 0.01
 FPRS = (FPR, 0.001)
 OTHERS_NEEDED = math.ceil(1 / FPR)
 """Fewer non-members cannot show so low a rate: one false alarm would be more."""
-DRAWS = 4000
+DRAWS = 2000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +47,13 @@ class Tail:
     there are, as if all of them were alike."""
     fpr_high: float = 1.0
     """What the rate of false alarms at this threshold may be, at 97.5 % confidence."""
+    by_chance: float | None = None
+    """Share of members that is expected to pass where members are as others; None: `fpr`."""
 
     @property
     def times_chance(self) -> float | None:
         """Return how many times as many members as others are found; 1 is chance."""
-        return None if self.tpr is None else self.tpr / self.fpr
+        return None if self.tpr is None else self.tpr / (self.by_chance or self.fpr)
 
     def is_beyond(self, most: float) -> bool:
         """Return whether more members are found than `most`, with 97.5 % confidence."""
@@ -135,7 +137,8 @@ def measure_membership(
         others=len(others),
         people=(len(wins), wins.shape[1]),
         tails=tuple(
-            _tail(members, others, fpr, (len(wins), wins.shape[1]), missed) for fpr in FPRS
+            _tail(members, others, fpr, (len(wins), wins.shape[1]), missed / len(FPRS))
+            for fpr in FPRS
         ),
     )
 
@@ -161,7 +164,16 @@ def _tail(
     tpr, accused = float((members > threshold).mean()), float((others > threshold).mean())
     low, high = share_interval(tpr * people[0], people[0], confidence=1 - missed)
     fpr_high = share_interval(accused * people[1], people[1], confidence=1 - missed)[1]
-    return Tail(fpr=fpr, needed=needed, tpr=tpr, low=low, high=high, fpr_high=fpr_high)
+    passed = math.floor(fpr * len(others))
+    return Tail(
+        fpr=fpr,
+        needed=needed,
+        tpr=tpr,
+        low=low,
+        high=high,
+        fpr_high=fpr_high,
+        by_chance=(passed + 1) / (len(others) + 1),
+    )
 
 
 def _check(

@@ -28,3 +28,25 @@ def most_tpr(epsilon: float, delta: float, *, fpr: float) -> float:
         )
     times = math.exp(min(epsilon, 700.0))
     return max(fpr, min(1.0, times * fpr + delta, 1 - (1 - delta - fpr) / times))
+
+
+def promise_of_group(epsilon: float, delta: float, count: int) -> tuple[float, float]:
+    """Return what a promise of one unit promises of `count` that are in or out together.
+
+    Args:
+        epsilon: Of one, 0 or more.
+        delta: Of one, from 0 to 1.
+        count: 1 or more.
+
+    Raises:
+        ValueError: if a number is out of range.
+
+    Source: Vadhan 2017, *The Complexity of Differential Privacy*, lemma 2.2.
+    """
+    if not (epsilon >= 0 and 0 <= delta <= 1 and count >= 1):
+        raise ValueError(
+            f"Expected epsilon >= 0, delta from 0 to 1 and 1 unit or more, got {epsilon}, {delta} "
+            f"and {count}. Correct them."
+        )
+    times = sum(math.exp(min(700.0, place * epsilon)) for place in range(count))
+    return count * epsilon, min(1.0, times * delta)

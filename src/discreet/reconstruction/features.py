@@ -76,5 +76,11 @@ def rank_in_gallery(tokens: torch.Tensor, gallery: torch.Tensor, *, truth: int) 
 
 
 def rank_of(scores: torch.Tensor, *, truth: int) -> int:
-    """Return at which place the true one comes among (K,) scores; ties count against it."""
+    """Return at which place the true one comes among (K,) scores; ties count against it.
+
+    Raises:
+        ValueError: if a score is not finite.
+    """
+    if not bool(scores.isfinite().all()):
+        raise ValueError("Expected finite scores, got NaN or infinity. Look at what was seen.")
     return int((scores >= scores[truth]).sum())

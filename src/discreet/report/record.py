@@ -105,10 +105,15 @@ class RunRecord:
         return bool(self.owners) and self.owners_from != "ledger.jsonl"
 
     @property
+    def is_plain(self) -> bool:
+        """Say whether the adapter was trained without privacy: nothing knows of an account."""
+        return self.card is not None and not self.card.per_owner and not self.owners
+
+    @property
     def target(self) -> PrivacyStatement | None:
-        """What the plan allows each owner to spend; None: the plan does not say."""
+        """What the plan allows each owner to spend; None: it does not say, or nobody kept to it."""
         config = self.config
-        if not {"target_epsilon", "delta", "unit"} <= config.keys():
+        if self.is_plain or not {"target_epsilon", "delta", "unit"} <= config.keys():
             return None
         adds_own_noise = config["unit"] == "owner" and bool(config.get("secure_aggregation"))
         return PrivacyStatement(

@@ -132,6 +132,11 @@ def _warnings(record: RunRecord) -> Iterator[str]:
             "Not private: noise was drawn from a public seed, and whoever knows it can take the "
             "noise out again. The numbers below promise nothing."
         )
+    if record.is_plain:
+        yield (
+            "Not private: trained without clipping and noise, whatever the plan asks for. Nothing "
+            "is promised."
+        )
     if any(owner.spent is None for owner in record.owners):
         yield "An owner's epsilon is beyond what can be computed: nothing is promised there."
     target = record.target
