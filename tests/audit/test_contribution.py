@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from discreet.artifacts import RunFolder
+from discreet.attribution import Mixture, Share
 from discreet.audit import AUDITS, Asking, Subject, ask
-from discreet.audit.contribution import update_of
+from discreet.audit.contribution import _in_a_sentence, update_of
 from discreet.federated import FIRST_NODE_ID, keep_updates, kept_updates
 
 AUDIT = AUDITS["contribution"]
@@ -33,6 +34,26 @@ def test_parts_are_those_that_were_planted(private: Subject, tmp_path: Path) -> 
     rows = {row["owner"]: row["share"] for row in found.values["rounds"]["round 1"]}
     assert rows == pytest.approx({"owner-0": 0.75, "owner-1": 0.25})
     assert "owner-0 carried the adapter furthest: 75%" in found.verdict
+
+
+def test_nobody_is_named_where_parts_are_even(private: Subject, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    found = ask(AUDIT, with_updates(private, tmp_path, (1.0, 1.0)), Asking())
+    assert "no owner surely carried the adapter further" in found.verdict
+    assert "owner-" not in found.verdict
+
+
+def test_a_mixture_is_told_with_its_agreement_and_a_single_group_without_a_share() -> None:
+    def share(*owners: str, part: float) -> Share:
+        return Share(candidates=owners, share=part, low=part, high=part)
+
+    one = Mixture(shares=(share("a", "b", part=1.0),), agreement=0.43, low=0.3, high=0.5)
+    assert "cannot be told" in _in_a_sentence(one, 2)
+    assert "100%" not in _in_a_sentence(one, 2)
+    two = replace(one, shares=(share("a", part=0.7), share("b", part=0.3)))
+    for mixture in (one, two):
+        assert "agreement of 0.43 (0.30 to 0.50)" in _in_a_sentence(mixture, 2)
+    assert "a has 70%" in _in_a_sentence(two, 2)
 
 
 def test_every_round_and_all_of_them_are_told(private: Subject) -> None:
@@ -73,3 +94,8 @@ def test_one_owner_has_no_other_part(private: Subject) -> None:
     )
     with pytest.raises(ValueError, match="two owners or more"):
         ask(AUDIT, alone, Asking())
+
+
+def test_one_owner_asked_about_has_no_other_part(by_heart: Subject) -> None:
+    with pytest.raises(ValueError, match="Leave out --owners"):
+        ask(AUDIT, by_heart, Asking(effort="quick", owners=1))

@@ -58,6 +58,7 @@ def test_secrets_that_were_learnt_by_heart_are_read_out(remembering: Subject) ->
     assert beam["others"]["exact"] == 0
     assert beam["others"]["tokens_low"] < 0.3
     assert found.values["exposures"]["adapter alone"]["low"] > 0
+    assert found.values["chance"] < 0.01
     assert found.values["exposures"]["base alone"]["low"] <= 0
     assert evidence_of(as_record(found)) == found
 
@@ -65,6 +66,7 @@ def test_secrets_that_were_learnt_by_heart_are_read_out(remembering: Subject) ->
 def test_a_private_adapter_gives_no_secret_away(few: Subject) -> None:
     found = ask(AUDIT, few, ONE_OWNER)
     assert "Nothing found" in found.verdict
+    assert found.values["chance"] > 0.05
     for kinds in found.values["extracted"].values():
         assert kinds["planted"]["exact"] == kinds["others"]["exact"] == 0
         assert kinds["planted"]["tokens_low"] <= 0.2
@@ -75,6 +77,12 @@ def test_the_form_is_that_of_the_canary_and_says_nothing_of_its_digits(few: Subj
     for secret in secrets_of(few, ONE_OWNER):
         assert [len(allowed) for allowed in secret.form] == [10] * 4 + [1] + [10] * 4
         assert few.task.vlm.tokenizer.decode(secret.tokens) in {c.secret for c in planted.canaries}
+
+
+def test_too_few_secrets_of_a_kind_are_said(few: Subject) -> None:
+    fewer = replace(few, plan=replace(few.plan, canaries=8))
+    with pytest.raises(ValueError, match="at least 5 were planted and as many not"):
+        secrets_of(fewer, ONE_OWNER)
 
 
 def test_a_run_without_canaries_is_told_how_to_plant_them(few: Subject) -> None:

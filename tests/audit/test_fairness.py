@@ -9,7 +9,7 @@ import torch
 from PIL.Image import Image
 
 from discreet.audit import AUDITS, Asking, Subject, ask
-from discreet.audit.fairness_words import Found, in_words
+from discreet.audit.fairness_words import Found, _signed, in_words
 from discreet.audit.pictured_twins import (
     LOSS_MARGIN,
     TwinQuestions,
@@ -227,6 +227,19 @@ def test_sentences_name_whom_it_serves_worse_or_nobody(
     alike = in_words(measured(served, 0.0, asked), None)
     assert alike.verdict.startswith("No kind of person is served worse")
     assert any("chance explains it" in said for said in alike.says)
+
+
+def test_twins_who_are_answered_otherwise_are_in_the_verdict(
+    served: Served, asked: TwinQuestions
+) -> None:
+    found = measured(served, 0.0, asked)
+    shifted = compare_losses(asked, DRAW.normal(0.4, 0.03, len(asked.pairs)))
+    kind = next(iter(shifted))
+    other = in_words(replace(found, losses={**found.losses, kind: shifted[kind]}), None)
+    assert other.verdict.startswith("Twins who differ in nothing else are answered otherwise")
+    assert f"twins' loss by {kind.replace('_', ' ')}" in other.verdict
+    assert "Surely different" in " ".join(other.says)
+    assert _signed(-0.00001) == "0.0000"
 
 
 def test_few_people_are_told_nothing_of(served: Served, asked: TwinQuestions) -> None:

@@ -2,13 +2,24 @@
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discreet.audit.pools import Part, Pool, some_people, users_of
+from discreet.audit import Subject
+from discreet.audit.pools import (
+    Part,
+    Pool,
+    members_and_others,
+    of_ages,
+    some_people,
+    users_of,
+)
+from discreet.federated import PortraitLessons
+from discreet.types import AgeBand
 
 
 @dataclass(frozen=True)
@@ -69,3 +80,39 @@ def test_somebody_unknown_is_nobody_else() -> None:
     whose = [*users_of(first), *users_of(second)]
     assert len(set(whose)) == 5  # two unknown people in each, and one who is known in both
     assert len(some_people(first, 1, seed=0)) == 1
+
+
+def test_others_of_an_owner_who_has_mostly_children_are_mostly_children(private: Subject) -> None:
+    others = private.others(private.owners[0])
+    assert isinstance(others, PortraitLessons)
+    ages: dict[AgeBand, int] = {"child": 60, "older_adult": 20}
+    part = of_ages(others, ages, seed=0)
+    found = Counter(others.examples[place].age_band for place in part.indices)
+    assert set(found) == set(ages)
+    assert found["child"] / found["older_adult"] == pytest.approx(3, rel=0.25)
+    everyone = Counter(example.age_band for example in others.examples)
+    assert found["child"] >= everyone["child"] - 1, "the rarest in the mix are all there"
+    for person in set(part.users):
+        whole = [place for place, user in enumerate(others.users) if user == person]
+        assert set(whole) <= set(part.indices)
+    assert len(of_ages(others, everyone, seed=0)) >= len(others) - 4
+    assert len(of_ages(others, {}, seed=0)) == 0
+
+
+def test_the_mix_is_kept_where_owners_differ(private: Subject) -> None:
+    skewed = replace(private, plan=replace(private.plan, dirichlet_alpha=0.2))
+    owner = private.owners[0]
+    members, others = members_and_others(skewed, owner, most=1000, seed=0)
+    shares = []
+    for part in (members, others):
+        places = part.indices
+        while isinstance(part.lessons, Part):
+            places = [part.lessons.indices[place] for place in places]
+            part = Part(part.lessons.lessons, places)
+        assert isinstance(part.lessons, PortraitLessons)
+        ages = Counter(part.lessons.examples[place].age_band for place in part.indices)
+        total = sum(ages.values())
+        shares.append({age: count / total for age, count in ages.items()})
+    assert set(shares[0]) >= set(shares[1])
+    for age, share in shares[1].items():
+        assert share == pytest.approx(shares[0][age], abs=0.12)

@@ -55,14 +55,11 @@ def _of_updates(subject: Subject, kept: Mapping[int, Mapping[int, State]]) -> Ev
         whole = {o: _summed([u[o] for u in by_round.values() if o in u]) for o in everyone}
         parts["all rounds"] = contributions(whole)
     last = list(parts.values())[-1]
-    most = max(last, key=lambda part: part.share)
     return Evidence(
         audit="contribution",
         title=TITLE,
         says=(
-            f"Over {len(by_round)} rounds, {most.owner} carried the adapter furthest: "
-            f"{most.share:.0%} ({most.low:.0%} to {most.high:.0%}) of what all {len(last)} owners "
-            "did together.",
+            _of_parts(last, rounds=len(by_round)),
             "From the updates that the server saw, one by one.",
         ),
         plots=(_plot([(p.owner, p.share, p.low, p.high) for p in last], 1 / len(last)),),
@@ -74,6 +71,11 @@ def _of_updates(subject: Subject, kept: Mapping[int, Mapping[int, State]]) -> Ev
 
 def _of_the_adapter(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
     """Return in what proportion owners' examples explain the adapter."""
+    if len(subject.owners[: asking.owners]) < 2:
+        raise ValueError(
+            "Expected two owners or more to be asked about, got one: there is no other part. Leave "
+            "out --owners."
+        )
     candidates: dict[str, list[Update]] = {}
     for owner in subject.owners[: asking.owners]:
         on_done(f"gradients of the examples of {owner}")
@@ -148,6 +150,22 @@ def in_common(
     return suspect.only(layers), {k: [u.only(layers) for u in own] for k, own in draws.items()}
 
 
+def _of_parts(parts: Sequence[Contribution], *, rounds: int) -> str:
+    """Return who carried the adapter furthest, if that is sure."""
+    first, *rest = sorted(parts, key=lambda part: -part.share)
+    over = f"Over {rounds} rounds" if rounds > 1 else "In one round"
+    if first.low > max((part.high for part in rest), default=0.0):
+        return (
+            f"{over}, {first.owner} carried the adapter furthest: {first.share:.0%} "
+            f"({first.low:.0%} to {first.high:.0%}) of what all {len(parts)} owners did together."
+        )
+    return (
+        f"{over}, no owner surely carried the adapter further than every other: parts of "
+        f"{len(parts)} owners are from {min(part.share for part in parts):.0%} to "
+        f"{first.share:.0%}, and even ones are {1 / len(parts):.0%}."
+    )
+
+
 def _owner(node: int) -> str:
     return f"owner-{node - FIRST_NODE_ID}"
 
@@ -157,16 +175,23 @@ def _summed(updates: Sequence[Update]) -> Update:
 
 
 def _in_a_sentence(mixture: Mixture, owners: int) -> str:
+    agreement = f"{mixture.agreement:.2f} ({mixture.low:.2f} to {mixture.high:.2f})"
     if not mixture.shares:
         return (
             f"What the owners' examples ask for explains nothing of the adapter (agreement "
-            f"{mixture.agreement:.2f}): nobody's part can be told."
+            f"{agreement}): nobody's part can be told."
+        )
+    explained = f"together they explain the adapter with an agreement of {agreement}, 1 being all"
+    if len(mixture.shares) == 1:
+        return (
+            f"Whose data shaped the adapter cannot be told: the examples of all {owners} owners "
+            f"ask for the same; {explained} of it."
         )
     together = [share for share in mixture.shares if len(share.candidates) > 1]
     most = max(mixture.shares, key=lambda share: share.share)
     said = (
-        f"{' + '.join(most.candidates)} explain most of the adapter: {most.share:.0%} "
-        f"({most.low:.0%} to {most.high:.0%}) of what {owners} owners explain."
+        f"Of what {owners} owners explain, {' + '.join(most.candidates)} has {most.share:.0%} "
+        f"({most.low:.0%} to {most.high:.0%}); {explained} of it."
     )
     if together:
         names = "; ".join(", ".join(share.candidates) for share in together)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from discreet.audit.asked import Asking, Audit, OnDone
 from discreet.audit.epsilon import LEAST
 from discreet.audit.secrets import (
+    AFTER_TRAINING,
     ALTERNATIVES,
     DIGITS,
     SECRETS,
@@ -25,10 +26,9 @@ from discreet.evidence import Evidence, Interval, Intervals, Table
 from discreet.membership import Exposures, Extracted, measure_extraction
 from discreet.model import load_adapter_state
 
+LEVEL = 0.05
 WIDTHS = {"quick": (1, 4), "usual": (1, 8), "thorough": (1, 32)}
 """Of the searches; 1 is greedy."""
-AFTER_TRAINING = ("adapter less base", "adapter alone")
-"""Scores of which either can show that a secret is remembered."""
 _LIMITS = (
     "The auditor knows the question and the words before the secret. Who does not has to guess "
     "these first.",
@@ -45,11 +45,11 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
         name = "greedy search" if width == 1 else f"beam of {width}"
         on_done(f"reading secrets out: {name}")
         extracted[name] = _by_kind(subject, secrets, width)
-    exposures = expose(subject, secrets, asking, on_done)
+    exposures, chance = expose(subject, secrets, asking, on_done)
     return Evidence(
         audit="extraction",
         title="Whether planted secrets can be read out (extraction, exposure)",
-        says=(_in_a_sentence(extracted, exposures), _about_exposure(exposures)),
+        says=(_in_a_sentence(extracted, chance), _about_exposure(exposures, chance)),
         tables=(_extraction_table(extracted), _exposure_table(exposures)),
         plots=(_plot(extracted),),
         limits=_LIMITS,
@@ -60,6 +60,7 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
             },
             "exposures": {name: asdict(found) for name, found in exposures.items()},
             "alternatives": ALTERNATIVES[asking.effort],
+            "chance": chance,
         },
     )
 
@@ -77,9 +78,8 @@ def _by_kind(
     return kinds[0], kinds[1]
 
 
-def _in_a_sentence(
-    extracted: dict[str, tuple[Extracted, Extracted]], exposures: dict[str, Exposures]
-) -> str:
+def _in_a_sentence(extracted: dict[str, tuple[Extracted, Extracted]], chance: float) -> str:
+    """Return what is read out, or else whether exposure tells planted secrets from others."""
     name, (planted, others) = max(extracted.items(), key=lambda item: item[1][0].exact)
     counted = (
         f"{planted.exact} of {planted.secrets} planted secrets are read out whole by the {name} "
@@ -87,26 +87,27 @@ def _in_a_sentence(
         "were never planted"
     )
     if planted.exact:
+        return f"Secrets can be read out of this adapter, by whoever has it: {counted}."
+    if chance < LEVEL:
         return (
-            f"Secrets can be read out of this adapter: {counted}. Whoever has it can do the same."
-        )
-    if told := [name for name in AFTER_TRAINING if exposures[name].is_remembered]:
-        return (
-            f"Not read out, but remembered: {counted}; exposure by the {told[0]} tells planted "
-            "ones from others."
+            f"Not read out, but remembered: {counted}; exposure tells planted ones from others "
+            f"({_chance(chance)})."
         )
     return f"Nothing found: {counted}; exposure does not tell them apart."
 
 
-def _about_exposure(exposures: dict[str, Exposures]) -> str:
+def _chance(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _about_exposure(exposures: dict[str, Exposures], chance: float) -> str:
     name = max(AFTER_TRAINING, key=lambda name: exposures[name].low)
     found = exposures[name]
     return (
         f"By the {name}, planted secrets are {found.planted:.2f} bits exposed, others "
         f"{found.others:.2f}: a difference of {found.difference:.2f} ({found.low:.2f} to "
         f"{found.high:.2f}; 95 % interval over secrets; at most {found.most:.1f} bits can be "
-        "seen). The better of two scores is told: of adapters that remember nothing, 5 % at most "
-        "look as if they did."
+        f"seen). By coins thrown again, with the better of two scores told: {_chance(chance)}."
     )
 
 

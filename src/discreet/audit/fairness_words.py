@@ -112,21 +112,37 @@ def in_words(found: Found, promise: PrivacyStatement | None) -> Evidence:
 def _verdict(found: Found, p: Mapping[tuple[str, str, str], float]) -> str:
     """Return the first sentence: whether any kind of person is served worse."""
     sure = {key: gap for key, gap in found.gaps.items() if p[key] < LEVEL}
+    twins = [key for key in p if key not in found.gaps and p[key] < LEVEL]
     asked = f"{len(p)} questions were asked at once, and corrected for"
-    if not found.gaps:
+    if not (found.gaps or twins):
         return f"No kind of person has {MIN_PEOPLE} people in the data: nothing can be told."
-    if not sure:
+    if not (sure or twins):
         return (
             f"No kind of person is served worse by more than chance explains: {found.people} "
             f"people whom nobody trained on, by {_listed({key[1] for key in found.gaps})}; {asked}."
         )
+    said = [_of_gaps(found, sure, p)] if sure else []
+    if twins:
+        differ = _listed({f"{what} by {_name(kind)}" for what, kind, _ in twins})
+        said.append(
+            f"Twins who differ in nothing else are answered otherwise, by more than chance "
+            f"explains: {differ}."
+        )
+    return f"{' '.join(said)} {asked[:1].upper()}{asked[1:]}."
+
+
+def _of_gaps(
+    found: Found,
+    sure: Mapping[tuple[str, str, str], Gap],
+    p: Mapping[tuple[str, str, str], float],
+) -> str:
     worst = min(sure, key=lambda key: p[key])
     gap, (what, unit) = sure[worst], _GAPS[worst[0]]
     of = f" ({worst[2]})" if worst[2] else ""
     return (
         f"Kinds of people are served differently in {len(sure)} of {len(found.gaps)} measurements. "
         f"The surest: {what}{of}, by {_name(worst[1])}, differs by {gap.value:.3f} {unit} "
-        f"({gap.low:.3f} to {gap.high:.3f}) between {gap.lowest} and {gap.highest}; {asked}."
+        f"({gap.low:.3f} to {gap.high:.3f}) between {gap.lowest} and {gap.highest}."
     )
 
 
@@ -146,8 +162,10 @@ def _of_policies(found: Found) -> list[str]:
 
 def _of_pictures(found: Found, p: Mapping[tuple[str, str, str], float]) -> str:
     """Return what a model does that is shown the picture."""
-    alike = [kind for kind, one in found.losses.items() if one.is_equivalent]
-    others = [kind for kind in found.losses if kind not in alike]
+    surely = adjusted({kind: one.p_equivalent for kind, one in found.losses.items()})
+    alike = [kind for kind in found.losses if surely[kind] < LEVEL]
+    different = [kind for kind in found.losses if p["twins' loss", kind, ""] < LEVEL]
+    others = [kind for kind in found.losses if kind not in [*alike, *different]]
     worst = max(found.losses.values(), key=lambda one: abs(one.difference))
     said = (
         f"Shown the picture itself, the model gives twins the same answer with a likelihood that "
@@ -155,6 +173,8 @@ def _of_pictures(found: Found, p: Mapping[tuple[str, str, str], float]) -> str:
         f"kinds ({found.twins} people; the largest difference is {worst.difference:+.4f}, "
         f"{worst.low:+.4f} to {worst.high:+.4f})."
     )
+    if different:
+        said += f" Surely different, if only by little: {_listed(different)}."
     if others:
         said += f" Not shown to be alike: {_listed(others)}."
     if found.written:
@@ -240,7 +260,7 @@ def _loss_table(found: Found, p: Mapping[tuple[str, str, str], float]) -> Table:
         rows=tuple(
             (
                 _name(kind),
-                f"{one.difference:+.4f} ({one.low:+.4f} to {one.high:+.4f})",
+                f"{_signed(one.difference)} ({_signed(one.low)} to {_signed(one.high)})",
                 one.in_words,
                 _chance(p["twins' loss", kind, ""]),
                 str(one.people),
@@ -327,6 +347,11 @@ def _name(label: str) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(map(_name, names)))
+
+
+def _signed(value: float) -> str:
+    """Return a difference; what rounds to nothing has no sign."""
+    return "0.0000" if abs(value) < 5e-5 else f"{value:+.4f}"
 
 
 def _chance(p: float) -> str:

@@ -4,7 +4,8 @@ half = Part(lessons, [0, 2, 4])
 pool = Pool((subject.members(owner), half))
 """
 
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,8 +13,8 @@ import numpy.typing as npt
 import torch
 
 from discreet.audit.subject import Subject
-from discreet.federated import Lessons, canaries_of
-from discreet.types import OwnerId
+from discreet.federated import Lessons, PortraitLessons, canaries_of
+from discreet.types import AgeBand, OwnerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,42 @@ def members_and_others(
 ) -> tuple[Part, Part]:
     """Return members and as many others, whole people, at most about `most` examples of each.
 
-    Canaries are left out: no other person is like them, so that any attack would tell them.
+    Canaries are left out: no other person is like them, so that any attack would tell them. Where
+    owners differ in whom they have, others are of the owner's own mix of ages: else their ages
+    would be told, and not who was trained on.
     """
     lessons = subject.members(owner)
     planted = {canary.id for canary in canaries_of(subject.plan, owner)}
     kept = [place for place, user in enumerate(lessons.users) if user not in planted]
     members = some_people(Part(lessons, kept), most, seed=seed)
-    return members, some_people(subject.others(owner), most, seed=seed)
+    others = subject.others(owner)
+    if subject.plan.dirichlet_alpha is not None and isinstance(others, PortraitLessons):
+        assert isinstance(lessons, PortraitLessons), "members and others are of one kind"
+        ages = Counter(lessons.examples[place].age_band for place in kept)
+        return members, some_people(of_ages(others, ages, seed=seed), most, seed=seed)
+    return members, some_people(others, most, seed=seed)
+
+
+def of_ages(others: PortraitLessons, ages: Mapping[AgeBand, int], *, seed: int) -> Part:
+    """Return examples of whole people whose ages are mixed as asked, as many as the rarest allows.
+
+    Args:
+        others: Of all ages.
+        ages: Examples of each age band in the mix; one that nobody has among others is left out.
+        seed: Of who is drawn.
+    """
+    places: dict[AgeBand, dict[Hashable, list[int]]] = {}
+    for place, example in enumerate(others.examples):
+        own = places.setdefault(example.age_band, {})
+        own.setdefault(example.identity_id, []).append(place)
+    wanted = {age: count for age, count in ages.items() if count and age in places}
+    have = {age: sum(map(len, places[age].values())) for age in wanted}
+    times = min((have[age] / count for age, count in wanted.items()), default=0.0)
+    draw, kept = np.random.default_rng(seed), list[int]()
+    for age, count in sorted(wanted.items()):
+        people, room = list(places[age].values()), times * count + 1e-9
+        for number in draw.permutation(len(people)):
+            if len(people[number]) <= room:
+                kept += people[number]
+                room -= len(people[number])
+    return Part(others, sorted(kept))

@@ -10,7 +10,14 @@ from discreet.audit.asked import Asking, OnDone
 from discreet.audit.epsilon import planted_of
 from discreet.audit.subject import Numbers, Subject
 from discreet.federated import PortraitLessons, presentations
-from discreet.membership import Exposures, compare_exposures, exposure_of, read_out
+from discreet.membership import (
+    SECRETS_NEEDED,
+    Exposures,
+    chance_of_exposures,
+    compare_exposures,
+    exposure_of,
+    read_out,
+)
 from discreet.model import (
     EncodedRow,
     Vlm,
@@ -26,6 +33,8 @@ SECRETS = {"quick": 20, "usual": 60, "thorough": 1_000_000}
 ALTERNATIVES = {"quick": 15, "usual": 63, "thorough": 255}
 """Other secrets of the form with which each is compared."""
 DIGITS = "0123456789"
+AFTER_TRAINING = ("adapter less base", "adapter alone")
+"""Scores of which either can show that a secret is remembered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,10 +74,11 @@ def secrets_of(subject: Subject, asking: Asking) -> list[Secret]:
                 for place in places[:each]
             ]
     count = sum(secret.is_planted for secret in found)
-    if min(count, len(found) - count) < 2:
+    if min(count, len(found) - count) < SECRETS_NEEDED:
         raise ValueError(
-            f"Expected two canaries or more that were planted and two that were not, got {count} "
-            f"and {len(found) - count}. Plant more: --set canaries=100."
+            f"Expected canaries of which at least {SECRETS_NEEDED} were planted and as many not, "
+            f"got {count} and {len(found) - count}. Plant more (--set canaries=100), or ask of "
+            "more owners."
         )
     return found
 
@@ -122,8 +132,11 @@ def extract(subject: Subject, secret: Secret, width: int) -> tuple[int, ...]:
 
 def expose(
     subject: Subject, secrets: Sequence[Secret], asking: Asking, on_done: OnDone
-) -> dict[str, Exposures]:
-    """Return exposures by the trained adapter less the base, by it alone, and by the base alone."""
+) -> tuple[dict[str, Exposures], float]:
+    """Return exposures by the trained adapter less the base, by it alone, and by the base alone.
+
+    And the chance that the first two differ so between secrets that were planted and others.
+    """
     draw = np.random.default_rng(asking.seed)
     count = ALTERNATIVES[asking.effort]
     rivals = [list(_rivals(secret, count, draw)) for secret in secrets]
@@ -140,13 +153,21 @@ def expose(
         "adapter alone": after,
         "base alone": before,
     }
-    found = {}
-    for name, of_secrets in ways.items():
-        kinds: tuple[list[float], list[float]] = ([], [])
-        for secret, row in zip(secrets, of_secrets, strict=True):
-            kinds[not secret.is_planted].append(exposure_of(float(row[0]), row[1:]))
-        found[name] = compare_exposures(*kinds, alternatives=count)
-    return found
+    bits = {name: _bits_of(secrets, of_secrets) for name, of_secrets in ways.items()}
+    found = {name: compare_exposures(*kinds, alternatives=count) for name, kinds in bits.items()}
+    after_training = [bits[name] for name in AFTER_TRAINING]
+    of_planted, of_others = ([kinds[place] for kinds in after_training] for place in (0, 1))
+    return found, chance_of_exposures(of_planted, of_others)
+
+
+def _bits_of(
+    secrets: Sequence[Secret], log_probs: Sequence[Numbers]
+) -> tuple[list[float], list[float]]:
+    """Return the exposure of each secret that was planted, and of each other."""
+    kinds: tuple[list[float], list[float]] = ([], [])
+    for secret, row in zip(secrets, log_probs, strict=True):
+        kinds[not secret.is_planted].append(exposure_of(float(row[0]), row[1:]))
+    return kinds
 
 
 def _rivals(secret: Secret, count: int, draw: np.random.Generator) -> Iterator[tuple[int, ...]]:

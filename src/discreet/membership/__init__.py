@@ -10,7 +10,9 @@ from discreet.membership.curve import (
     membership_scores,
 )
 from discreet.membership.exposure import (
+    SECRETS_NEEDED,
     Exposures,
+    chance_of_exposures,
     compare_exposures,
     exposure_of,
     extrapolated_exposure,
@@ -37,11 +39,13 @@ from discreet.membership.updates import (
 __all__ = [
     "FPRS",
     "OTHERS_NEEDED",
+    "SECRETS_NEEDED",
     "Exposures",
     "Extracted",
     "Membership",
     "Tail",
     "alignment_scores",
+    "chance_of_exposures",
     "clipped_scores",
     "compare_exposures",
     "exposure_of",

@@ -13,6 +13,8 @@ from scipy.stats import skewnorm
 
 Numbers = npt.NDArray[np.float64]
 LEAST_FOR_A_FIT = 30
+SECRETS_NEEDED = 5
+"""Of each kind: fewer have too few other labels to be surer than 1 %."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,11 +31,6 @@ class Exposures:
     """95 % interval of the difference: secrets are drawn, each within its kind."""
     most: float
     """Bits of a secret that is likelier than every alternative."""
-
-    @property
-    def is_remembered(self) -> bool:
-        """Return whether planted secrets are likelier than chance explains."""
-        return self.low > 0
 
 
 def exposure_of(score: float, alternatives: Numbers) -> float:
@@ -106,6 +103,41 @@ def compare_exposures(
         high=float(high),
         most=float(np.log2(alternatives + 1)),
     )
+
+
+def chance_of_exposures(
+    planted: Sequence[Sequence[float]], others: Sequence[Sequence[float]], *, draws: int = 4000
+) -> float:
+    """Return the chance that exposures differ as much if nothing is remembered, over all scores.
+
+    A permutation test: coins decided what was planted, so that under chance any other labels were
+    as likely. The largest standardised difference over the scores is compared, so that the better
+    of several scores may be told.
+
+    Args:
+        planted: For each score, bits of each planted secret, in one order for all.
+        others: For each score, bits of each other one.
+        draws: Of labels.
+
+    Raises:
+        ValueError: if there are fewer than `SECRETS_NEEDED` of a kind, or scores differ in length.
+
+    Source: Westfall and Young 1993, *Resampling-Based Multiple Testing*, on the largest statistic.
+    """
+    first, second = np.atleast_2d(planted), np.atleast_2d(others)
+    if len(first) != len(second) or min(first.shape[1], second.shape[1]) < SECRETS_NEEDED:
+        raise ValueError(
+            f"Expected scores of at least {SECRETS_NEEDED} secrets of each kind, got "
+            f"{first.shape[1]} planted and {second.shape[1]} not. Draw more canaries."
+        )
+    every, count = np.concatenate([first, second], axis=1), first.shape[1]
+    spread = every.std(axis=1)
+    level = (every - every.mean(1, keepdims=True)) / np.where(spread > 0, spread, 1)[:, None]
+    seen = float(level[:, :count].sum(1).max())
+    draw = np.random.default_rng(0)
+    labels = (draw.permutation(every.shape[1])[:count] for _ in range(draws))
+    largest = np.array([level[:, own].sum(1).max() for own in labels])
+    return (1 + int((largest >= seen - 1e-9).sum())) / (1 + draws)
 
 
 def _check(score: float, alternatives: Numbers) -> None:
