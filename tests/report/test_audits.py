@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from jinja2 import Environment, StrictUndefined
 
 from discreet.artifacts import RunFolder
+from discreet.audit import AUDITS
 from discreet.evidence import Evidence, Interval, Intervals, Table, write_evidence
 from discreet.report import page_of, read_run
-from discreet.report.audits import LEFT, RIGHT, draw_intervals, section_of
+from discreet.report.audits import LEFT, ORDER, RIGHT, draw_intervals, section_of
 
 ROWS = (
     Interval(name="loss", value=0.62, low=0.55, high=0.7),
@@ -57,6 +58,18 @@ def test_verdict_plot_table_and_limits_are_shown() -> None:
     assert "another adapter" not in page
 
 
+def test_audits_come_in_the_order_in_which_they_are_asked_with_a_table_of_verdicts() -> None:
+    assert list(AUDITS) == list(ORDER)
+    some = [replace(FOUND, audit=name, says=(f"Says {name}.",)) for name in ("zeta", "fairness")]
+    page = section_of([*some, FOUND], "00ff", environment())
+    places = [
+        page.index(f"<strong>{said}") for said in (FOUND.says[0], "Says fairness", "Says zeta")
+    ]
+    assert places == sorted(places)
+    assert page.count('<td class="said">') == 3
+    assert page.index('<td class="said">Says zeta.</td>') < places[0]
+
+
 def test_evidence_of_another_adapter_says_so() -> None:
     assert "Of another adapter than the one" in section_of([FOUND], "11aa", environment())
     assert "Of another adapter than the one" in section_of([FOUND], None, environment())
@@ -95,11 +108,15 @@ def test_dots_lie_on_the_plot_and_in_the_order_of_their_numbers(
     assert (drawn.reference is None) == (reference is None)
 
 
-def test_a_long_name_is_cut_beside_the_plot_and_whole_in_its_title() -> None:
-    row = replace(ROWS[0], name="n" * 60)
-    drawn = draw_intervals(replace(PLOT, rows=(row,)))
-    assert drawn.rows[0].name.endswith("…")
-    assert "n" * 60 in drawn.rows[0].told
+def test_a_long_name_has_two_lines_beside_the_plot_and_is_whole_in_its_title() -> None:
+    two = "gender presentation, answers, what training gave"
+    rows = tuple(replace(ROWS[0], name=name) for name in (two, "n" * 100, "", "short"))
+    drawn = draw_intervals(replace(PLOT, rows=rows))
+    assert " ".join(drawn.rows[0].lines) == two
+    assert [len(row.lines) for row in drawn.rows] == [2, 2, 0, 1]
+    assert drawn.rows[1].lines[-1].endswith("…")
+    assert "n" * 100 in drawn.rows[1].told
+    assert drawn.height > draw_intervals(PLOT).height
 
 
 def test_the_page_of_an_audited_run_has_them_and_says_that_it_is_local(

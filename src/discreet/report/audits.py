@@ -7,6 +7,7 @@ Jinja2 escapes every word that comes from the folder.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from textwrap import wrap
 
 from jinja2 import Environment
 from markupsafe import Markup
@@ -16,17 +17,34 @@ from discreet.report.plots import Tick, nice_ticks
 
 FEW_ROWS = 8
 """Rows of a table that is shown at once; a longer one is folded."""
-WIDTH, LEFT, RIGHT, ROW = 720, 240, 706, 24
-"""Of a plot of intervals, in units that are pixels; a row is as high as the last says."""
-LONGEST_NAME = 34
-"""Letters of a row's name that fit beside the plot; the rest is in its title."""
+WIDTH, LEFT, RIGHT, ROW = 780, 290, 740, 24
+"""Of a plot of intervals, in units that are pixels; the last is the height of a row of one line."""
+LINE = 15
+"""Height of a further line of a name."""
+LONGEST_NAME = 38
+"""Letters that fit beside the plot in a line; names have two lines at most, and their title."""
+ORDER = (
+    "membership",
+    "updates",
+    "extraction",
+    "reconstruction",
+    "attributes",
+    "identity",
+    "epsilon",
+    "mechanism",
+    "fairness",
+    "contribution",
+    "attribution",
+)
+"""Of audits on the page, the most telling first; others follow by name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """One interval, in its place."""
 
-    name: str
+    lines: tuple[str, ...]
+    """Its name."""
     told: str
     """What is said of it to who points at it, or hears it."""
     y: float
@@ -46,6 +64,7 @@ class Drawn:
     bottom: float
     width: int = WIDTH
     left: int = LEFT
+    line: int = LINE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +92,7 @@ def section_of(
             is_of_another=found.adapter_sha256 != adapter_sha256,
             plots=tuple((plot, draw_intervals(plot)) for plot in found.plots if plot.rows),
         )
-        for found in audits
+        for found in sorted(audits, key=_place)
     ]
     return Markup(template.render(audits=shown, few_rows=FEW_ROWS))
 
@@ -88,13 +107,17 @@ def draw_intervals(plot: Intervals) -> Drawn:
     def across(value: float) -> float:
         return round(LEFT + (value - ticks[0]) / (ticks[-1] - ticks[0]) * (RIGHT - LEFT), 2)
 
-    bottom = ROW * len(plot.rows) + 8
+    names = [
+        tuple(wrap(row.name, LONGEST_NAME, max_lines=2, placeholder=" …")) for row in plot.rows
+    ]
+    height = ROW + LINE * (max(map(len, names)) > 1)
+    bottom = height * len(plot.rows) + 8
     return Drawn(
         rows=tuple(
             Row(
-                name=_short(row.name),
+                lines=names[place],
                 told=f"{row.name}: {row.value:.3g} ({row.low:.3g} to {row.high:.3g})",
-                y=ROW * (place + 0.5) + 4,
+                y=height * (place + 0.5) + 4,
                 low=across(row.low),
                 value=across(row.value),
                 high=across(row.high),
@@ -108,5 +131,7 @@ def draw_intervals(plot: Intervals) -> Drawn:
     )
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+def _place(found: Evidence) -> tuple[int, str]:
+    """Return where an audit comes on the page."""
+    known = found.audit in ORDER
+    return (ORDER.index(found.audit) if known else len(ORDER), found.audit)
