@@ -58,7 +58,7 @@ def test_secrets_that_were_learnt_by_heart_are_read_out(remembering: Subject) ->
     assert beam["others"]["exact"] == 0
     assert beam["others"]["tokens_low"] < 0.3
     assert found.values["exposures"]["adapter alone"]["low"] > 0
-    assert found.values["chance"] < 0.01
+    assert found.values["chance"] < 0.05
     assert found.values["exposures"]["base alone"]["low"] <= 0
     assert evidence_of(as_record(found)) == found
 

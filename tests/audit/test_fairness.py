@@ -9,7 +9,7 @@ import torch
 from PIL.Image import Image
 
 from discreet.audit import AUDITS, Asking, Subject, ask
-from discreet.audit.fairness_words import Found, _signed, in_words
+from discreet.audit.fairness_words import Found, in_words
 from discreet.audit.pictured_twins import (
     LOSS_MARGIN,
     TwinQuestions,

@@ -47,7 +47,7 @@ def test_it_says_at_least_about_and_at_most_with_all_that_belongs_to_an_epsilon(
     assert [line.split()[0] + " " + line.split()[1] for line in lines[:2]] == ["at least"] * 2
     assert lines[2].startswith("about ")
     assert "no certificate" in lines[2]
-    assert lines[3].startswith("at most 4.38: the ledger's statement")
+    assert lines[3].startswith("at most 4.38: what was stated")
     for line in lines[:4]:
         assert "delta = 1e-05 (unit: example, neighbours: add_or_remove_one)" in line
     assert "assuming nothing but fair coins" in lines[0]

@@ -1,6 +1,6 @@
 """What the fairness audit found, as sentences, tables and plots."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,12 +8,16 @@ from discreet.audit.pictured_twins import LOSS_MARGIN, WORDS_MARGIN, WrittenFlip
 from discreet.audit.served import Seen
 from discreet.audit.twin_answers import AnswerFlips
 from discreet.audit.twins import TwinFlips, told
+from discreet.audit.wording import chance, listed, named, signed
 from discreet.evidence import Evidence, Interval, Intervals, Table
 from discreet.fairness import MIN_PEOPLE, Equivalence, Gap, adjusted
 from discreet.types import PrivacyStatement
 
 TITLE = "Whom it serves worse (fairness)"
 LEVEL = 0.05
+Question = tuple[str, str, str]
+"""What is measured, by which label or of which twins, and of whom."""
+PValues = Mapping[Question, float]
 _LIMITS = (
     "People are drawn by a program: of real people, other gaps may be found. Labels are those of "
     "the pictures; the assistant has none of them.",
@@ -56,7 +60,7 @@ class Found:
     written: Mapping[str, WrittenFlips]
 
     @property
-    def gaps(self) -> dict[tuple[str, str, str], Gap]:
+    def gaps(self) -> dict[Question, Gap]:
         """Return every gap that could be measured, by what, label, and of whom."""
         found = {
             (what, label, ""): gap
@@ -76,7 +80,7 @@ class Found:
         return {key: gap for key, gap in found.items() if gap is not None}
 
     @property
-    def p_values(self) -> dict[tuple[str, str, str], float]:
+    def p_values(self) -> dict[Question, float]:
         """Return p-values of all questions, corrected together."""
         found = {key: gap.p for key, gap in self.gaps.items()}
         found |= {("twins' loss", kind, ""): one.p_different for kind, one in self.losses.items()}
@@ -109,7 +113,7 @@ def in_words(found: Found, promise: PrivacyStatement | None) -> Evidence:
     )
 
 
-def _verdict(found: Found, p: Mapping[tuple[str, str, str], float]) -> str:
+def _verdict(found: Found, p: PValues) -> str:
     """Return the first sentence: whether any kind of person is served worse."""
     sure = {key: gap for key, gap in found.gaps.items() if p[key] < LEVEL}
     twins = [key for key in p if key not in found.gaps and p[key] < LEVEL]
@@ -119,11 +123,11 @@ def _verdict(found: Found, p: Mapping[tuple[str, str, str], float]) -> str:
     if not (sure or twins):
         return (
             f"No kind of person is served worse by more than chance explains: {found.people} "
-            f"people whom nobody trained on, by {_listed({key[1] for key in found.gaps})}; {asked}."
+            f"people whom nobody trained on, by {listed({key[1] for key in found.gaps})}; {asked}."
         )
     said = [_of_gaps(found, sure, p)] if sure else []
     if twins:
-        differ = _listed({f"{what} by {_name(kind)}" for what, kind, _ in twins})
+        differ = listed({f"{what} by {named(kind)}" for what, kind, _ in twins})
         said.append(
             f"Twins who differ in nothing else are answered otherwise, by more than chance "
             f"explains: {differ}."
@@ -131,17 +135,13 @@ def _verdict(found: Found, p: Mapping[tuple[str, str, str], float]) -> str:
     return f"{' '.join(said)} {asked[:1].upper()}{asked[1:]}."
 
 
-def _of_gaps(
-    found: Found,
-    sure: Mapping[tuple[str, str, str], Gap],
-    p: Mapping[tuple[str, str, str], float],
-) -> str:
+def _of_gaps(found: Found, sure: Mapping[Question, Gap], p: PValues) -> str:
     worst = min(sure, key=lambda key: p[key])
     gap, (what, unit) = sure[worst], _GAPS[worst[0]]
     of = f" ({worst[2]})" if worst[2] else ""
     return (
         f"Kinds of people are served differently in {len(sure)} of {len(found.gaps)} measurements. "
-        f"The surest: {what}{of}, by {_name(worst[1])}, differs by {gap.value:.3f} {unit} "
+        f"The surest: {what}{of}, by {named(worst[1])}, differs by {gap.value:.3f} {unit} "
         f"({gap.low:.3f} to {gap.high:.3f}) between {gap.lowest} and {gap.highest}."
     )
 
@@ -160,7 +160,7 @@ def _of_policies(found: Found) -> list[str]:
     return said
 
 
-def _of_pictures(found: Found, p: Mapping[tuple[str, str, str], float]) -> str:
+def _of_pictures(found: Found, p: PValues) -> str:
     """Return what a model does that is shown the picture."""
     surely = adjusted({kind: one.p_equivalent for kind, one in found.losses.items()})
     alike = [kind for kind in found.losses if surely[kind] < LEVEL]
@@ -174,13 +174,13 @@ def _of_pictures(found: Found, p: Mapping[tuple[str, str, str], float]) -> str:
         f"{worst.low:+.4f} to {worst.high:+.4f})."
     )
     if different:
-        said += f" Surely different, if only by little: {_listed(different)}."
+        said += f" Surely different, if only by little: {listed(different)}."
     if others:
-        said += f" Not shown to be alike: {_listed(others)}."
+        said += f" Not shown to be alike: {listed(others)}."
     if found.written:
         differ = max(one.text for one in found.written.values())
         sure = [k for k in found.written if min(p[w, k, ""] for w in _WRITTEN) < LEVEL]
-        verdict = f"more than chance explains for {_listed(sure)}" if sure else "by chance"
+        verdict = f"more than chance explains for {listed(sure)}" if sure else "by chance"
         said += (
             f" What it writes differs in some letter for up to {differ:.0%} of pairs; refusals, "
             f"key facts and length go one way {verdict}."
@@ -191,9 +191,7 @@ def _of_pictures(found: Found, p: Mapping[tuple[str, str, str], float]) -> str:
 _WRITTEN = ("twins' refusals", "twins' facts", "twins' words")
 
 
-def _of_privacy(
-    found: Found, p: Mapping[tuple[str, str, str], float], promise: PrivacyStatement | None
-) -> list[str]:
+def _of_privacy(found: Found, p: PValues, promise: PrivacyStatement | None) -> list[str]:
     """Return whom privacy costs more, where that was measured."""
     if found.cost is None:
         return []
@@ -204,25 +202,25 @@ def _of_privacy(
         return [f"{start}; no group is large enough to tell its part."]
     key = max(gaps, key=lambda key: gaps[key].value)
     gap = gaps[key]
-    chance = "chance explains it" if p[key] >= LEVEL else "more than chance explains"
+    verdict = "chance explains it" if p[key] >= LEVEL else "more than chance explains"
     return [
-        f"{start}; by {_name(key[1])} it cost {gap.highest} {gap.value:.3f} ({gap.low:.3f} to "
-        f"{gap.high:.3f}) more than {gap.lowest}: {chance}."
+        f"{start}; by {named(key[1])} it cost {gap.highest} {gap.value:.3f} ({gap.low:.3f} to "
+        f"{gap.high:.3f}) more than {gap.lowest}: {verdict}."
     ]
 
 
-def _gap_table(found: Found, p: Mapping[tuple[str, str, str], float]) -> Table:
+def _gap_table(found: Found, p: PValues) -> Table:
     return Table(
         title="Largest gaps between kinds of people",
         columns=("what", "by", "gap (95 %)", "least", "most", "p, corrected"),
         rows=tuple(
             (
                 f"{_GAPS[what][0]}{f' ({of})' if of else ''}",
-                _name(label),
+                named(label),
                 f"{gap.value:.3f} ({gap.low:.3f} to {gap.high:.3f})",
                 gap.lowest,
                 gap.highest,
-                _chance(p[what, label, of]),
+                chance(p[what, label, of]),
             )
             for (what, label, of), gap in found.gaps.items()
         ),
@@ -236,7 +234,7 @@ def _policy_tables(found: Found) -> list[Table]:
             columns=("what was changed", "may be used", "words differ", "key facts", "refusals"),
             rows=tuple(
                 (
-                    _name(kind),
+                    named(kind),
                     "yes" if kind in flips.warranted.by_kind else "no",
                     told(cell),
                     *(
@@ -253,16 +251,16 @@ def _policy_tables(found: Found) -> list[Table]:
     ]
 
 
-def _loss_table(found: Found, p: Mapping[tuple[str, str, str], float]) -> Table:
+def _loss_table(found: Found, p: PValues) -> Table:
     return Table(
         title="Twins, shown the picture itself: loss of the same answer",
         columns=("what was changed", "difference (95 %)", "verdict", "p, corrected", "people"),
         rows=tuple(
             (
-                _name(kind),
-                f"{_signed(one.difference)} ({_signed(one.low)} to {_signed(one.high)})",
+                named(kind),
+                f"{signed(one.difference)} ({signed(one.low)} to {signed(one.high)})",
                 one.in_words,
-                _chance(p["twins' loss", kind, ""]),
+                chance(p["twins' loss", kind, ""]),
                 str(one.people),
             )
             for kind, one in found.losses.items()
@@ -270,19 +268,19 @@ def _loss_table(found: Found, p: Mapping[tuple[str, str, str], float]) -> Table:
     )
 
 
-def _written_table(found: Found, p: Mapping[tuple[str, str, str], float]) -> Table:
+def _written_table(found: Found, p: PValues) -> Table:
     return Table(
         title="Twins, shown the picture itself: what is written",
         columns=("what was changed", "text", "refusals flip", "facts flip", "length", "least p"),
         rows=tuple(
             (
-                _name(kind),
+                named(kind),
                 f"{one.text:.0%}",
                 f"{one.refusal.share:.1%} ({one.refusal.low:.1%} to {one.refusal.high:.1%})",
                 f"{one.facts.share:.1%} ({one.facts.low:.1%} to {one.facts.high:.1%})",
                 f"{one.words.difference:+.2f} words: {one.words.in_words} (margin "
                 f"{WORDS_MARGIN:g})",
-                _chance(min(p[what, kind, ""] for what in _WRITTEN)),
+                chance(min(p[what, kind, ""] for what in _WRITTEN)),
             )
             for kind, one in found.written.items()
         ),
@@ -295,7 +293,7 @@ def _gap_plot(found: Found) -> Intervals:
         unit="nats a token between the two groups that differ most, 95 % interval",
         rows=tuple(
             Interval(
-                name=f"{_GAPS[what][0]}, by {_name(label)}",
+                name=f"{_GAPS[what][0]}, by {named(label)}",
                 value=gap.value,
                 low=gap.low,
                 high=gap.high,
@@ -313,7 +311,7 @@ def _loss_plot(found: Found) -> Intervals:
         title="Twins, shown the picture itself",
         unit=f"nats a token, 95 % interval; alike within {LOSS_MARGIN:g}",
         rows=tuple(
-            Interval(name=_name(kind), value=one.difference, low=one.low, high=one.high)
+            Interval(name=named(kind), value=one.difference, low=one.low, high=one.high)
             for kind, one in found.losses.items()
         ),
         reference=0.0,
@@ -321,7 +319,7 @@ def _loss_plot(found: Found) -> Intervals:
     )
 
 
-def _values(found: Found, p: Mapping[tuple[str, str, str], float]) -> dict[str, Any]:
+def _values(found: Found, p: PValues) -> dict[str, Any]:
     return {
         "people": found.people,
         "loss": found.loss,
@@ -339,20 +337,3 @@ def _values(found: Found, p: Mapping[tuple[str, str, str], float]) -> dict[str, 
         "written": {kind: asdict(one) for kind, one in found.written.items()},
         "loss_margin": LOSS_MARGIN,
     }
-
-
-def _name(label: str) -> str:
-    return label.replace("_", " ")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(map(_name, names)))
-
-
-def _signed(value: float) -> str:
-    """Return a difference; what rounds to nothing has no sign."""
-    return "0.0000" if abs(value) < 5e-5 else f"{value:+.4f}"
-
-
-def _chance(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

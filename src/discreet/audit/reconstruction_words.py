@@ -9,9 +9,6 @@ from discreet.audit.inverting import BATCH, KEPT, ONE, PLAN
 from discreet.audit.naming import Named
 from discreet.evidence import Interval, Intervals, Table
 
-FEW_HIGH = 0.5
-"""Upper end of an interval above which nothing is called not found."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reconstruction:
@@ -51,8 +48,11 @@ def of_what_is_sent(measured: Mapping[str, Reconstruction], chance: float) -> st
     )
     if _is_found(one, chance):
         return f"Pictures are found in what owners send: {said}."
-    if max(one.by_gradient_high, one.by_tokens_high) > FEW_HIGH:
-        return f"Cannot be told of {one.people} people, try --effort usual: {said}."
+    if not _is_found(measured[ONE], chance):
+        return (
+            f"Cannot be told: even of one example without protection no picture is surely found of "
+            f"{one.people} people, try --effort usual; {said}."
+        )
     return f"Nothing found: {said}."
 
 

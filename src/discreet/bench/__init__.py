@@ -20,11 +20,13 @@ from discreet.bench.aggregation import (
     measure_aggregation,
 )
 from discreet.bench.attribution import (
+    measure_attribution,
+)
+from discreet.bench.attribution_words import (
     LeftOut,
     SamePeople,
     Trial,
     as_attribution_table,
-    measure_attribution,
 )
 from discreet.bench.audits import (
     AUDITED_PLAN,

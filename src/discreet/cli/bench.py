@@ -67,20 +67,10 @@ ANSWERED = 8
 app = typer.Typer(
     add_completion=False, help="What privacy costs, on held-out people.", no_args_is_help=True
 )
-for _measure in (
-    adapt,
-    aggregation,
-    attribution,
-    audits,
-    baseline,
-    ground,
-    pages,
-    robust,
-    scale,
-    twins,
-    wire,
-):
+for _measure in (adapt, aggregation, attribution, audits, baseline, ground, pages, robust):
     app.command()(_measure)
+for _other in (scale, twins, wire):
+    app.command()(_other)
 
 
 @app.command("compare")

@@ -257,7 +257,7 @@ def quickstart(runs: Runs = RUNS, cache: Cache = None) -> None:
     with _kept_if_used(run):
         task = build_task(QUICKSTART, cache=cache)
         with _watched(QUICKSTART) as on_event:
-            outcome = train_run(run, task, on_event)
+            outcome = train_run(run, task, on_event, keeps=False, data=None)
     assistant = build_assistant(str(run.path), "small", "healthcare", runs=runs, cache=cache)
     bands: tuple[AgeBand, ...] = ("child", "older_adult")
     people = [portrait for portrait in load_portraits("test") if portrait.expression == "neutral"]
@@ -301,12 +301,7 @@ def build_task(
 
 
 def train_run(
-    run: RunFolder,
-    task: AssistantTask,
-    on_event: OnEvent,
-    *,
-    keeps: bool = False,
-    data: Path | None = None,
+    run: RunFolder, task: AssistantTask, on_event: OnEvent, *, keeps: bool, data: Path | None
 ) -> Outcome:
     """Run the rounds that are left in this process; publish the adapter after each.
 
