@@ -29,20 +29,20 @@ def test_shadows_of_a_private_run_are_trained_privately_on_whole_people(private:
 
 
 def test_shadows_of_a_run_learnt_by_heart_know_what_they_learnt(by_heart: Subject) -> None:
-    """The truth is known: three shadows tell what the fourth was trained on."""
+    """The truth is known: five shadows tell what the sixth was trained on."""
     owner = by_heart.owners[0]
     subject = replace(by_heart, plan=replace(by_heart.plan, local_steps=25))
     pool = Pool(members_and_others(subject, owner, most=14, seed=0))
-    found = train_shadows(subject, {owner: pool}, 4, seed=1)[owner]
+    found = train_shadows(subject, {owner: pool}, 6, seed=1)[owner]
     won = []
-    for place in range(4):
-        rest = np.arange(4) != place
+    for place in range(6):
+        rest = np.arange(6) != place
         losses, inside = found.losses[rest], found.inside[rest]
         mixed = inside.any(0) & (~inside).any(0)
         asked = found.inside[place][mixed]
         scores = likelihood_scores(found.losses[place][mixed], losses[:, mixed], inside[:, mixed])
         won.append((scores[asked][:, None] > scores[~asked]).mean())
-    assert np.mean(won) > 0.65, "a coin: 0.5"
+    assert np.mean(won) > 0.6, "a coin: 0.5"
 
 
 def test_the_thorough_audit_of_members_uses_them(

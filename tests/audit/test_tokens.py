@@ -5,10 +5,17 @@ import pytest
 import torch
 
 from discreet.audit import Subject
-from discreet.audit.pools import Part, members_and_others, some_people
+from discreet.audit.pools import Part, some_people
 from discreet.audit.tokens import token_scores
-from discreet.federated import presentations
-from discreet.model import answer_log_probs, answer_logits, collate, load_adapter_state
+from discreet.data import Example
+from discreet.federated import State, presentations
+from discreet.model import (
+    adapter_state,
+    answer_log_probs,
+    answer_logits,
+    collate,
+    load_adapter_state,
+)
 
 
 def test_scores_are_those_of_each_example_alone(private: Subject) -> None:
@@ -32,13 +39,27 @@ def test_scores_are_those_of_each_example_alone(private: Subject) -> None:
         assert found["MaxRenyi-K %, text"][place] == pytest.approx(-float(widest), rel=1e-3)
 
 
-def test_members_that_were_learnt_by_heart_are_surer(by_heart: Subject) -> None:
-    owner = by_heart.owners[0]
-    members, others = members_and_others(by_heart, owner, most=1000, seed=0)
-    first, second = (token_scores(by_heart, one, by_heart.state) for one in (members, others))
-    for attack in ("Min-K %, text", "Min-K %++, text"):
+def test_examples_that_were_learnt_by_heart_are_surer(private: Subject) -> None:
+    lessons = private.members(private.owners[0])
+    learnt, others = Part(lessons, range(8)), Part(lessons, range(8, len(lessons)))
+    state = learnt_by_heart(private, lessons.examples[:8])  # type: ignore[attr-defined]
+    first, second = (token_scores(private, one, state) for one in (learnt, others))
+    for attack in ("Min-K %, text", "Min-K %++, text", "Min-K %, image and text"):
         wins = (first[attack][:, None] > second[attack][None]).mean()
-        assert wins > 0.55, attack
+        assert wins > 0.8, attack
+
+
+def learnt_by_heart(subject: Subject, examples: list[Example], steps: int = 60) -> State:
+    """Return the adapter after so many steps of Adam on all of a few examples at once."""
+    vlm = subject.task.vlm
+    load_adapter_state(vlm, subject.first)
+    batch = collate(vlm, [presentations(example)[0] for example in examples])
+    optimizer = torch.optim.Adam([p for p in vlm.model.parameters() if p.requires_grad], lr=0.02)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (-answer_log_probs(vlm, batch, None).mean()).backward()
+        optimizer.step()
+    return adapter_state(vlm)
 
 
 def test_the_picture_decides_where_it_is_seen(private: Subject) -> None:

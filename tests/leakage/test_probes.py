@@ -104,6 +104,19 @@ def test_a_feature_that_never_changes_says_nothing() -> None:
     assert np.array_equal(*(part.whole for part in prepare(x, others)))
 
 
+def test_where_no_feature_changes_every_probe_guesses() -> None:
+    """As of a model that answers everybody the same."""
+    x = np.full((40, 3), 7.0)
+    taught, seen = prepare(x, np.full((9, 3), 8.0))
+    for part in (taught, seen):
+        assert not part.whole.any()
+        assert not part.leading.any()
+        assert not part.whitened.any()
+    labels, people = np.array(["a", "a", "b", "a"] * 10), np.repeat(np.arange(20), 2)
+    for probe in PROBES.values():
+        assert set(probe(taught, labels, people)(seen)) == {"a"}
+
+
 def test_scores_of_four_pictures_by_hand() -> None:
     said, truth = np.array(["a", "a", "a", "b"]), np.array(["a", "a", "b", "b"])
     score = score_probe("linear", said, truth, np.array(["x", "x", "y", "y"]))

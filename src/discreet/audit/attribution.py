@@ -205,6 +205,11 @@ def _verdict(mixture: Mixture, candidates: int) -> str:
             f"None of {candidates} candidates explains anything of the adapter that chance would "
             f"not: agreement {agreement}."
         )
+    if len(mixture.shares) == 1 and len(mixture.shares[0].candidates) > 1:
+        return (
+            f"The {candidates} candidates cannot be told apart; together they explain the adapter "
+            f"with an agreement of {agreement}, 1 being all of it."
+        )
     most = max(mixture.shares, key=lambda share: share.share)
     said = (
         f"Of what {candidates} candidates explain, {' + '.join(most.candidates)} has "

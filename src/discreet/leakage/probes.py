@@ -129,8 +129,11 @@ def prepare(taught: Features, *others: Features) -> tuple[Pictures, ...]:
     if len(taught) < 4:
         raise ValueError(f"Expected at least 4 pictures to teach, got {len(taught)}. Add people.")
     mean, scale = taught.mean(0, dtype=np.float64), taught.std(0, dtype=np.float64)
-    scale[scale <= 1e-6 * scale.max()] = np.inf  # says nothing
+    is_told = scale > 1e-6 * scale.max()
+    scale[~is_told] = np.inf  # says nothing
     parts = [((part - mean) / scale).astype(np.float32) for part in (taught, *others)]
+    if not is_told.any():
+        return tuple(Pictures(whole=part, leading=part, whitened=part) for part in parts)
     if parts[0].shape[1] > _WIDE * len(taught):
         turn = np.linalg.svd(parts[0], full_matrices=False)[2].T
         parts = [part @ turn for part in parts]
