@@ -106,8 +106,9 @@ def test_a_feature_that_never_changes_says_nothing() -> None:
 
 def test_where_no_feature_changes_every_probe_guesses() -> None:
     """As of a model that answers everybody the same."""
-    x = np.full((40, 3), 7.0)
-    taught, seen = prepare(x, np.full((9, 3), 8.0))
+    x = np.tile([7.0, 0.1, 1 / 3], (40, 1))
+    assert x.std(0).any(), "rounding errors, of which none is a difference"
+    taught, seen = prepare(x, x[:9] + 1)
     for part in (taught, seen):
         assert not part.whole.any()
         assert not part.leading.any()

@@ -129,7 +129,8 @@ def prepare(taught: Features, *others: Features) -> tuple[Pictures, ...]:
     if len(taught) < 4:
         raise ValueError(f"Expected at least 4 pictures to teach, got {len(taught)}. Add people.")
     mean, scale = taught.mean(0, dtype=np.float64), taught.std(0, dtype=np.float64)
-    is_told = scale > 1e-6 * scale.max()
+    changes = np.ptp(taught, axis=0) > 0  # exactly; a spread of rounding errors is none
+    is_told = changes & (scale > 1e-6 * scale[changes].max(initial=0.0))
     scale[~is_told] = np.inf  # says nothing
     parts = [((part - mean) / scale).astype(np.float32) for part in (taught, *others)]
     if not is_told.any():
