@@ -40,3 +40,23 @@ def test_a_run_that_is_not_there_is_one_line(discreet: Run, tmp_path: Path) -> N
     status, _, err = discreet("report", "nowhere", "--runs", tmp_path)
     assert status == 1
     assert "Expected a run folder" in err
+
+
+def test_several_runs_are_one_page(discreet: Run, tmp_path: Path) -> None:
+    status, _, err = discreet("report", *SHIPPED)
+    assert status == 2
+    assert "--out" in err
+    page = tmp_path / "page.html"
+    status, out, err = discreet("report", *SHIPPED, "--out", page)
+    assert status == 0, err
+    assert out.strip() == str(page)
+    for folder in SHIPPED.values():
+        assert f"Run {folder.name}, whole" in page.read_text()
+
+
+def test_a_file_that_is_no_frontier_is_one_line(discreet: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("{}")
+    status, _, err = discreet("report", tmp_path / "other.json", "--out", tmp_path / "page.html")
+    assert status == 2
+    assert "frontier.json" in err
+    assert not (tmp_path / "page.html").exists()

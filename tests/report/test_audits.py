@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jinja2 import Environment, StrictUndefined
 
 from discreet.artifacts import RunFolder
 from discreet.audit import AUDITS
@@ -38,18 +37,12 @@ FOUND = Evidence(
 )
 
 
-def environment() -> Environment:
-    return Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-
-
 def test_nothing_is_shown_of_a_run_that_was_not_audited() -> None:
-    assert section_of([], "00ff", environment()) == ""
+    assert section_of([], "00ff") == ""
 
 
 def test_verdict_plot_table_and_limits_are_shown() -> None:
-    page = section_of([FOUND], "00ff", environment())
+    page = section_of([FOUND], "00ff")
     assert "<strong>Losses tell members from others.</strong>" in page
     assert "Of two owners." in page
     for text in ("a coin", "by owner", "owner-1", "One attack.", "effort quick, 2 s", "area, 95 %"):
@@ -61,7 +54,7 @@ def test_verdict_plot_table_and_limits_are_shown() -> None:
 def test_audits_come_in_the_order_in_which_they_are_asked_with_a_table_of_verdicts() -> None:
     assert list(AUDITS) == list(ORDER)
     some = [replace(FOUND, audit=name, says=(f"Says {name}.",)) for name in ("zeta", "fairness")]
-    page = section_of([*some, FOUND], "00ff", environment())
+    page = section_of([*some, FOUND], "00ff")
     places = [
         page.index(f"<strong>{said}") for said in (FOUND.says[0], "Says fairness", "Says zeta")
     ]
@@ -71,8 +64,8 @@ def test_audits_come_in_the_order_in_which_they_are_asked_with_a_table_of_verdic
 
 
 def test_evidence_of_another_adapter_says_so() -> None:
-    assert "Of another adapter than the one" in section_of([FOUND], "11aa", environment())
-    assert "Of another adapter than the one" in section_of([FOUND], None, environment())
+    assert "Of another adapter than the one" in section_of([FOUND], "11aa")
+    assert "Of another adapter than the one" in section_of([FOUND], None)
 
 
 def test_words_of_the_folder_are_escaped() -> None:
@@ -89,7 +82,7 @@ def test_words_of_the_folder_are_escaped() -> None:
         plots=(replace(PLOT, title=bad, unit=bad, rows=(row,), reference_name=bad),),
         settings={"effort": bad},
     )
-    assert "<script" not in section_of([found], "00ff", environment())
+    assert "<script" not in section_of([found], "00ff")
 
 
 @given(

@@ -11,7 +11,7 @@ import pytest
 
 from discreet.artifacts import RunFolder
 from discreet.registry import REFERENCE_DIR
-from discreet.report import NAMES, page_of, read_run, run_page
+from discreet.report import NAMES, page_of, read_run, run_page, templates
 from discreet.types import PrivacyStatement, rounded_up
 from report.conftest import released, sent
 
@@ -255,6 +255,6 @@ def test_one_owner_more_spent_is_the_one_that_is_told(finished: RunFolder) -> No
 
 
 def test_the_examples_in_the_file_run(tmp_path: Path) -> None:
-    result = doctest.testmod(run_page)
+    result = doctest.testmod(templates)
     assert result.attempted >= 1
     assert not result.failed

@@ -6,14 +6,13 @@ Jinja2 escapes every word that comes from the folder.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from textwrap import wrap
 
-from jinja2 import Environment
 from markupsafe import Markup
 
 from discreet.evidence import Evidence, Intervals
 from discreet.report.plots import Tick, nice_ticks
+from discreet.report.templates import render
 
 FEW_ROWS = 8
 """Rows of a table that is shown at once; a longer one is folded."""
@@ -77,15 +76,10 @@ class Shown:
     plots: tuple[tuple[Intervals, Drawn], ...]
 
 
-def section_of(
-    audits: Sequence[Evidence], adapter_sha256: str | None, environment: Environment
-) -> Markup:
+def section_of(audits: Sequence[Evidence], adapter_sha256: str | None) -> Markup:
     """Return the part of the page about audits; empty if there are none."""
     if not audits:
         return Markup("")
-    template = environment.from_string(
-        files("discreet.report").joinpath("audits.html").read_text(encoding="utf-8")
-    )
     shown = [
         Shown(
             found=found,
@@ -94,7 +88,7 @@ def section_of(
         )
         for found in sorted(audits, key=_place)
     ]
-    return Markup(template.render(audits=shown, few_rows=FEW_ROWS))
+    return render("audits.html", audits=shown, few_rows=FEW_ROWS)
 
 
 def draw_intervals(plot: Intervals) -> Drawn:

@@ -2,21 +2,20 @@
 
     html = page_of(read_run(RunFolder.open(Path("runs/first"))))
 
-Decides what is said and in which words; `run_page.html` beside this file decides how it looks.
+Decides what is said and in which words; `run.html` beside this file decides how it looks.
 Jinja2 escapes every word that comes from the folder, and the page's own policy forbids a browser
 to load anything. Loss is marked local: a page made of an exported run has none.
 """
 
 from collections.abc import Iterator
-from importlib.resources import files
-from math import log10
 from typing import NamedTuple
 
-from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from discreet.report.audits import section_of
 from discreet.report.plots import Plot, bar_plot, line_plot
 from discreet.report.record import NAMES, RunRecord
+from discreet.report.templates import in_shell, render, size_in_words
 from discreet.types import FLOWERTUNE_MIB, meaning, rounded_up
 
 MISSING = "not recorded"
@@ -49,18 +48,14 @@ class Chart(NamedTuple):
 
 def page_of(record: RunRecord) -> str:
     """Return the page of a run as HTML."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "epsilon": rounded_up,
-        "size": size_in_words,
-        "reasons": _reasons,
-    }
-    template = environment.from_string(
-        files("discreet.report").joinpath("run_page.html").read_text(encoding="utf-8")
-    )
-    return template.render(
+    return in_shell(f"Run {record.run}", body_of(record))
+
+
+def body_of(record: RunRecord, *, heading: str = "h1") -> Markup:
+    """Return all that is said of a run; `heading` is the element of its name."""
+    return render(
+        "run.html",
+        heading=heading,
         record=record,
         missing=MISSING,
         target=record.target,
@@ -75,9 +70,7 @@ def page_of(record: RunRecord) -> str:
         has_loss=any(one.loss is not None for one in record.rounds),
         has_released_loss=any(one.released_loss is not None for one in record.rounds),
         local=_local(record),
-        audits=section_of(
-            record.audits, record.card.adapter_sha256 if record.card else None, environment
-        ),
+        audits=section_of(record.audits, record.card.adapter_sha256 if record.card else None),
         has_unsettled=any(one.unsettled is not None for one in record.owners),
         has_faults=any(one.faults for one in record.rounds),
         has_norm=any(one.clip_norm is not None for one in record.rounds),
@@ -92,18 +85,6 @@ def _local(record: RunRecord) -> str:
         "names of owners": NAMES in record.files,
     }
     return ", ".join(name for name, is_there in held.items() if is_there)
-
-
-def size_in_words(size_bytes: float) -> str:
-    """Return a number of bytes with a unit, in powers of a thousand.
-
-    >>> size_in_words(512), size_in_words(45_300_000), size_in_words(200e9)
-    ('512 B', '45.3 MB', '200 GB')
-    """
-    place = min(3, int(log10(max(size_bytes, 1)) / 3))
-    number = size_bytes / 1000**place
-    digits = f"{number:.3g}" if number < 100 else f"{number:,.0f}"
-    return f"{digits} {('B', 'kB', 'MB', 'GB')[place]}"
 
 
 def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
@@ -286,11 +267,6 @@ def _of_the_server(unit: object, is_secure: bool) -> str:
         "Each owner's update from the server: it sees every one of them, with the noise that "
         "the owner added."
     )
-
-
-def _reasons(dropped: dict[str, int]) -> str:
-    """Return how many were dropped for which reason."""
-    return ", ".join(f"{count} × {reason}" for reason, count in dropped.items())
 
 
 def _plain(value: object) -> str:
