@@ -15,6 +15,7 @@ from discreet.audit.audits import AUDITS
 from discreet.audit.baseline import run_without_privacy
 from discreet.audit.candidates import is_bare_adapter, parse_candidates
 from discreet.audit.contribution import in_common, steps_down, update_of
+from discreet.audit.gist import Counts, Gist, gist_of
 from discreet.audit.held_out import portraits_like
 from discreet.audit.pools import Part
 from discreet.audit.shadows import rehearse
@@ -51,8 +52,10 @@ __all__ = [
     "Asking",
     "Audit",
     "Compared",
+    "Counts",
     "Effort",
     "Flips",
+    "Gist",
     "PairShare",
     "Part",
     "Planned",
@@ -65,6 +68,7 @@ __all__ = [
     "count_flips",
     "differing_bits",
     "examine_adapter",
+    "gist_of",
     "in_common",
     "is_bare_adapter",
     "is_warranted",
