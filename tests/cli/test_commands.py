@@ -282,11 +282,33 @@ def test_bench_ground_measures_both_kinds_of_asking(discreet: Run, tmp_path: Pat
     assert found["asked"]["in other words"]["out_of_scope"]["of"] > 0
 
 
-@pytest.mark.parametrize("flags", [(), ("--private", "--generate")])
-def test_bench_performance_measures_one_thing(discreet: Run, flags: tuple[str, ...]) -> None:
-    status, _, err = discreet("bench", "performance", *flags)
+def test_bench_performance_measures_one_part_closely_or_everything(discreet: Run) -> None:
+    status, _, err = discreet("bench", "performance", "--private", "--generate")
     assert status != 0
     assert "--generate" in err
+
+
+def test_bench_performance_reads_everything_and_says_what_changed(
+    discreet: Run, tmp_path: Path
+) -> None:
+    history = tmp_path / "speed.jsonl"
+    words = ("bench", "performance", "--base", "tiny", "--rounds", "1", "--history", history)
+    status, out, err = discreet(*words)
+    assert status == 0, err
+    for said in ("a private step | a plain step", "8 answers", "seen of a portrait", "8 owners"):
+        assert said in out
+    assert "noise" not in out
+    status, out, err = discreet(*words)
+    assert status == 0, err
+    assert out.count("no difference beyond noise") == out.count("by the clock") * 5
+    assert "Fewer than 5 rounds" in out
+    assert len(history.read_text().splitlines()) == 2
+    status, out, err = discreet("bench", "performance", "--compare", history, history)
+    assert status == 0, err
+    assert out.count("| 1.00 | no difference beyond noise |") == 5
+    status, _, err = discreet("bench", "performance", "--compare", history, tmp_path / "none")
+    assert status != 0
+    assert "--history" in err
 
 
 def test_chat_hands_over_the_picture_only_where_the_policy_allows(
@@ -616,9 +638,6 @@ def test_bench_performance_prints_and_writes_what_it_measured(
     assert json.loads(discreet(*again)[1]) == found, "what was measured is not measured again"
     other = json.loads(discreet(*again, "--rounds", "2")[1])
     assert (other["rounds"], len(other["steps"])) == (2, len(found["steps"]))
-    status, _, err = discreet(*words)
-    assert status != 0
-    assert "--private" in err
     status, _, err = discreet("bench", "performance", "--private", "--batch", "0")
     assert status != 0
     assert "whole numbers of 1 or more" in err

@@ -56,13 +56,14 @@ Step = Callable[[str], None]
 """Told in a few words what is being done."""
 
 
-def few_people(folder: Path, *, train: int, others: int) -> Path:
-    """Write a Parquet file of shipped portraits, one of each person.
+def few_people(folder: Path, *, train: int, others: int, pictures: int = 1) -> Path:
+    """Write a Parquet file of shipped portraits, so many of each person.
 
     Args:
         folder: Where `people.parquet` goes.
         train: People whom owners get.
         others: People whom nobody gets, a third of them validation people.
+        pictures: Of each person at most.
     """
     counts: dict[Split, int] = {
         "train": train,
@@ -79,18 +80,21 @@ def few_people(folder: Path, *, train: int, others: int) -> Path:
         }
         | dict(one.audit_labels)
         for split, count in counts.items()
-        for one in _one_each(load_portraits(split))[:count]
+        for one in _of_people(load_portraits(split), count, pictures)
     ]
     pq.write_table(pa.Table.from_pylist(rows), folder / "people.parquet")
     return folder / "people.parquet"
 
 
-def _one_each(portraits: Sequence[Portrait]) -> list[Portrait]:
-    """Return one portrait of each person."""
-    found: dict[str, Portrait] = {}
+def _of_people(portraits: Sequence[Portrait], count: int, pictures: int) -> list[Portrait]:
+    """Return the first pictures of each of the first people, in file order."""
+    left = dict.fromkeys(list(dict.fromkeys(p.identity_id for p in portraits))[:count], pictures)
+    kept = []
     for one in portraits:
-        found.setdefault(one.identity_id, one)
-    return list(found.values())
+        if left.get(one.identity_id, 0):
+            left[one.identity_id] -= 1
+            kept.append(one)
+    return kept
 
 
 def train_both(

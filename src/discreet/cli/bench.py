@@ -4,30 +4,20 @@ import statistics
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from discreet.artifacts import code_commit, read_json, write_json
+from discreet.artifacts import code_commit, write_json
 from discreet.bench import (
-    GENERATE_WAYS,
-    MODELS,
-    WAYS,
     Cell,
-    Measured,
-    Setting,
     as_markdown,
-    as_speeds,
-    as_table,
     compare,
     evaluate,
     gradient_norms,
     load_held_out,
     made_by,
-    measure,
     measure_drawing,
-    measure_epochs,
-    measure_generation,
     summarise,
     written_for,
 )
@@ -36,8 +26,10 @@ from discreet.cli.bench_aggregation import aggregation
 from discreet.cli.bench_attribution import attribution
 from discreet.cli.bench_audits import audits
 from discreet.cli.bench_baseline import baseline
+from discreet.cli.bench_frontier import frontier
 from discreet.cli.bench_ground import ground
 from discreet.cli.bench_pages import pages
+from discreet.cli.bench_performance import performance
 from discreet.cli.bench_robust import robust
 from discreet.cli.bench_scale import scale
 from discreet.cli.bench_twins import twins
@@ -54,7 +46,6 @@ from discreet.cli.options import (
     quiet_logs,
     show_json,
     talk,
-    tell,
 )
 from discreet.cli.train_plan import read_plan
 from discreet.federated import AssistantTask, TrainConfig
@@ -67,9 +58,9 @@ ANSWERED = 8
 app = typer.Typer(
     add_completion=False, help="What privacy costs, on held-out people.", no_args_is_help=True
 )
-for _measure in (adapt, aggregation, attribution, audits, baseline, ground, pages, robust):
+for _measure in (adapt, aggregation, attribution, audits, baseline, frontier, ground, pages):
     app.command()(_measure)
-for _other in (scale, twins, wire):
+for _other in (performance, robust, scale, twins, wire):
     app.command()(_other)
 
 
@@ -200,116 +191,6 @@ def data(
     )
 
 
-@app.command("performance")
-def performance(
-    private: Annotated[
-        bool, typer.Option("--private", help="Measure the private training step.")
-    ] = False,
-    generate: Annotated[
-        bool, typer.Option("--generate", help="Measure how fast answers are written.")
-    ] = False,
-    new_tokens: Annotated[
-        int, typer.Option(min=2, help="With --generate: length of every answer, in tokens.")
-    ] = 48,
-    models: Annotated[
-        str, typer.Option(help="Comma-separated: small, and families, which show structure.")
-    ] = ",".join(MODELS),
-    batch: Annotated[str, typer.Option(help="Comma-separated examples of a step.")] = "8,32",
-    rounds: Annotated[int, typer.Option(min=1, help="Timed steps of each way.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, help="Of PyTorch.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu or cuda; on cuda the base is bfloat16.")] = "cpu",
-    memory: Annotated[bool, typer.Option(help="Measure peak memory too.")] = True,
-    epochs: Annotated[bool, typer.Option(help="Measure epochs with kept states too.")] = True,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="JSON file for everything measured; an interrupted run goes on with it."),
-    ] = None,
-    cache: Cache = None,
-    as_json: Json = False,
-) -> None:
-    """Measure a private step beside a plain one and Opacus', or answers beside transformers'."""
-    if private == generate:
-        raise typer.BadParameter(
-            "Expected one thing to measure: --private or --generate.", param_hint="--private"
-        )
-    if generate:
-        _generation(rounds, new_tokens, threads=threads, out=out, cache=cache, as_json=as_json)
-        return
-    settings = _settings(models, batch, threads=threads, device=device)
-    quiet_logs()
-    record: dict[str, Any] = {
-        **made_by(),
-        "rounds": rounds,
-        "memory": memory,
-    }
-    tables = [] if out is None else _measured_before(out, record)
-    record["steps"] = [asdict(measured) for measured in tables]
-    settings = [s for s in settings if s not in {measured.setting for measured in tables}]
-    with progress() as bar:
-        each = len(WAYS) * (rounds + 1 + memory)
-        row = bar.add_task("load", total=len(settings) * each)
-
-        def told(way: str) -> None:
-            bar.update(row, advance=1, description=way)
-
-        for setting in settings:
-            found = measure(setting, rounds=rounds, memory=memory, cache_dir=cache, on_step=told)
-            record["steps"] += [asdict(measured) for measured in found]
-            tables += found
-            if out is not None:
-                write_json(out, record)
-        if epochs and device == "cpu" and "small" in models.split(","):
-            bar.update(row, description="epochs")
-            record["epochs"] = asdict(measure_epochs(cache_dir=cache))
-    if out is not None:
-        write_json(out, record)
-    if as_json:
-        show_json(record)
-        return
-    typer.echo(as_table(tables))
-    if "epochs" in record:
-        show_json(record["epochs"])
-
-
-def _generation(
-    rounds: int,
-    new_tokens: int,
-    *,
-    threads: int,
-    out: Path | None,
-    cache: Path | None,
-    as_json: bool,
-) -> None:
-    """Measure how fast answers are written."""
-    quiet_logs()
-    with progress() as bar:
-        row = bar.add_task("load", total=(rounds + 1) * len(GENERATE_WAYS))
-        found = measure_generation(
-            rounds=rounds,
-            new_tokens=new_tokens,
-            threads=threads,
-            cache_dir=cache,
-            on_step=lambda way: bar.update(row, advance=1, description=way),
-        )
-    record = {
-        **made_by(),
-        "rounds": rounds,
-        "threads": threads,
-        **asdict(found),
-    }
-    tell(record, as_speeds(found), out, as_json)
-
-
-def _measured_before(out: Path, record: dict[str, Any]) -> list[Measured]:
-    """Return what an interrupted run of the same code on the same machine has in its file."""
-    if not out.exists():
-        return []
-    before = read_json(out)
-    if any(before.get(name) != value for name, value in record.items()):
-        return []
-    return [Measured(**{**row, "setting": Setting(**row["setting"])}) for row in before["steps"]]
-
-
 @app.command("people")
 def people(
     pictures: Annotated[int, typer.Option(min=7, help="Portraits that each worker draws.")] = 70,
@@ -336,38 +217,6 @@ def people(
     )
     for stage, milliseconds in speed.milliseconds.items():
         typer.echo(f"{stage:>10} {milliseconds:7.1f} ms")
-
-
-def _settings(models: str, batch: str, *, threads: int, device: str) -> list[Setting]:
-    """Return what to measure: families, which show structure only, at the first batch size."""
-    sizes = parse_counts(batch, "--batch")
-    return [
-        Setting(
-            model=model,
-            adapter=adapter,
-            batch=size,
-            threads=threads,
-            device=device,
-            dtype="float32" if device == "cpu" else "bfloat16",
-        )
-        for model in (name.strip() for name in models.split(","))
-        for size in (sizes if model == "small" else sizes[:1])
-        for adapter in (("all_linear", "shipped") if model == "small" else ("all_linear",))
-    ]
-
-
-def parse_counts(text: str, option: str) -> list[int]:
-    """Return the whole numbers of a comma-separated list, 1 or more each.
-
-    Raises:
-        typer.BadParameter: if one is not.
-    """
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and int(word) for word in words):
-        raise typer.BadParameter(
-            "Expected whole numbers of 1 or more, as in 8,32.", param_hint=option
-        )
-    return [int(word) for word in words]
 
 
 def _record(plan: TrainConfig, commit: str | None, cells: list[Cell]) -> dict[str, object]:

@@ -20,7 +20,7 @@ from discreet.bench import (
     measure_scale,
     mib_per_owner,
 )
-from discreet.cli.options import Json, progress, quiet_logs, tell
+from discreet.cli.options import Json, parse_counts, progress, quiet_logs, tell
 
 FLOWER = (("tiny", 4), ("tiny", 20), ("small", 4))
 """Bases and numbers of owners that are compared."""
@@ -47,8 +47,8 @@ def scale(
     of 100 owners takes half a minute to a minute.
     """
     quiet_logs()
-    counts = parse_counts(owners, "--owners")
-    filled = parse_counts(accounts, "--accounts") if accounts else []
+    counts = sorted(set(parse_counts(owners, "--owners")))
+    filled = sorted(set(parse_counts(accounts, "--accounts"))) if accounts else []
     record, load = made_by(), os.getloadavg()[0]
     measured: list[Scale] = []
     ledgers: list[AccountsCost] = []
@@ -79,14 +79,3 @@ def scale(
     tables += [as_accounts_table(ledgers)] if ledgers else []
     tables += [as_flower_table(driven)] if driven else []
     tell(record, "\n\n".join(tables), out, as_json)
-
-
-def parse_counts(text: str, option: str) -> list[int]:
-    """Return the numbers of an option, fewest first."""
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise typer.BadParameter(
-            "Expected whole numbers above 0, separated by commas. Try 10,100,1000.",
-            param_hint=option,
-        )
-    return sorted({int(word) for word in words})

@@ -124,6 +124,20 @@ def parse_seeds(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
+def parse_counts(text: str, option: str) -> list[int]:
+    """Return the whole numbers of a comma-separated list, 1 or more each.
+
+    Raises:
+        typer.BadParameter: if one is not.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise typer.BadParameter(
+            "Expected whole numbers of 1 or more, as in 8,32.", param_hint=option
+        )
+    return [int(word) for word in words]
+
+
 def quiet_libraries() -> None:
     """Turn off the progress bars, telemetry and hub look-ups of libraries; for the CLI only."""
     for name, value in {**QUIET, "TOKENIZERS_PARALLELISM": "false"}.items():
