@@ -20,6 +20,16 @@ from PIL import Image
 from discreet.data import load_portraits
 from tests.pages.stage import LISTEN
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests of pages have another try, which the summary names: a browser may be held up."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

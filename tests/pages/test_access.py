@@ -261,7 +261,12 @@ def test_a_whole_visit_without_a_mouse(visit: Visit) -> None:
     press("#camera button.label-wrap")
     tab_to(page, "#ticks input")
     page.keyboard.press("Space")
-    page.wait_for_function("document.querySelector('#ticks input').checked")
+    try:
+        page.wait_for_function("document.querySelector('#ticks input').checked")
+    except Exception as error:
+        what = "[document.activeElement.outerHTML, find('#ticks').outerHTML].join()"
+        seen = page.evaluate(what.replace("find", "document.querySelector"))
+        raise AssertionError(f"Space ticked nothing: {seen[:3000]}") from error
     tab_to(page, "#give")
     tab.do(lambda: page.keyboard.press("Enter"))
     says = load_texts("en")
