@@ -102,7 +102,7 @@ def test_adapters_of_the_same_kind_of_data_explain_it(
 ) -> None:
     named = [f"{kind}={runs[f'{kind}-{place}']}" for kind in KINDS for place in (1, 2)]
     found = asked(suspect, *named)
-    assert share(found, "child") > 0.8
+    assert share(found, "child") > 0.65, "a coin: 0.5"
     assert (
         found.values["likeness"]["child"]["cosine"]
         > (found.values["likeness"]["older_adult"]["cosine"])
@@ -169,7 +169,7 @@ def test_any_peft_folder_can_be_asked_about_without_its_base(
     assert not is_bare_adapter(runs["child-0"])
     named = [f"{kind}={runs[f'{kind}-{place}']}" for kind in KINDS for place in (1, 2)]
     found = examine_adapter(bare, parse_candidates(named))
-    assert share(found, "child") > 0.8
+    assert share(found, "child") > 0.65, "a coin: 0.5"
     assert found.settings["adapter"]
     assert not any(str(path) in str(as_record(found)) for path in runs.values())
     with pytest.raises(ValueError, match="two candidates or more, got 0"):
