@@ -29,4 +29,4 @@ def test_every_number_of_owners_has_a_row_and_the_file_holds_the_same(
 def test_numbers_of_owners_are_checked(discreet: Run, owners: str) -> None:
     status, _, err = discreet("bench", "scale", "--owners", owners)
     assert status != 0
-    assert "Expected whole numbers above 0" in " ".join(err.replace("│", " ").split())
+    assert "Expected whole numbers of 1 or more" in " ".join(err.replace("│", " ").split())
