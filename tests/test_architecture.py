@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "bench": BASE
     | {"people", "data", "model", "perception", "privacy", "readers", "recipes", "registry"}
     | {"aggregation", "attribution", "audit", "chain", "evidence", "federated", "figures"}
-    | {"leakage", "membership", "studio"},
+    | {"fairness", "leakage", "membership", "studio"},
 }
 EVERYTHING = set(MAY_IMPORT)
 FOLDERS = [PACKAGE, ROOT / "clients", ROOT / "server", ROOT / "demos"]

@@ -63,3 +63,14 @@ def share_interval(
     low = beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
     high = beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
     return float(low), float(high)
+
+
+def mean_in_words(value: float, low: float, high: float, seeds: int) -> str:
+    """Return a mean over seeds, with half of its interval where there is more than one.
+
+    >>> mean_in_words(1.234, 1.1, 1.368, seeds=3), mean_in_words(123.4, 123.4, 123.4, seeds=1)
+    ('1.23 ± 0.13', '123')
+    """
+    digits = 0 if abs(value) >= 100 else 2
+    reach = f" ± {(high - low) / 2:.{digits}f}" if seeds > 1 else ""
+    return f"{value:.{digits}f}{reach}"

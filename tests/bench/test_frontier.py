@@ -94,6 +94,8 @@ def test_what_is_there_is_not_measured_again_and_damaged_cells_are(work: Work) -
     assert again[1].values == first[1].values
     with pytest.raises(ArtifactError, match="--keep"):
         measure_frontier(replace(work, questions=2), specs)
+    with pytest.raises(ArtifactError, match="--keep"):
+        measure_frontier(replace(work, data=work.folder / "people-7-1" / "people.parquet"), specs)
 
 
 def test_without_time_only_what_is_there_comes_back(work: Work) -> None:

@@ -13,7 +13,6 @@ from discreet.bench.readings import (
     Pair,
     Reading,
     SpeedRun,
-    _holm,
     append_run,
     as_comparison,
     as_readings,
@@ -22,6 +21,7 @@ from discreet.bench.readings import (
     read_pairs,
 )
 from discreet.errors import ArtifactError
+from discreet.fairness import adjusted
 
 
 def run_of(*ratios: list[float], hardware: str = "a CPU") -> SpeedRun:
@@ -84,7 +84,7 @@ def test_of_runs_of_the_same_speed_at_most_one_in_twenty_differs() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_holm_is_that_of_the_definition(chances: list[float]) -> None:
     """Rejected at a level are those before the first, in order, that is above level / left."""
-    corrected = _holm(chances)
+    corrected = list(adjusted(dict(enumerate(chances))).values())
     for level in (0.01, 0.05, 0.3):
         kept, rejected = sorted(range(len(chances)), key=lambda i: chances[i]), set()
         for rank, place in enumerate(kept):

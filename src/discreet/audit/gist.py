@@ -6,7 +6,7 @@ can be compared: nothing here is the best of several. Single runs are asked by `
     gist_of(open_subject("latest", Path("runs"))).area        # 0.5: members are as others
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from discreet.bounds import f_dp_bound, one_run_bound
 from discreet.data import Portrait, load_twins
 from discreet.fairness import rates_of
 from discreet.leakage import (
+    IDENTITY,
     WITHHELD,
     Finding,
     Representation,
@@ -45,7 +46,6 @@ from discreet.model import (
 )
 from discreet.types import Split
 
-IDENTITY = "identity"
 _AT_ONCE = 8
 
 
@@ -91,30 +91,20 @@ class Gist:
     """Share of twins' answers that differ in any letter; NaN: none were written."""
 
 
-def gist_of(
-    subject: Subject,
-    counts: Counts | None = None,
-    *,
-    on_done: Callable[[str], None] = lambda doing: None,
-) -> Gist:
+def gist_of(subject: Subject, counts: Counts | None = None) -> Gist:
     """Return a few numbers of a run.
 
     Args:
         subject: The run.
         counts: How many of everything are looked at.
-        on_done: Told what is being done.
 
     Raises:
         DataError: if the data hold nobody out.
     """
     counts = counts or Counts()
-    on_done("members and others")
     found = members_told(subject, counts.members)
-    on_done("canaries")
     shown = shown_epsilon(subject)
-    on_done("what is read of portraits")
     read = read_of_portraits(subject, portraits_of(counts.portraits))
-    on_done("groups and twins")
     served = held_out_people(subject, people=counts.people, pictures=1)
     losses = subject.losses(served.examples, subject.state)
     rates = [

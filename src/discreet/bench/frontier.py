@@ -9,7 +9,6 @@ with what is missing, and one of few minutes with more of them.
     print(as_frontier_table(rows_of(cells)))
 """
 
-import json
 import multiprocessing
 import os
 import time
@@ -19,10 +18,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from discreet.artifacts import write_json
+from discreet.artifacts import read_json, write_json
 from discreet.bench.frontier_cells import FrontierCell, Spec
 from discreet.bench.frontier_measure import Work, measure_cell
-from discreet.errors import ArtifactError
+from discreet.errors import ArtifactCorrupt, ArtifactError
 from discreet.federated import TrainConfig
 
 FRONTIER_PLAN = TrainConfig(
@@ -53,7 +52,7 @@ def measure_frontier(
         work: What all cells have in common; its folder keeps them.
         specs: Cells that are wanted.
         jobs: Cells at once.
-        minutes: No cell is begun that would probably end later; the first ones always are.
+        minutes: No cell is begun that would probably end later, by the longest one so far.
         on_cell: Gets each cell that is new.
 
     Raises:
@@ -94,8 +93,8 @@ def _file(folder: Path, spec: Spec) -> Path:
 def _read(folder: Path, spec: Spec) -> FrontierCell | None:
     """Return a cell that was measured; None: it was not, or not to its end."""
     try:
-        return FrontierCell.from_dict(json.loads(_file(folder, spec).read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return FrontierCell.from_dict(read_json(_file(folder, spec)))
+    except (ArtifactCorrupt, ValueError, KeyError, TypeError):
         return None
 
 
@@ -105,7 +104,7 @@ def _require_same(work: Work) -> None:
     if not path.exists():
         write_json(path, settings)
         return
-    if json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(settings)):
+    if read_json(path) != settings:
         raise ArtifactError(
             "Expected a folder with cells of the same plan, people and counts, got one with "
             "others. Name another folder with --keep."
@@ -116,7 +115,7 @@ def settings_of(work: Work) -> dict[str, Any]:
     """Return what makes cells comparable, as plain values."""
     return {
         "plan": asdict(work.plan) | {"base": Path(work.plan.base).name},
-        "data": None if work.data is None else work.data.name,
+        "data": None if work.data is None else work.data.parent.name,
         "counts": asdict(work.counts),
         "held_out": work.held_out,
         "trios": work.trios,

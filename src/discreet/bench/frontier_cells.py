@@ -18,11 +18,12 @@ Group = Literal["utility", "leakage", "fairness", "cost"]
 LEARNT_PLAINLY = ("ffa", "fedit")
 """Rules whose factors the plain trainer averages as they are; others have private rows alone."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
+UNTRAINED: tuple[Kind, ...] = ("base", "prompted")
 GROUPS: tuple[Group, ...] = get_args(Group)
 IN_WORDS: Mapping[Kind, str] = {
     "base": "base model",
     "prompted": "base model, asked to adapt",
-    "alone": "each owner alone, not private",
+    "alone": "one owner alone, not private",
     "central": "all data in one place, not private",
     "plain": "federated, not private",
     "private": "federated, private",
@@ -179,5 +180,5 @@ def grid(
         for unit in units
         for epsilon in epsilons
     ]
-    untrained = [Spec(setting=Setting(kind=kind), seed=None) for kind in ("base", "prompted")]
+    untrained = [Spec(setting=Setting(kind=kind), seed=None) for kind in UNTRAINED]
     return [*untrained, *(Spec(setting=one, seed=seed) for seed in seeds for one in trained)]

@@ -4,11 +4,8 @@ Every cell is a run folder, so that `discreet audit` and `discreet report` can s
 of a cell happens in one process, whose peak memory is that of its training.
 """
 
-import platform
-import resource
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +13,13 @@ from typing import Any
 import torch
 
 from discreet.artifacts import RunFolder
-from discreet.audit import Counts, Subject, gist_of, open_subject, run_without_privacy
+from discreet.audit import Counts, Subject, gist_of, open_subject
 from discreet.bench.adaptation import Ask, ask_all, measure_adaptation
-from discreet.bench.frontier_cells import FrontierCell, Setting, Spec
+from discreet.bench.baseline import shelve_baseline
+from discreet.bench.frontier_cells import UNTRAINED, FrontierCell, Setting, Spec
 from discreet.bench.responders import asking_prompt, gated_prompt, write_all
 from discreet.bench.rouge import rouge_at_length
+from discreet.bench.scale import memory_mib
 from discreet.bench.tasks import evaluate, load_held_out
 from discreet.data import Question, compose_answer, load_questions, split_questions
 from discreet.federated import (
@@ -36,7 +35,8 @@ MOST_PER_USER = 8
 """Examples of one person, in private cells that hide people, if the plan does not say."""
 ARRAY_HEADER_BYTES = 128
 """Of an array on the wire, in NumPy's format; the plain federation is not sent, but would be."""
-OnDone = Callable[[str], None]
+STATUS = Path("/proc/self/status")
+"""Where Linux says what a process takes; elsewhere memory is left out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,17 +60,15 @@ class Work:
     """Of each process."""
 
 
-def measure_cell(work: Work, spec: Spec, on_done: OnDone = lambda doing: None) -> FrontierCell:
+def measure_cell(work: Work, spec: Spec) -> FrontierCell:
     """Train what a cell says, or take its base, and measure it.
 
     Args:
         work: What all cells have in common.
         spec: Which cell.
-        on_done: Told what is being done.
     """
     start = time.perf_counter()
     torch.set_num_threads(work.threads)
-    on_done("training")
     run = RunFolder(work.folder / spec.name)
     if run.path.exists():
         shutil.rmtree(run.path)  # of a cell that was stopped
@@ -82,10 +80,9 @@ def measure_cell(work: Work, spec: Spec, on_done: OnDone = lambda doing: None) -
     costs = _train(task, RunFolder.create(run.path), spec.setting, work.data)
     del task
     subject = open_subject(str(run.path), run.path.parent, data=work.data, cache=work.cache)
-    on_done("answers")
     values = costs | _utility(work, subject, spec.setting)
     if spec.setting.kind != "prompted":
-        found = gist_of(subject, work.counts, on_done=on_done)
+        found = gist_of(subject, work.counts)
         values |= {
             name: float(value)
             for name in ("members", "area", "shown", "withheld", "identity")
@@ -148,26 +145,32 @@ def _train(
     start = time.perf_counter()
     if setting.kind == "private":
         outcome = run_federation(task.config, run, task)
-        seconds = time.perf_counter() - start
         publish(run, task, outcome.state, rounds_done=task.config.num_rounds)
-        sent = sum(
-            line["value"]
-            for line in run.read_metrics()
-            if line["name"] in ("bytes_up", "bytes_down")
-        )
-        return {"seconds": seconds, "megabytes": sent / 1e6, "memory": peak_gigabytes()}
-    task.config.save(run.config_path)
-    if setting.kind in ("base", "prompted"):
+    elif setting.kind in UNTRAINED:
+        task.config.save(run.config_path)
         publish(run, task, task.initial_state(), rounds_done=0)
         return {}
-    state = run_without_privacy(task)
-    costs = {"seconds": time.perf_counter() - start, "memory": peak_gigabytes()}
+    else:
+        shelve_baseline(task, run)
+    costs = {"seconds": time.perf_counter() - start}
+    if (sent := _sent(task, run, setting)) is not None:
+        costs["megabytes"] = sent / 1e6
+    if STATUS.exists():
+        costs["memory"] = memory_mib("VmHWM") * 2**20 / 1e9
+    return costs
+
+
+def _sent(task: AssistantTask, run: RunFolder, setting: Setting) -> float | None:
+    """Return the bytes of all arrays both ways; None: the data were in one place."""
+    if setting.kind == "private":
+        counted = ("bytes_up", "bytes_down")
+        lines = run.read_metrics()
+        return float(sum(line["value"] for line in lines if line["name"] in counted))
     if setting.kind == "plain":
         arrays = adapter_state(task.vlm).values()
         size = sum(value.numel() * 4 + ARRAY_HEADER_BYTES for value in arrays)
-        costs["megabytes"] = 2 * size * len(task.owned) * task.config.num_rounds / 1e6
-    publish(run, task, state, rounds_done=task.config.num_rounds)
-    return costs
+        return 2 * size * len(task.owned) * task.config.num_rounds
+    return None
 
 
 def _utility(work: Work, subject: Subject, setting: Setting) -> dict[str, float]:
@@ -207,9 +210,3 @@ def _rouge(answers: list[str], asks: list[Ask]) -> float:
         for answer, ask in zip(answers, asks, strict=True)
     ]
     return sum(found) / len(found)
-
-
-def peak_gigabytes() -> float:
-    """Return the most memory that this process has had, in GB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if platform.system() == "Darwin" else 1024) / 1e9

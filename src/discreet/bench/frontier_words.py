@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from discreet.bench.frontier_cells import GROUPS, KINDS, METRICS, FrontierCell, Metric, Setting
+from discreet.intervals import mean_in_words
 
 UTILITY = "loss"
 """By which rows are compared."""
@@ -115,26 +116,33 @@ def as_frontier_table(rows: Sequence[FrontierRow]) -> str:
 
 def in_sentences(rows: Sequence[FrontierRow]) -> list[str]:
     """Return what the table says first: what a budget costs, and what leaks without one."""
-    by_kind = {row.setting.kind: row for row in rows if row.setting.kind != "private"}
-    base, plain = by_kind.get("base"), by_kind.get("plain")
-    said = []
-    if base and plain and UTILITY in base.values and UTILITY in plain.values:
-        gained = base.values[UTILITY].value - plain.values[UTILITY].value
-        for row in rows:
-            if row.is_on_front and gained > 0:
-                kept = (base.values[UTILITY].value - row.values[UTILITY].value) / gained
-                said.append(
-                    f"Hiding one {row.setting.unit} at epsilon {row.setting.epsilon:g} keeps "
-                    f"{kept:.0%} of the fall of held-out loss that training in the clear gives."
-                )
-    if plain and "members" in plain.values:
-        private = [r.values["members"].value for r in rows if "members" in r.values and r.promise]
-        if private:
-            said.append(
-                f"In the clear, {plain.values['members'].value:.0%} of members are found at 1 % of "
-                f"false alarms; with privacy, {max(private):.0%} at most."
-            )
+    base = next((row for row in rows if row.setting.kind == "base"), None)
+    plain = {row.setting.rule: row for row in rows if row.setting.kind == "plain"}
+    said = [
+        f"Hiding one {row.setting.unit} at epsilon {row.setting.epsilon:g} keeps {kept:.0%} of the "
+        "fall of held-out loss that training in the clear gives."
+        for row in rows
+        if row.is_on_front and (kept := _kept(row, base, plain.get(row.setting.rule))) is not None
+    ]
+    told = [(row, row.values["members"].value) for row in rows if "members" in row.values]
+    clear = [share for row, share in told if row.setting.kind == "plain"]
+    private = [share for row, share in told if row.promise]
+    if clear and private:
+        said.append(
+            f"In the clear, {max(clear):.0%} of members are found at 1 % of false alarms; with "
+            f"privacy, {max(private):.0%} at most."
+        )
     return said
+
+
+def _kept(row: FrontierRow, base: FrontierRow | None, plain: FrontierRow | None) -> float | None:
+    """Return what of the fall of loss is left; None: in the clear nothing was gained, or asked."""
+    losses = [
+        one.values[UTILITY].value for one in (base, plain, row) if one and UTILITY in one.values
+    ]
+    if len(losses) < 3 or losses[0] <= losses[1]:
+        return None
+    return (losses[0] - losses[2]) / (losses[0] - losses[1])
 
 
 def as_csv(rows: Sequence[FrontierRow]) -> str:
@@ -201,13 +209,7 @@ def _epsilon(row: FrontierRow) -> str:
 
 
 def _told(found: Band | None) -> str:
-    if found is None:
-        return ""
-    digits = 0 if abs(found.value) >= 100 else 2
-    text = f"{found.value:.{digits}f}"
-    if found.seeds > 1:
-        text += f" ± {(found.high - found.low) / 2:.{digits}f}"
-    return text
+    return "" if found is None else mean_in_words(**asdict(found))
 
 
 def legend_of(rows: Sequence[FrontierRow]) -> str:

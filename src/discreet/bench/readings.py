@@ -6,7 +6,7 @@ processor times. Two runs differ where these ratios do, beyond what chance makes
 (Mann and Whitney 1947, exact; Holm 1979 over all readings).
 
     before, after = read_history(Path("speed.jsonl"))[-2:]
-    print(as_comparison(compare_runs(before, after)))
+    print(as_comparison(before, after))
 """
 
 import gc
@@ -21,7 +21,9 @@ from typing import Any
 
 from scipy.stats import mannwhitneyu
 
+from discreet.artifacts import append_line
 from discreet.errors import ArtifactError
+from discreet.fairness import adjusted
 
 LEVEL = 0.05
 LEAST_ROUNDS = 5
@@ -152,8 +154,7 @@ def now() -> str:
 
 def append_run(path: Path, run: SpeedRun) -> None:
     """Add a run to a history, one line of JSON for each."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(run)) + "\n")
+    append_line(path, json.dumps(asdict(run)).encode())
 
 
 def read_history(path: Path) -> list[SpeedRun]:
@@ -188,20 +189,11 @@ def compare_runs(before: SpeedRun, after: SpeedRun) -> list[Change]:
         float(mannwhitneyu(a.ratios, b.ratios, alternative="two-sided", method="exact").pvalue)
         for a, b in pairs
     ]
+    corrected = adjusted(dict(enumerate(chances)))
     return [
         Change(name=b.name, before=a.ratio, after=b.ratio, times=b.ratio / a.ratio, p=p)
-        for (a, b), p in zip(pairs, _holm(chances), strict=True)
+        for (a, b), p in zip(pairs, corrected.values(), strict=True)
     ]
-
-
-def _holm(chances: Sequence[float]) -> list[float]:
-    """Return chances that hold over all of them."""
-    order = sorted(range(len(chances)), key=lambda place: chances[place])
-    found, least = [0.0] * len(chances), 0.0
-    for rank, place in enumerate(order):
-        least = max(least, min(1.0, (len(chances) - rank) * chances[place]))
-        found[place] = least
-    return found
 
 
 def as_readings(readings: Sequence[Reading]) -> str:

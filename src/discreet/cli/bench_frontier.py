@@ -105,10 +105,10 @@ def _plan_for(examples: int) -> TrainConfig:
 
 
 def _work(plan: TrainConfig, folder: Path, people: int, pictures: int, cache: Path | None) -> Work:
-    folder.mkdir(parents=True, exist_ok=True)
-    data = folder / "people.parquet"
+    data = folder / f"people-{people}-{pictures}" / "people.parquet"
     if people and not data.exists():
-        few_people(folder, train=people, others=OTHERS, pictures=pictures)
+        data.parent.mkdir(parents=True, exist_ok=True)
+        few_people(data.parent, train=people, others=OTHERS, pictures=pictures)
     is_tiny = plan.base == "tiny"
     return Work(
         plan=plan,

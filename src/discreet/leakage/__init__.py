@@ -1,6 +1,7 @@
 """What can still be read from what is handed on, and who is found again in it; concept erasure."""
 
 from discreet.leakage.findings import (
+    IDENTITY,
     LABELS,
     WITHHELD,
     Finding,
@@ -53,6 +54,7 @@ from discreet.leakage.verification import MatchRate, verify
 
 __all__ = [
     "ATTACKS",
+    "IDENTITY",
     "LABELS",
     "PROBES",
     "WITHHELD",

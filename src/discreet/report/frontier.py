@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from discreet.intervals import mean_in_words
 from discreet.report.plots import BOTTOM, LEFT, RIGHT, TOP, Tick, nice_ticks
 from discreet.report.templates import in_shell, render
 
@@ -150,7 +151,7 @@ class _Axes:
             y=self.up(band["value"]),
             low=self.up(band["low"]),
             high=self.up(band["high"]),
-            told=f"{row['name']}, epsilon {_epsilon(row)}: {_told(band)}",
+            told=f"{row['name']}, epsilon {_epsilon(row)}: {mean_in_words(**band)}",
         )
 
 
@@ -211,7 +212,9 @@ def _told_row(row: Row, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "is_on_front": row["is_on_front"],
         "epsilon_told": _epsilon(row),
         "cells": {
-            one["name"]: _told(row["values"][one["name"]]) if one["name"] in row["values"] else "–"
+            one["name"]: mean_in_words(**row["values"][one["name"]])
+            if one["name"] in row["values"]
+            else "–"
             for one in metrics
         },
     }
@@ -221,11 +224,3 @@ def _epsilon(row: Row) -> str:
     if row["epsilon"] is None:
         return NOT_PRIVATE
     return f"{row['epsilon']:g} ({row['unit']})" + (" *" if row["is_on_front"] else "")
-
-
-def _told(band: Mapping[str, Any]) -> str:
-    digits = 0 if abs(band["value"]) >= 100 else 2
-    text = f"{band['value']:.{digits}f}"
-    if band["seeds"] > 1:
-        text += f" ± {(band['high'] - band['low']) / 2:.{digits}f}"
-    return text
