@@ -16,7 +16,7 @@ from tests.report.test_run_page import Page
 
 @pytest.fixture(scope="module")
 def two(finished: RunFolder) -> list[RunRecord]:
-    return [read_run(finished), read_run(RunFolder(SHIPPED["reference"]))]
+    return [read_run(finished), read_run(RunFolder(SHIPPED["federated"]))]
 
 
 def test_two_runs_stand_side_by_side_and_whole(two: list[RunRecord]) -> None:
@@ -25,6 +25,7 @@ def test_two_runs_stand_side_by_side_and_whole(two: list[RunRecord]) -> None:
     assert "What their plans differ in" in page.words
     for record in two:
         assert record.card is None or record.card.adapter_sha256[:12] in page.words
+    assert "rounds done 2 of 2 2 of 2" in page.words, "no plain run counts its rounds in lines"
     assert page.tags.count("details") >= 2
     loads = {"src", "href", "srcset", "action"}
     assert not [one for one in page.attributes if one[1] in loads]

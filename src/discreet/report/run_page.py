@@ -87,13 +87,18 @@ def _local(record: RunRecord) -> str:
     return ", ".join(name for name, is_there in held.items() if is_there)
 
 
+def rounds_in(record: RunRecord) -> int:
+    """Return how many rounds are in the adapter; a plain run has no lines that say so."""
+    return record.card.rounds_done if record.card else record.rounds_done
+
+
 def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     """Yield what was trained, as names and values."""
     card = record.card
     for name, said in _TRAINED.items():
         if name in record.config:
             yield said, _plain(record.config[name])
-    yield "rounds done", str(card.rounds_done if card else record.rounds_done)
+    yield "rounds done", str(rounds_in(record))
     if card is None:
         yield "adapter", "none was published"
         return

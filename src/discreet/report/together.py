@@ -12,7 +12,7 @@ from discreet.report.audits import ORDER
 from discreet.report.frontier import frontier_body
 from discreet.report.plots import line_plot
 from discreet.report.record import RoundRecord, RunRecord
-from discreet.report.run_page import MISSING, Chart, body_of
+from discreet.report.run_page import MISSING, Chart, body_of, rounds_in
 from discreet.report.templates import in_shell, render, size_in_words
 from discreet.types import rounded_up
 
@@ -33,7 +33,7 @@ def page_of_runs(records: Sequence[RunRecord], frontiers: Sequence[Mapping[str, 
         ValueError: if there is nothing, or there are too many runs.
         KeyError: if a frontier is no such record.
     """
-    if not len(records) + len(frontiers) > 0 or len(records) > MOST:
+    if not (records or frontiers) or len(records) > MOST:
         raise ValueError(
             f"Expected a run or a frontier or more, and {MOST} runs at most, got {len(records)} "
             "runs. Make two pages."
@@ -72,21 +72,6 @@ def _beside(records: Sequence[RunRecord]) -> Markup:
     )
 
 
-_FACTS: Mapping[str, Callable[[RunRecord], str]] = {
-    "epsilon of the worst owner": lambda one: _spent(one),
-    "rounds done": lambda one: f"{one.rounds_done} of {one.config.get('num_rounds', '–')}",
-    "sent, both ways": lambda one: (
-        MISSING if one.total_bytes is None else size_in_words(one.total_bytes)
-    ),
-    "time of all rounds": lambda one: _seconds(one),
-    "last loss (local)": lambda one: _last(one, lambda done: done.loss),
-    "last loss (released)": lambda one: _last(one, lambda done: done.released_loss),
-    "base, SHA-256": lambda one: one.card.base_sha256[:12] if one.card else MISSING,
-    "adapter, SHA-256": lambda one: one.card.adapter_sha256[:12] if one.card else MISSING,
-    "chance": lambda one: one.card.randomness if one.card else MISSING,
-}
-
-
 def _spent(record: RunRecord) -> str:
     if record.is_plain:
         return "not private"
@@ -104,6 +89,21 @@ def _seconds(record: RunRecord) -> str:
 def _last(record: RunRecord, value: Callable[[RoundRecord], float | None]) -> str:
     known = [found for one in record.rounds if (found := value(one)) is not None]
     return f"{known[-1]:.4g}" if known else MISSING
+
+
+_FACTS: Mapping[str, Callable[[RunRecord], str]] = {
+    "epsilon of the worst owner": _spent,
+    "rounds done": lambda one: f"{rounds_in(one)} of {one.config.get('num_rounds', '–')}",
+    "sent, both ways": lambda one: (
+        MISSING if one.total_bytes is None else size_in_words(one.total_bytes)
+    ),
+    "time of all rounds": _seconds,
+    "last loss (local)": lambda one: _last(one, lambda done: done.loss),
+    "last loss (released)": lambda one: _last(one, lambda done: done.released_loss),
+    "base, SHA-256": lambda one: one.card.base_sha256[:12] if one.card else MISSING,
+    "adapter, SHA-256": lambda one: one.card.adapter_sha256[:12] if one.card else MISSING,
+    "chance": lambda one: one.card.randomness if one.card else MISSING,
+}
 
 
 def _differing(records: Sequence[RunRecord]) -> Iterator[tuple[str, list[str]]]:
