@@ -7,9 +7,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: setup quickstart demo test lint format clean help
 
 help:
-	@echo "make quickstart  train over four owners with privacy, then ask (about eight minutes)"
+	@echo "make quickstart  train over four owners with privacy, then ask (five to nine minutes)"
 	@echo "make demo        open the healthcare page in a browser"
-	@echo "make test        lint, types, tests (about twenty-seven minutes)"
+	@echo "make test        lint, types, tests (about thirty-five minutes)"
 	@echo "make setup       only the virtual environment in .venv"
 
 setup: .venv/.ready

@@ -264,8 +264,8 @@ def test_a_whole_visit_without_a_mouse(visit: Visit) -> None:
     try:
         page.wait_for_function("document.querySelector('#ticks input').checked")
     except Exception as error:
-        what = "[document.activeElement.outerHTML, find('#ticks').outerHTML].join()"
-        seen = page.evaluate(what.replace("find", "document.querySelector"))
+        focused, ticks = "document.activeElement", "document.querySelector('#ticks')"
+        seen = page.evaluate(f"{focused}.outerHTML + {ticks}.outerHTML")
         raise AssertionError(f"Space ticked nothing: {seen[:3000]}") from error
     tab_to(page, "#give")
     tab.do(lambda: page.keyboard.press("Enter"))

@@ -47,8 +47,8 @@ def scale(
     of 100 owners takes half a minute to a minute.
     """
     quiet_logs()
-    counts = sorted(set(parse_counts(owners, "--owners")))
-    filled = sorted(set(parse_counts(accounts, "--accounts"))) if accounts else []
+    counts = _fewest_first(owners, "--owners")
+    filled = _fewest_first(accounts, "--accounts") if accounts else []
     record, load = made_by(), os.getloadavg()[0]
     measured: list[Scale] = []
     ledgers: list[AccountsCost] = []
@@ -79,3 +79,7 @@ def scale(
     tables += [as_accounts_table(ledgers)] if ledgers else []
     tables += [as_flower_table(driven)] if driven else []
     tell(record, "\n\n".join(tables), out, as_json)
+
+
+def _fewest_first(text: str, option: str) -> list[int]:
+    return sorted(set(parse_counts(text, option, example="10,100,1000")))

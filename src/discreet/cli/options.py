@@ -124,7 +124,7 @@ def parse_seeds(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def parse_counts(text: str, option: str) -> list[int]:
+def parse_counts(text: str, option: str, *, example: str = "8,32") -> list[int]:
     """Return the whole numbers of a comma-separated list, 1 or more each.
 
     Raises:
@@ -133,7 +133,7 @@ def parse_counts(text: str, option: str) -> list[int]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and int(word) for word in words):
         raise typer.BadParameter(
-            "Expected whole numbers of 1 or more, as in 8,32.", param_hint=option
+            f"Expected whole numbers of 1 or more, as in {example}.", param_hint=option
         )
     return [int(word) for word in words]
 
