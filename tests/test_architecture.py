@@ -62,6 +62,7 @@ MAY_IMPORT = {
     | {"people", "data", "model", "perception", "privacy", "readers", "recipes", "registry"}
     | {"aggregation", "attribution", "audit", "chain", "evidence", "federated", "figures"}
     | {"fairness", "leakage", "membership", "studio"},
+    "harness": BASE | {"audit", "bench", "data", "model", "registry"},
 }
 EVERYTHING = set(MAY_IMPORT)
 FOLDERS = [PACKAGE, ROOT / "clients", ROOT / "server", ROOT / "demos"]

@@ -2,6 +2,7 @@
 
 from discreet.bench.accounts import AccountsCost, as_accounts_table, measure_accounts
 from discreet.bench.adaptation import (
+    MENTIONS,
     Adaptation,
     Ask,
     Estimate,
@@ -137,6 +138,7 @@ __all__ = [
     "CONTENDERS",
     "FRONTIER_PLAN",
     "GENERATE_WAYS",
+    "MENTIONS",
     "METRICS",
     "MIXED_PLAN",
     "MODELS",

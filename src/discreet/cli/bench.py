@@ -32,6 +32,7 @@ from discreet.cli.bench_pages import pages
 from discreet.cli.bench_performance import performance
 from discreet.cli.bench_robust import robust
 from discreet.cli.bench_scale import scale
+from discreet.cli.bench_tasks import tasks
 from discreet.cli.bench_twins import twins
 from discreet.cli.bench_wire import wire
 from discreet.cli.chat import adapter_hash, load_responder
@@ -60,7 +61,7 @@ app = typer.Typer(
 )
 for _measure in (adapt, aggregation, attribution, audits, baseline, frontier, ground, pages):
     app.command()(_measure)
-for _other in (performance, robust, scale, twins, wire):
+for _other in (performance, robust, scale, tasks, twins, wire):
     app.command()(_other)
 
 
