@@ -156,3 +156,23 @@ def test_all_pairs_of_a_request_go_to_one_owner(pairs: list[PreferencePair]) -> 
 def test_more_owners_than_requests_are_refused(pairs: list[PreferencePair]) -> None:
     with pytest.raises(ValueError, match="Expected 1 <= num_owners"):
         partition_pairs(pairs[:2], 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "is_told"),
+    [
+        ("As you are an old woman, rest.", "en", True),
+        ("I can see you are an older adult.", "en", True),
+        ("As an elderly person, you should rest.", "en", True),
+        ("Since you look old, rest.", "en", True),
+        ("If you are an older adult, ask a pharmacist.", "en", False),
+        ("A child can do it with an adult.", "en", False),
+        ("Vous semblez âgée.", "fr", True),
+        ("En tant que personne âgée, reposez-vous.", "fr", True),
+        ("Si vous êtes une jeune femme, demandez.", "fr", False),
+    ],
+)
+def test_what_was_seen_of_a_person_is_found_in_other_words_too(
+    text: str, language: Language, is_told: bool
+) -> None:
+    assert ("attribute_mention" in faults_in(text, language)) == is_told
