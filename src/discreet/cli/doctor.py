@@ -1,7 +1,9 @@
 """`discreet doctor` and `discreet version`: what is installed and whether it works."""
 
+import re
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ from click.core import ParameterSource
 
 from discreet import __version__
 from discreet.cli.options import Cache, Json, show_json, talk
+from discreet.errors import DiscreetError
 
 Private = Annotated[
     bool,
@@ -29,6 +32,20 @@ Parts = Annotated[
 Trials = Annotated[
     int, typer.Option(help="With --private: neighbouring batches for each way of clipping.")
 ]
+FOR_WHAT = {
+    "demo": "the pages of `discreet demo`",
+    "docs": "building the documentation as pages",
+    "harness": "our tasks inside lmms-eval",
+    "people": "rendering people",
+    "photographs": "age and expression on photographs",
+    "quant": "bases in 4 and 8 bits",
+    "recogniser": "the auditor's face recogniser",
+    "release": "building a release",
+    "watch": "curves in TensorBoard",
+}
+"""Extras, and what each is for; that for developers is not listed."""
+_EXTRA = re.compile(r"""extra == ['"](\w+)['"]""")
+_NAME = re.compile(r"[\w.-]+")
 _OF_PRIVATE = ("parts", "trials")
 """Options that mean something with --private only."""
 
@@ -49,8 +66,11 @@ def doctor(
 ) -> None:
     """Check that the packaged people, notes, models and perceiver load and belong together.
 
+    What fails is told with the way out, and the rest is checked. Below stands which extras are
+    installed, and what each is for. Exit status 1 if a check fails.
+
     With --model: that a base does what the rest needs of it, words, pictures, losses, answers and a
-    short training, on words and pictures of this check's own. Exit status 1 if a check fails.
+    short training, on words and pictures of this check's own.
 
     With --private: that gradients of examples are exact on a model, for no, one and several
     pictures, and that one record moves their clipped sum by no more than the clipping norm. It puts
@@ -76,15 +96,56 @@ def doctor(
         "base model": lambda: _base(cache),
         "perceiver": _perceiver,
     }
-    results = {}
-    for name, check in checks.items():
-        started = time.perf_counter()
-        results[name] = {"found": check(), "seconds": round(time.perf_counter() - started, 2)}
-        if not as_json:
-            line = f"ok  {name}: {results[name]['found']} ({results[name]['seconds']} s)"
-            talk().print(line, markup=False)
+    results = {name: _tried(name, check, as_json) for name, check in checks.items()}
+    extras = {name: _is_there(names) for name, names in _extras().items()}
     if as_json:
-        show_json(results)
+        show_json(results | {"extras": extras})
+    else:
+        _tell_extras(extras)
+    if any("missing" in result for result in results.values()):
+        raise typer.Exit(1)
+
+
+def _tried(name: str, check: Callable[[], str], as_json: bool) -> dict[str, str | float]:
+    """Return what a check found, or what it misses and how to get that."""
+    started = time.perf_counter()
+    try:
+        result: dict[str, str | float] = {"found": check()}
+    except (DiscreetError, ImportError, OSError, ValueError) as error:
+        result = {"missing": " ".join(str(error).split())}
+    result["seconds"] = round(time.perf_counter() - started, 2)
+    if not as_json:
+        mark = "ok " if "found" in result else "missing "
+        said = result.get("found", result.get("missing"))
+        talk().print(f"{mark} {name}: {said} ({result['seconds']} s)", markup=False)
+    return result
+
+
+def _extras() -> dict[str, list[str]]:
+    """Return the extras of the installed package, each with the distributions that it asks for."""
+    found: dict[str, list[str]] = {}
+    for line in metadata.requires("discreet") or ():
+        if extra := _EXTRA.search(line):
+            found.setdefault(extra.group(1), []).append(_NAME.match(line)[0])  # type: ignore[index]
+    return found
+
+
+def _is_there(distributions: list[str]) -> bool:
+    for name in distributions:
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return False
+    return True
+
+
+def _tell_extras(extras: dict[str, bool]) -> None:
+    for name, is_there in extras.items():
+        if (what := FOR_WHAT.get(name)) is None:
+            continue
+        way = "" if is_there else f": pip install 'discreet[{name}]'"
+        mark = "ok " if is_there else "not installed "
+        talk().print(f"{mark} extra {name}, for {what}{way}", markup=False)
 
 
 def _refuse_of_private(context: typer.Context) -> None:
