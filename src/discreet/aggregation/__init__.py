@@ -13,6 +13,7 @@ Tensors by name in, tensors by name out: no Flower, no model, no privacy account
 """
 
 from discreet.aggregation.combines import COMBINES, least_updates, make_combine
+from discreet.aggregation.linear import LinearRule
 from discreet.aggregation.rule import Accumulator, Combine, Compatibility, Rule
 from discreet.aggregation.rules import RULES
 from discreet.aggregation.server_optimizers import (
@@ -29,6 +30,7 @@ __all__ = [
     "Accumulator",
     "Combine",
     "Compatibility",
+    "LinearRule",
     "Rule",
     "ServerOptimizer",
     "Shapes",

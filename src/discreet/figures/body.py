@@ -22,7 +22,9 @@ from discreet.people import ETHNICITIES, Figure, Person
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-HEAD_TOP, HEAD_BOTTOM = 881, 791
+HEAD_TOP = 881
+HEAD_BOTTOM = 791
+"""Vertices at the crown and under the chin."""
 _HEAD_AXES = ((5399, 11998), (HEAD_BOTTOM, HEAD_TOP), (962, 5320))
 """Pairs of vertices that measure the head's width, height and depth."""
 _MATERIALS = {

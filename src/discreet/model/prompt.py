@@ -22,8 +22,10 @@ from discreet.model.small import IMAGE_TOKEN
 from discreet.model.turns import takes_parts, turn_words
 from discreet.types import ADULTS, DISTRESSED, AgeBand, Observation
 
-PLAIN, CALM = "in plain sentences", "in short calm sentences"
-"""How to write for somebody of whom nothing is known, and for an upset adult."""
+PLAIN = "in plain sentences"
+"""How to write for somebody of whom nothing is known."""
+CALM = "in short calm sentences"
+"""How to write for an upset adult."""
 SYSTEM = "Answer from the note only, in words that fit the person."
 _LABELS = ("Note:", "Question:")
 """What `build_prompt` writes in front of each line."""

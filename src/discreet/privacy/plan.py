@@ -410,12 +410,11 @@ def calibrate(
 ) -> PrivacyPlan:
     """Return the plan with the noise that spends 98 to 100 % of what is left of the target.
 
+    What is not named below is the field of that name of `PrivacyPlan`.
+
     Args:
         target_epsilon: For all steps of the plan and all of `already` together.
         already: What the account has spent, in the same unit; nothing for a new one.
-        delta, sample_rate, steps, expected_batch_size, max_grad_norm, accountant, unit,
-            neighbouring_relation, sampled, examples_per_user, sampler, bands, steps_per_call,
-            clip_quantile, clip_count_noise, loss_noise, loss_clip: As in `PrivacyPlan`.
 
     Raises:
         ValueError: if a setting is out of range, or no noise meets the target with the accountant.

@@ -11,8 +11,10 @@ import math
 import torch
 from torch.nn.functional import conv2d
 
-WINDOW, SIGMA = 11, 1.5
-"""Of the Gaussian in which structure is compared, in pixels."""
+WINDOW = 11
+"""In which structure is compared, in pixels."""
+SIGMA = 1.5
+"""Of its Gaussian, in pixels."""
 _K1, _K2 = 0.01, 0.03
 
 

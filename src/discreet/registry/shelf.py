@@ -25,8 +25,10 @@ from discreet.registry.withdrawal import refuse_withdrawn
 LATEST = "latest"
 """The reference that stands for the newest adapter."""
 
-REFERENCE, FEDERATED = "reference", "federated"
-"""The references that stand for the adapters that ship; the second was trained without privacy."""
+REFERENCE = "reference"
+"""What stands for the private adapter that ships."""
+FEDERATED = "federated"
+"""What stands for the other adapter that ships, which was trained without privacy."""
 
 REFERENCE_DIR = Path(__file__).parents[1] / "reference"
 """Run folder of the private one (docs/cards/reference.md)."""
