@@ -85,7 +85,7 @@ def api_of(room: str) -> str:
         [],
     )
     parts = [f"# discreet.{room}", _EXAMPLE.sub(_fenced, ast.get_docstring(tree) or "")]
-    parts += [f"## {name}\n\n::: discreet.{room}.{name}" for name in names]
+    parts += [f"::: discreet.{room}.{name}" for name in names]
     return "\n\n".join(parts) + "\n"
 
 
@@ -108,7 +108,7 @@ def command_line() -> str:
         told = [row for row in rows if row and row[0] != "--help"]
         if told:
             lines = [f"| `{a.replace('|', '/')}` | {b.replace('|', '/')} |" for a, b in told]
-            parts.append("\n".join(["| | |", "|---|---|", *lines]))
+            parts.append("\n".join(["| option | what for |", "|---|---|", *lines]))
     return "\n\n".join(parts) + "\n"
 
 

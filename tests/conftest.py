@@ -16,6 +16,9 @@ from PIL import Image, ImageDraw
 from discreet.data import KeyFact, Portrait, Question, load_portraits
 from discreet.model import Vlm, load
 from discreet.types import AGE_BANDS, EXPRESSIONS
+from tests.browsers import chromium
+
+__all__ = ["chromium"]
 
 PEOPLE = {"train": 24, "validation": 5, "test": 5}
 SHOTS = 3

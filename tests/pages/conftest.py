@@ -1,7 +1,6 @@
 """The real command as a process on a free port, and a browser that only speaks with it."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,14 +9,11 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from discreet.data import load_portraits
 from tests.pages.stage import LISTEN
 
 HERE = Path(__file__).parent
@@ -28,21 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.flaky(reruns=1))
-
-
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-)
-OLDER_ADULT = 253
-"""A row of the test split."""
 
 
 @dataclass
@@ -124,36 +105,6 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     for demo in begun:
         if demo.process.poll() is None:
             demo.end()
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A browser with a camera that shows one of our portraits."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    film = tmp_path_factory.mktemp("film") / "face.mjpeg"
-    film.write_bytes(frame() * 20)
-    with sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=path, args=[*FLAGS, f"--use-file-for-fake-video-capture={film}"]
-            )
-        except sync_api.Error:
-            if "DISCREET_NEEDS_BROWSER" in os.environ:
-                raise
-            pytest.skip("no browser is installed")
-        yield browser
-        browser.close()
-
-
-def frame(row: int = OLDER_ADULT) -> bytes:
-    """Return what the camera sees, as a JPEG."""
-    face = load_portraits("test")[row].image.resize((480, 480))
-    picture = Image.new("RGB", (640, 480), (90, 90, 90))
-    picture.paste(face, (80, 0))
-    stream = BytesIO()
-    picture.save(stream, "JPEG", quality=90)
-    return stream.getvalue()
 
 
 DRAWN = "() => new Promise(done => setTimeout(() => requestAnimationFrame(done), 50))"

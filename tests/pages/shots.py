@@ -14,7 +14,8 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from tests.pages.conftest import FLAGS, frame, start
+from tests.browsers import FLAGS, frame
+from tests.pages.conftest import start
 
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 ASKED = {

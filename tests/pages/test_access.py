@@ -8,9 +8,10 @@ import pytest
 
 from discreet.pages.texts import load_texts
 from discreet.types import Language
+from tests.browsers import violations
 from tests.pages.conftest import Tab
 from tests.pages.stage import Stage, staged
-from tests.pages.test_browser import SPOKEN, Visit, violations
+from tests.pages.test_browser import SPOKEN, Visit
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from discreet.pages.ended import unless_ended
 from discreet.pages.pictures import as_address, picture_for
 from discreet.pages.texts import load_texts
 from discreet.service import passes
-from tests.pages.conftest import OLDER_ADULT
+from tests.browsers import OLDER_ADULT
 from tests.pages.guest import Guest
 from tests.pages.stage import Pen, Stage, staged
 from tests.pages.test_sessions import closed, open_page

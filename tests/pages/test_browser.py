@@ -1,12 +1,12 @@
 """The pages as people meet them: the real command, a real browser, a camera with a drawn face."""
 
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
 
 from discreet.pages.texts import load_texts
+from tests.browsers import violations
 from tests.pages.conftest import DRAWN, Tab
 
 pytestmark = pytest.mark.slow  # each page is a program of some megabytes to its browser
@@ -18,17 +18,6 @@ SPOKEN = {
     ("tutoring", "en"): ("Why do we have day and night?", "Sun"),
     ("tutoring", "fr"): ("Pourquoi y a-t-il le jour et la nuit ?", "Soleil"),
 }
-
-
-def violations(page: Any) -> list[tuple[str, str, str]]:
-    """Return what axe finds that is serious or critical: state, rule, element."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page.wait_for_timeout(300)  # transitions end
-    return [
-        (found["id"], found["impact"], found["nodes"][0]["html"][:120])
-        for found in axe.run(page).response["violations"]
-        if found["impact"] in ("serious", "critical")
-    ]
 
 
 def test_an_answer_can_be_copied_and_says_why(visit: Visit) -> None:

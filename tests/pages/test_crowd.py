@@ -14,7 +14,8 @@ from discreet.data import load_portraits
 from discreet.pages.pictures import as_address
 from discreet.pages.texts import load_texts
 from discreet.service import passes
-from tests.pages.conftest import OLDER_ADULT, Demo
+from tests.browsers import OLDER_ADULT
+from tests.pages.conftest import Demo
 from tests.pages.guest import Guest
 from tests.pages.stage import LISTEN, Pen, Stage, staged
 

@@ -16,7 +16,7 @@ import pytest
 
 from discreet.data import load_portraits
 from discreet.service import passes
-from tests.pages.conftest import FLAGS, frame
+from tests.browsers import FLAGS, frame
 from tests.pages.stage import LISTEN, Pen, Stage, staged
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,8 @@ from PIL import Image
 
 from discreet.data import load_portraits
 from discreet.pages.texts import load_texts
-from tests.pages.conftest import OLDER_ADULT, Demo, Tab
+from tests.browsers import OLDER_ADULT
+from tests.pages.conftest import Demo, Tab
 from tests.pages.stage import LISTEN
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ import pytest
 from discreet.data import load_portraits
 from discreet.pages.pictures import as_address
 from discreet.service import passes
-from tests.pages.conftest import OLDER_ADULT
+from tests.browsers import OLDER_ADULT
 from tests.pages.guest import Guest
 from tests.pages.stage import Pen, Stage, staged
 
