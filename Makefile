@@ -65,9 +65,9 @@ format: .venv/.ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Two workers with a thread each are faster on two cores than one with two.
+# Three workers with a thread each: on two cores a test of a deployment mostly waits.
 test: lint .venv/.browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 docs: .venv/.ready-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
