@@ -3,6 +3,7 @@
 import base64
 import csv
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +13,13 @@ import yaml
 from discreet.harness import TASKS, Task, items_of, judged, write_lmms_tasks, write_tables
 from discreet.harness.export import item_of
 
-csv.field_size_limit(sys.maxsize)
+
+@pytest.fixture(autouse=True)
+def _long_fields() -> Iterator[None]:
+    """Pictures in base64 are longer than what `csv` reads by default, for everybody."""
+    before = csv.field_size_limit(sys.maxsize)
+    yield
+    csv.field_size_limit(before)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ Holds nothing about the data of any owner and does not train.
     30
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,7 +19,7 @@ from discreet.federated.compatibility import refuse_incompatible
 from discreet.federated.ranges import as_float, check_type, refusal, refuse_out_of_range
 from discreet.privacy import Engine, Sampled, Sampler, Unit
 
-CHOICES = {
+CHOICES: Mapping[str, Collection[str]] = {
     "objective": ("answers", "preferences"),
     "examples": ("portraits", "conversations", "preference_pairs"),
     "unit": get_args(Unit),
@@ -27,14 +27,15 @@ CHOICES = {
     "sampler": get_args(Sampler),
     "optimizer": ("sgd", "adam"),
     "engine": get_args(Engine),
-    "aggregation": tuple(RULES),
-    "combine": tuple(COMBINES),
-    "server_optimizer": tuple(SERVER_OPTIMIZERS),
+    "aggregation": RULES,
+    "combine": COMBINES,
+    "server_optimizer": SERVER_OPTIMIZERS,
     "local_rule": ("sgd", "prox", "scaffold"),
     "wire": tuple(CODECS),
     "wire_down": tuple(name for name in CODECS if name != "topk"),
 }
-"""Words that a field may hold. What may stand together is `PrivacyPlan`'s to say."""
+"""Words that a field may hold; what is added to the rules of a process counts. What may stand
+together is `PrivacyPlan`'s to say."""
 PREFERENCES: Mapping[str, Any] = {
     "objective": "preferences",
     "examples": "preference_pairs",

@@ -36,7 +36,7 @@ def describe_fields() -> dict[str, PlanField]:
             name=field.name,
             default=field.default,  # type: ignore[arg-type]
             kind=kind_of(hints[field.name]),
-            choices=CHOICES.get(field.name, ()),
+            choices=tuple(CHOICES.get(field.name, ())),
             meaning=meanings[field.name],
         )
         for field in fields(TrainConfig)
