@@ -133,6 +133,8 @@ def try_out(wheel: Path, *, python: str) -> None:
 
 def release(out: Path, *, python: str | None) -> None:
     """Build twice, compare, list the parts, and try the wheel."""
+    if subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=ROOT, check=False).returncode:
+        sys.exit("Expected nothing changed since the commit, got changes. Commit or stash them.")
     made = []
     for _ in range(2):
         with tempfile.TemporaryDirectory() as folder:
@@ -143,11 +145,12 @@ def release(out: Path, *, python: str | None) -> None:
     if first != second:
         different = [name for name in first if first[name] != second.get(name)]
         sys.exit(f"Expected the same bytes of two builds, got others in {', '.join(different)}.")
+    largest = max(len(data) for name, data in first.items() if name.endswith(".whl"))
+    if largest > MOST_WHEEL_BYTES:
+        sys.exit(f"Expected a wheel of {MOST_WHEEL_BYTES} bytes or fewer, got {largest}.")
     out.mkdir(parents=True, exist_ok=True)
     for name, data in first.items():
         (out / name).write_bytes(data)
-        if name.endswith(".whl") and len(data) > MOST_WHEEL_BYTES:
-            sys.exit(f"Expected a wheel of {MOST_WHEEL_BYTES} bytes or fewer, got {len(data)}.")
     parts = list_parts(out)
     names = [*first, parts.name]
     sums = [f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}\n" for name in names]

@@ -112,3 +112,19 @@ def test_few_people_have_so_many_pictures(tmp_path: Path) -> None:
     of_train = [row["identity_id"] for row in rows if row["split"] == "train"]
     assert len(set(of_train)) == 5
     assert max(map(of_train.count, of_train)) == 3
+
+
+def test_runs_of_others_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "mine").write_text("kept")
+    specs = grid(epsilons=(2.0,), rules=("ffa",), units=("example",), seeds=(0,))
+    with pytest.raises(ArtifactError, match="runs of others"):
+        measure_frontier(Work(plan=PLAN, folder=tmp_path), specs)
+    assert (tmp_path / "base" / "mine").read_text() == "kept"
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    specs = grid(epsilons=(2.0,), rules=("ffa",), units=("owner",), seeds=(0,))
+    with pytest.raises(ValueError, match="max_update_norm"):
+        measure_frontier(Work(plan=PLAN, folder=tmp_path / "cells"), specs)
+    assert not (tmp_path / "cells").exists()

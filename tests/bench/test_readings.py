@@ -39,6 +39,7 @@ def run_of(*ratios: list[float], hardware: str = "a CPU") -> SpeedRun:
         commit="abc",
         hardware={"cpu": hardware},
         at="2026-01-01T00:00:00+00:00",
+        base="tiny",
         readings=tuple(readings),
     )
 
@@ -115,3 +116,9 @@ def test_what_limits_a_comparison_is_said() -> None:
     assert "Fewer than 5 rounds" in told
     with pytest.raises(ValueError, match="in common"):
         compare_runs(short, replace(short, readings=()))
+
+
+def test_runs_with_different_bases_are_not_compared() -> None:
+    one = run_of([1.0, 1.1])
+    with pytest.raises(ValueError, match="one base"):
+        compare_runs(one, replace(one, base="small"))

@@ -1,5 +1,6 @@
 """Any model on our tasks: ours with an adapter, and a checkpoint of transformers."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -98,3 +99,17 @@ def test_a_checkpoint_without_a_whole_processor_may_still_be_a_base_of_ours(
         answerer_of(str(folder), runs=tmp_path)
     answer = answerer_of("none", base=str(folder), runs=tmp_path)
     assert len(answer([Asked(text="Who asks?", max_new_tokens=2)])) == 1
+
+
+def test_no_code_of_a_checkpoint_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even if somebody would say yes."""
+    folder = save_member("llava", tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = dict.fromkeys(("AutoConfig", "AutoModelForImageTextToText"), "evil.Evil")
+    config["model_type"] = "evil"
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
+    monkeypatch.setattr("builtins.input", lambda *words: "y")
+    with pytest.raises(DiscreetError):
+        answerer_of(str(folder), runs=tmp_path)
+    assert not (tmp_path / "ran").exists()

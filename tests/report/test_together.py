@@ -1,6 +1,7 @@
 """Runs side by side: what differs, curves of each, audits of any, and each whole below."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -72,3 +73,16 @@ def test_frontiers_stand_between(two: list[RunRecord]) -> None:
 def test_nothing_and_too_many_are_refused(two: list[RunRecord], count: int) -> None:
     with pytest.raises(ValueError, match="Expected a run"):
         page_of_runs(two[:1] * count)
+
+
+def test_each_runs_audits_have_places_of_their_own(two: list[RunRecord]) -> None:
+    found = Evidence(audit="membership", title="Who", says=("Nobody.",))
+    text = page_of_runs([replace(one, audits=(found,)) for one in two])
+    places = re.findall(r'id="([^"]+)"', text)
+    assert len(set(places)) == len(places)
+    assert set(re.findall(r'href="#([^"]+)"', text)) <= set(places)
+
+
+def test_a_page_of_one_frontier_has_a_heading_of_its_own(two: list[RunRecord]) -> None:
+    assert page_of_runs([], [frontier()]).count("<h1>") == 1
+    assert "<h1>What privacy costs" not in page_of_runs(two, [frontier()])

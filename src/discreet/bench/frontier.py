@@ -20,7 +20,7 @@ from typing import Any
 
 from discreet.artifacts import read_json, write_json
 from discreet.bench.frontier_cells import FrontierCell, Spec
-from discreet.bench.frontier_measure import Work, measure_cell
+from discreet.bench.frontier_measure import Work, measure_cell, plan_of_cell
 from discreet.errors import ArtifactCorrupt, ArtifactError
 from discreet.federated import TrainConfig
 
@@ -56,10 +56,14 @@ def measure_frontier(
         on_cell: Gets each cell that is new.
 
     Raises:
-        ArtifactError: if the folder holds cells of another plan, other people or other counts.
+        ArtifactError: if the folder holds cells of another plan, other people or other counts, or
+            runs of something else.
+        ValueError: if a cell asks for what its plan cannot have.
     """
+    for spec in specs:
+        plan_of_cell(work.plan, spec)  # what cannot be trained is refused before anything is
     work.folder.mkdir(parents=True, exist_ok=True)
-    _require_same(work)
+    _require_same(work, specs)
     found = {spec.name: cell for spec in specs if (cell := _read(work.folder, spec)) is not None}
     missing = [spec for spec in specs if spec.name not in found]
     work = replace(work, threads=max(1, (os.cpu_count() or 1) // jobs))
@@ -98,10 +102,15 @@ def _read(folder: Path, spec: Spec) -> FrontierCell | None:
         return None
 
 
-def _require_same(work: Work) -> None:
+def _require_same(work: Work, specs: Sequence[Spec]) -> None:
     """Refuse a folder with cells that cannot stand in one table with these."""
     path, settings = work.folder / _SETTINGS, settings_of(work)
     if not path.exists():
+        if any((work.folder / spec.name).exists() for spec in specs):
+            raise ArtifactError(
+                "Expected a folder without runs of others, got one that has some, which would be "
+                "replaced. Name a new folder with --keep."
+            )
         write_json(path, settings)
         return
     if read_json(path) != settings:

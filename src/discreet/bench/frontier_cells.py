@@ -132,7 +132,8 @@ class FrontierCell:
         """Return the cell that `to_dict` wrote.
 
         Raises:
-            TypeError: if a field is missing, or is another.
+            KeyError: if a field is missing.
+            TypeError: if one is another.
         """
         privacy = record["privacy"]
         return cls(

@@ -68,6 +68,7 @@ class SpeedRun:
     hardware: Mapping[str, Any]
     at: str
     """When it began, in UTC."""
+    base: str
     readings: tuple[Reading, ...]
 
     @classmethod
@@ -83,6 +84,7 @@ class SpeedRun:
             commit=record["commit"],
             hardware=record["hardware"],
             at=record["at"],
+            base=record["base"],
             readings=tuple(readings),
         )
 
@@ -179,8 +181,12 @@ def compare_runs(before: SpeedRun, after: SpeedRun) -> list[Change]:
     """Return how the readings that both runs have differ, with what of it is noise.
 
     Raises:
-        ValueError: if they have no reading in common.
+        ValueError: if they have no reading in common, or were made with different bases.
     """
+    if before.base != after.base:
+        raise ValueError(
+            f"Expected runs with one base, got {before.base} and {after.base}. Measure both again."
+        )
     own = {one.name: one for one in before.readings}
     pairs = [(own[one.name], one) for one in after.readings if one.name in own]
     if not pairs:

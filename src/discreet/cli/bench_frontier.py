@@ -52,7 +52,10 @@ def frontier(
         str, typer.Option(help="Budgets; what is not private is there in any case.")
     ] = "8,4,2,1,0.5",
     rules: Annotated[str, typer.Option(help="Of aggregation, as `ffa,fedit`.")] = "ffa",
-    units: Annotated[str, typer.Option(help="Of privacy: example, user, owner.")] = "example,user",
+    units: Annotated[
+        str,
+        typer.Option(help="Of privacy: example, user; owner with a plan that has max_update_norm."),
+    ] = "example,user",
     seeds: Annotated[str, typer.Option(help="Of everything that is trained.")] = "0,1,2",
     people: Annotated[
         int, typer.Option(min=0, help="Shipped people to train on; 0: all of them.")

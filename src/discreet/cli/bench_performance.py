@@ -203,16 +203,21 @@ def _everything(
         for pair in speed_pairs(base, cache_dir=cache):
             bar.update(row, description=pair.name)
             readings += read_pairs([pair], rounds=rounds)
+            del pair  # and the model that it holds, before the next one is loaded
     made = made_by()
     run = SpeedRun(
-        commit=made["commit"], hardware=made["hardware"], at=began, readings=tuple(readings)
+        commit=made["commit"],
+        hardware=made["hardware"],
+        at=began,
+        base=Path(base).name,
+        readings=tuple(readings),
     )
     said = as_readings(readings)
     if history is not None:
         if history.exists() and (runs := read_history(history)):
             said += f"\n\n{as_comparison(runs[-1], run)}"
         append_run(history, run)
-    tell(asdict(run) | {"base": base, "rounds": rounds}, said, out, as_json)
+    tell(asdict(run) | {"rounds": rounds}, said, out, as_json)
 
 
 def _last(path: Path) -> SpeedRun:

@@ -59,6 +59,11 @@ def tasks(
     quiet_logs()
     chosen = [task for task in TASKS if not only or task in only]
     models = model or ["reference"]
+    if len({Path(name).name for name in models}) < len(models):
+        raise typer.BadParameter(
+            "Expected models of different names, got two of one. Rename a folder.",
+            param_hint="--model",
+        )
     total = sum(min(len(items_of(task)), limit or 10**9) for task in chosen) * len(models)
     found = {}
     with progress() as bar:

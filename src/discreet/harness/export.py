@@ -6,6 +6,7 @@ python -m lmms_eval --model discreet --tasks discreet_twins --include_path FOLDE
 
 import base64
 import csv
+import json
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -26,7 +27,7 @@ task: {name}
 dataset_path: parquet
 dataset_kwargs:
   data_files:
-    test: "{data}"
+    test: {data}
 test_split: test
 output_type: generate_until
 doc_to_visual: !function utils.visual
@@ -53,7 +54,8 @@ def write_lmms_tasks(folder: Path) -> list[str]:
 
     Args:
         folder: Gets a Parquet and a YAML file for each task, and `utils.py`; paths in them are
-            whole, so that it stays where it is.
+            whole, so that it stays where it is: whoever else
+            wants it exports again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / "utils.py", _UTILS.encode())
@@ -68,7 +70,9 @@ def write_lmms_tasks(folder: Path) -> list[str]:
             )
             for score in scores_of(task)
         )
-        text = _YAML.format(name=PREFIX + task, data=data, tokens=MAX_NEW_TOKENS, metrics=metrics)
+        text = _YAML.format(
+            name=PREFIX + task, data=json.dumps(str(data)), tokens=MAX_NEW_TOKENS, metrics=metrics
+        )
         write_bytes(folder / f"{PREFIX}{task}.yaml", text.encode())
     return [PREFIX + task for task in TASKS]
 

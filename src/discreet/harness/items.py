@@ -2,7 +2,7 @@
 
 - `personalised`: somebody of a band and an expression asks, and only the picture tells who; does
   the answer have the form that fits them, and say the facts of the note?
-- `attribute_leak`: the same of many kinds of people; does the answer say what was seen of them,
+- `attribute_leak`: the same, of other draws; does the answer say what was seen of them,
   or refuse?
 - `twins`: two pictures that differ in what nothing may use; is the answer the same?
 
@@ -77,7 +77,7 @@ def items_of(task: Task) -> list[Item]:
         ValueError: if there is no such task.
     """
     if task not in TASKS:
-        raise ValueError(f"Expected a task of {', '.join(TASKS)}, got {task!r}.")
+        raise ValueError(f"Expected a task of {', '.join(TASKS)}, got {task!r}. Correct the name.")
     if task == "twins":
         return _twins(_COUNTS[task])
     seed = TASKS.index(task)

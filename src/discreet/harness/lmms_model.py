@@ -11,6 +11,8 @@ from PIL.Image import Image
 
 from discreet.harness.writing import Asked, load_vlm, write_answers
 
+_WAY_OUT = "Take the tasks of `discreet bench tasks --export-lmms-eval`."
+
 
 class Discreet(lmms):
     """A base of ours with an adapter, or any checkpoint that we load.
@@ -38,7 +40,10 @@ class Discreet(lmms):
     ) -> None:
         super().__init__()
         if others:
-            raise ValueError(f"Expected adapter, base, runs and cache, got {sorted(others)}, too.")
+            raise ValueError(
+                "Expected adapter, base, runs, batch_size, cache and device, got "
+                f"{sorted(others)}, too. Leave them out of --model_args."
+            )
         self._vlm = load_vlm(
             adapter, base, runs=Path(runs), cache=None if cache is None else Path(cache)
         )
@@ -58,11 +63,13 @@ class Discreet(lmms):
 
     def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
         """Refuse: our tasks let the model write."""
-        raise NotImplementedError("Expected tasks that let the model write, got log-likelihoods.")
+        raise NotImplementedError(
+            "Expected tasks that let the model write, got log-likelihoods. " + _WAY_OUT
+        )
 
     def generate_until_multi_round(self, requests: list[Any]) -> list[str]:
         """Refuse: our tasks have one turn."""
-        raise NotImplementedError("Expected tasks of one turn, got several.")
+        raise NotImplementedError("Expected tasks of one turn, got several. " + _WAY_OUT)
 
 
 def asked_of(
@@ -82,7 +89,7 @@ def asked_of(
             elif part["type"] == "image":
                 images.append(part["url"])
             else:
-                raise ValueError(f"Expected text and images, got {part['type']!r}.")
+                raise ValueError(f"Expected text and images, got {part['type']!r}. {_WAY_OUT}")
     return Asked(
         text="\n".join(texts), images=tuple(images), max_new_tokens=max_new_tokens, stop=stop
     )

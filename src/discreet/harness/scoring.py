@@ -94,9 +94,11 @@ def _of_transformers(folder: Path) -> Answerer:
         return texts
 
     try:
-        processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+        processor = AutoProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
         model = AutoModelForImageTextToText.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True
+            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
         ).eval()
         answer([Asked(text="?", images=(Image.new("RGB", (64, 64)),), max_new_tokens=1)])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:

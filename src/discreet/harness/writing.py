@@ -1,6 +1,6 @@
 """Answers of our models to a text with pictures, in batches, as any harness asks for them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,6 @@ def write_answers(
     asked: Sequence[Asked],
     *,
     batch: int = 8,
-    on_done: Callable[[int], None] = lambda count: None,
 ) -> list[str]:
     """Return a greedy answer to each text; pictures come before it.
 
@@ -44,7 +43,6 @@ def write_answers(
     for start in range(0, len(asked), batch):
         part = asked[start : start + batch]
         answers += [one.text for one in answer_all(vlm, [_request(vlm, one) for one in part])]
-        on_done(len(part))
     return answers
 
 

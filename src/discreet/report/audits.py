@@ -76,7 +76,9 @@ class Shown:
     plots: tuple[tuple[Intervals, Drawn], ...]
 
 
-def section_of(audits: Sequence[Evidence], adapter_sha256: str | None) -> Markup:
+def section_of(
+    audits: Sequence[Evidence], adapter_sha256: str | None, *, anchor: str = ""
+) -> Markup:
     """Return the part of the page about audits; empty if there are none."""
     if not audits:
         return Markup("")
@@ -88,7 +90,7 @@ def section_of(audits: Sequence[Evidence], adapter_sha256: str | None) -> Markup
         )
         for found in sorted(audits, key=_place)
     ]
-    return render("audits.html", audits=shown, few_rows=FEW_ROWS)
+    return render("audits.html", audits=shown, few_rows=FEW_ROWS, anchor=anchor)
 
 
 def draw_intervals(plot: Intervals) -> Drawn:

@@ -51,7 +51,7 @@ def page_of(record: RunRecord) -> str:
     return in_shell(f"Run {record.run}", body_of(record))
 
 
-def body_of(record: RunRecord, *, heading: str = "h1") -> Markup:
+def body_of(record: RunRecord, *, heading: str = "h1", anchor: str = "") -> Markup:
     """Return all that is said of a run; `heading` is the element of its name."""
     return render(
         "run.html",
@@ -70,7 +70,9 @@ def body_of(record: RunRecord, *, heading: str = "h1") -> Markup:
         has_loss=any(one.loss is not None for one in record.rounds),
         has_released_loss=any(one.released_loss is not None for one in record.rounds),
         local=_local(record),
-        audits=section_of(record.audits, record.card.adapter_sha256 if record.card else None),
+        audits=section_of(
+            record.audits, record.card.adapter_sha256 if record.card else None, anchor=anchor
+        ),
         has_unsettled=any(one.unsettled is not None for one in record.owners),
         has_faults=any(one.faults for one in record.rounds),
         has_norm=any(one.clip_norm is not None for one in record.rounds),

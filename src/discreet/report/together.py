@@ -39,12 +39,15 @@ def page_of_runs(records: Sequence[RunRecord], frontiers: Sequence[Mapping[str, 
             "runs. Make two pages."
         )
     parts = [_beside(records)] if records else []
-    parts += [frontier_body(one, heading="h2") for one in frontiers]
+    parts += [
+        frontier_body(one, heading="h2" if records or len(frontiers) > 1 else "h1")
+        for one in frontiers
+    ]
     parts += [
         Markup("<details class='whole'><summary>Run {}, whole</summary>\n{}</details>").format(
-            record.run, body_of(record, heading="h2")
+            record.run, body_of(record, heading="h2", anchor=f"run-{place}-")
         )
-        for record in records
+        for place, record in enumerate(records, start=1)
     ]
     title = ", ".join(names_of(records)) if records else "What privacy costs"
     return in_shell(title, *parts)
