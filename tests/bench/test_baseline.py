@@ -1,5 +1,6 @@
 """The baseline is the private run without clipping and noise: same people, batches and average."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from discreet.model import (
 )
 from discreet.privacy import poisson
 from discreet.registry import resolve
+from discreet.types import OwnerId
 
 PLAN = TrainConfig(
     base="tiny",
@@ -61,6 +63,20 @@ def test_it_is_the_mean_over_owners_of_adam_on_the_same_poisson_batches() -> Non
         # Adam turns a gradient near zero into a full step of either sign; few are so near.
         close = torch.isclose(found[name], value, rtol=1e-2, atol=1e-5)
         assert close.float().mean() > 0.98, name
+
+
+def test_owners_whom_the_plan_leaves_out_are_not_learnt_from() -> None:
+    """Whom owner-1 alone would make, and not the mean with the others."""
+    plan = replace(PLAN, absent_owners="0", min_replies=1)
+    task = AssistantTask.build(plan)
+    assert task.taking_part == [OwnerId(f"owner-{n}") for n in range(1, PLAN.num_owners)]
+    found = run_without_privacy(task)
+    own = {owner: task.owned[owner] for owner in task.taking_part}
+    only = replace(task, shared=replace(task.shared, owned=own))
+    for name, value in run_without_privacy(only).items():
+        assert torch.equal(found[name], value), name
+    everybody = run_without_privacy(AssistantTask.build(PLAN))
+    assert any(not torch.equal(found[name], value) for name, value in everybody.items())
 
 
 def test_what_is_shelved_is_that_adapter_and_promises_nothing(tmp_path: Path) -> None:

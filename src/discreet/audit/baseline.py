@@ -28,7 +28,7 @@ def run_without_privacy(
     for server_round in range(1, task.config.num_rounds + 1):
         shapes = {name: tuple(value.shape) for name, value in state.items()}
         mean = make_combine("mean", shapes, hostile=0)
-        for owner in task.owned:
+        for owner in task.taking_part:
             load_adapter_state(task.vlm, state)
             _train(task, owner, server_round, on_step)
             mean.add(adapter_state(task.vlm))

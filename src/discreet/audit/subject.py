@@ -54,8 +54,8 @@ class Subject:
 
     @property
     def owners(self) -> list[OwnerId]:
-        """Owners whose data are here, in their order."""
-        return list(self.task.owned)
+        """Owners who took part and whose data are here, in their order."""
+        return self.task.taking_part
 
     def members(self, owner: OwnerId) -> Lessons:
         """Return what an owner learnt from."""

@@ -117,6 +117,12 @@ class AssistantTask:
         """What every owner has to learn from."""
         return self.shared.owned
 
+    @property
+    def taking_part(self) -> list[OwnerId]:
+        """Owners of `owned` whom the plan does not leave out, in their order."""
+        left_out = {OwnerId(f"owner-{number}") for number in self.config.absent}
+        return [owner for owner in self.owned if owner not in left_out]
+
     def lessons_of(self, owner: OwnerId) -> Lessons:
         """Return what an owner has to learn from."""
         return self.owned[OWN] if OWN in self.owned else self.owned[owner]
