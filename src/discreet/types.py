@@ -4,6 +4,7 @@ They hold plain values, know nothing of files or models, and never change once m
 """
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Literal, NewType
 
@@ -172,6 +173,15 @@ class PrivacyStatement:
             f"at delta = {self.delta:g} (unit: {self.unit}, neighbours: "
             f"{self.neighbouring_relation})"
         )
+
+
+def with_numbers(name: str) -> list[str | int]:
+    """Return a key by which owner-2 comes before owner-10.
+
+    >>> sorted(["owner-10", "owner-2"], key=with_numbers)
+    ['owner-2', 'owner-10']
+    """
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def times_as_likely(spent: PrivacyStatement) -> str | None:

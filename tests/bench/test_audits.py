@@ -16,6 +16,8 @@ from discreet.bench import (
 )
 from discreet.bench.audits import BY_HEART, PRIVATE
 from discreet.data import load_portraits
+from discreet.errors import ArtifactError
+from discreet.federated import TrainConfig
 from discreet.registry import resolve
 from tests.audit.runs import sharp_base
 
@@ -89,9 +91,11 @@ def test_a_folder_that_has_both_runs_is_asked_and_not_trained_again(
 ) -> None:
     before = {name: run.card_path.stat().st_mtime_ns for name, run in runs.items()}
     folder = next(iter(runs.values())).path.parent
-    plan = replace(AUDITED_PLAN, base="nowhere")
+    plan = TrainConfig.load(next(iter(runs.values())).config_path)
     again = train_both(folder, plan, data, on_done=lambda doing: None)
     assert {name: run.card_path.stat().st_mtime_ns for name, run in again.items()} == before
     asked = audit_runs(again, data, effort="quick", names=("membership",), on_done=print)
     assert [one.reason for one in asked] == ["asked before", "asked before"]
     assert resolve(str(again[BY_HEART].path), folder).card.worst is None
+    with pytest.raises(ArtifactError, match="got one of another plan"):
+        train_both(folder, replace(plan, local_steps=21), data, on_done=lambda doing: None)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from discreet.audit import Counts
-from discreet.bench import FRONTIER_PLAN, Work, few_people, grid, measure_cell, measure_frontier
-from discreet.bench.frontier_cells import FrontierCell, Setting, Spec
+from discreet.bench import FRONTIER_PLAN, Frontier, few_people, grid, measure_cell, measure_frontier
+from discreet.bench.frontier_cells import CellSetting, FrontierCell, Spec
 from discreet.bench.frontier_measure import of_users, plan_of_cell
 from discreet.errors import ArtifactError
 from discreet.federated import AssistantTask
@@ -16,14 +16,14 @@ from discreet.privacy import PrivacyLedger
 
 PLAN = replace(FRONTIER_PLAN, base="tiny", num_owners=2, expected_batch_size=12)
 COUNTS = Counts(members=20, portraits=28, people=80, twins=3, written=1)
-PRIVATE = Setting(kind="private", rule="ffa", unit="user", epsilon=2.0)
+PRIVATE = CellSetting(kind="private", rule="ffa", unit="user", epsilon=2.0)
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Work:
+def frontier(tmp_path_factory: pytest.TempPathFactory) -> Frontier:
     folder = tmp_path_factory.mktemp("frontier")
     data = few_people(folder, train=16, others=120, pictures=2)
-    return Work(
+    return Frontier(
         plan=PLAN,
         folder=folder / "cells",
         data=data,
@@ -49,28 +49,28 @@ def test_every_cell_draws_as_much_and_is_made_again_by_its_seed() -> None:
     assert all(one.steps_total == PLAN.steps_total for one in plans.values())
 
 
-def test_people_are_drawn_where_people_are_hidden(work: Work) -> None:
+def test_people_are_drawn_where_people_are_hidden(frontier: Frontier) -> None:
     plan = plan_of_cell(PLAN, Spec(setting=PRIVATE, seed=0))
     assert (plan.unit, plan.sampled, plan.examples_per_user) == ("user", "user", 8)
-    task = AssistantTask.build(plan, shared_data=work.data)
+    task = AssistantTask.build(plan, shared_data=frontier.data)
     people = [len(set(task.lessons_of(owner).users)) for owner in task.owned]
     assert of_users(plan, task).expected_batch_size == round(plan.sample_rate * min(people))
 
 
 def test_a_private_cell_says_what_it_spent_and_an_open_one_that_nothing_is_promised(
-    work: Work,
+    frontier: Frontier,
 ) -> None:
-    cell = measure_cell(work, Spec(setting=PRIVATE, seed=0))
+    cell = measure_cell(frontier, Spec(setting=PRIVATE, seed=0))
     assert cell.privacy is not None
     assert cell.privacy.epsilon <= 2
     assert cell.privacy.unit == "user"
-    ledger = PrivacyLedger.open(work.folder / "private-ffa-user-2-seed0" / "ledger.jsonl")
+    ledger = PrivacyLedger.open(frontier.folder / "private-ffa-user-2-seed0" / "ledger.jsonl")
     assert max(ledger.spent(o).epsilon for o in ledger.owners()) == cell.privacy.epsilon
     for name in ("loss", "fits", "rouge", "area", "shown", "identity", "gap", "twins", "flips"):
         assert name in cell.values
     assert "members" not in cell.values, "20 others cannot show 1 % of false alarms"
     assert cell.values["megabytes"] > 0
-    plain = measure_cell(work, Spec(setting=Setting(kind="plain", rule="ffa"), seed=0))
+    plain = measure_cell(frontier, Spec(setting=CellSetting(kind="plain", rule="ffa"), seed=0))
     assert plain.privacy is None
     assert plain.values["megabytes"] == pytest.approx(cell.values["megabytes"]), (
         "what would have been sent is what was counted where it was"
@@ -78,31 +78,33 @@ def test_a_private_cell_says_what_it_spent_and_an_open_one_that_nothing_is_promi
     assert plain.values["loss"] != cell.values["loss"]
 
 
-def test_what_is_there_is_not_measured_again_and_damaged_cells_are(work: Work) -> None:
-    specs = [Spec(setting=Setting(kind="base"), seed=None)]
-    specs += [Spec(setting=Setting(kind="prompted"), seed=None)]
+def test_what_is_there_is_not_measured_again_and_damaged_cells_are(frontier: Frontier) -> None:
+    specs = [Spec(setting=CellSetting(kind="base"), seed=None)]
+    specs += [Spec(setting=CellSetting(kind="prompted"), seed=None)]
     told: list[FrontierCell] = []
-    first = measure_frontier(work, specs, jobs=2, on_cell=told.append)
+    first = measure_frontier(frontier, specs, jobs=2, on_cell=told.append)
     assert {one.setting.kind for one in told} == {"base", "prompted"}
     assert set(first[1].values) == {"fits", "recall", "rouge", "mentions"}
     told.clear()
-    assert measure_frontier(work, specs, on_cell=told.append) == first
+    assert measure_frontier(frontier, specs, on_cell=told.append) == first
     assert told == []
-    (work.folder / "prompted.json").write_text("{")
-    again = measure_frontier(work, specs, on_cell=told.append)
+    (frontier.folder / "prompted.json").write_text("{")
+    again = measure_frontier(frontier, specs, on_cell=told.append)
     assert [one.setting.kind for one in told] == ["prompted"]
     assert again[1].values == first[1].values
     with pytest.raises(ArtifactError, match="--keep"):
-        measure_frontier(replace(work, questions=2), specs)
+        measure_frontier(replace(frontier, questions=2), specs)
     with pytest.raises(ArtifactError, match="--keep"):
-        measure_frontier(replace(work, data=work.folder / "people-7-1" / "people.parquet"), specs)
+        measure_frontier(
+            replace(frontier, data=frontier.folder / "people-7-1" / "people.parquet"), specs
+        )
 
 
-def test_without_time_only_what_is_there_comes_back(work: Work) -> None:
+def test_without_time_only_what_is_there_comes_back(frontier: Frontier) -> None:
     specs = grid(epsilons=(1.0,), rules=("ffa",), units=("example",), seeds=(7,))
-    found = measure_frontier(work, specs, minutes=0)
+    found = measure_frontier(frontier, specs, minutes=0)
     assert all(one.seed != 7 for one in found)
-    assert json.loads((work.folder / "frontier_settings.json").read_text())["questions"] == 1
+    assert json.loads((frontier.folder / "frontier_settings.json").read_text())["questions"] == 1
 
 
 def test_few_people_have_so_many_pictures(tmp_path: Path) -> None:
@@ -119,12 +121,12 @@ def test_runs_of_others_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "base" / "mine").write_text("kept")
     specs = grid(epsilons=(2.0,), rules=("ffa",), units=("example",), seeds=(0,))
     with pytest.raises(ArtifactError, match="runs of others"):
-        measure_frontier(Work(plan=PLAN, folder=tmp_path), specs)
+        measure_frontier(Frontier(plan=PLAN, folder=tmp_path), specs)
     assert (tmp_path / "base" / "mine").read_text() == "kept"
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     specs = grid(epsilons=(2.0,), rules=("ffa",), units=("owner",), seeds=(0,))
     with pytest.raises(ValueError, match="max_update_norm"):
-        measure_frontier(Work(plan=PLAN, folder=tmp_path / "cells"), specs)
+        measure_frontier(Frontier(plan=PLAN, folder=tmp_path / "cells"), specs)
     assert not (tmp_path / "cells").exists()

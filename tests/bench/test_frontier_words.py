@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from discreet.bench import as_csv, as_frontier_table, as_latex, grid, in_sentences, rows_of
-from discreet.bench.frontier_cells import FrontierCell, Setting
+from discreet.bench.frontier_cells import CellSetting, FrontierCell
 from discreet.bench.frontier_words import band
 from discreet.types import PrivacyStatement
 
@@ -21,7 +21,7 @@ def cell(
 ) -> FrontierCell:
     private = epsilon is not None
     return FrontierCell(
-        setting=Setting(
+        setting=CellSetting(
             kind=kind,  # type: ignore[arg-type]
             rule="ffa" if kind in ("plain", "private") else "",
             unit=unit if private else "",

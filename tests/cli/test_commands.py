@@ -638,6 +638,14 @@ def test_bench_performance_prints_and_writes_what_it_measured(
     assert json.loads(discreet(*again)[1]) == found, "what was measured is not measured again"
     other = json.loads(discreet(*again, "--rounds", "2")[1])
     assert (other["rounds"], len(other["steps"])) == (2, len(found["steps"]))
+    for ignored in (
+        ["--generate", "--batch", "2"],
+        ["--private", "--base", "tiny"],
+        ["--batch", "2"],
+    ):
+        status, _, err = discreet("bench", "performance", *ignored)
+        assert status == 2
+        assert f"got {ignored[-2]}. Leave out what would be ignored." in " ".join(err.split())
     status, _, err = discreet("bench", "performance", "--private", "--batch", "0")
     assert status != 0
     assert "whole numbers of 1 or more" in err

@@ -43,7 +43,7 @@ class Encodes(Protocol):
         """Return D."""
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return a vector for each text, in order."""
+        """Return a vector for each text, (N, D), in order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ PICTURES = {"quick": 140, "usual": 700, "thorough": 1_000_000}
 ANSWERED = {"quick": 84, "usual": 280, "thorough": 1000}
 """Of each split about which the model answers."""
 QUESTIONS = {"quick": 1, "usual": 2, "thorough": 3}
-MAX_NEW_TOKENS = {"quick": 12, "usual": 24, "thorough": 48}
+_NEW_TOKENS = {"quick": 12, "usual": 24, "thorough": 48}
 OWNERS_PEOPLE = {"quick": 0, "usual": 60, "thorough": 200}
 """Of whom owners are made up; quickly none are."""
 READ = tuple(label for label in LABELS if label != "identity")
@@ -57,7 +57,7 @@ def examine(subject: Subject, asking: Asking, on_done: OnDone) -> Evidence:
         subject,
         asked,
         questions=QUESTIONS[effort],
-        max_new_tokens=MAX_NEW_TOKENS[effort],
+        max_new_tokens=_NEW_TOKENS[effort],
         on_done=on_done,
     )
     truth = {split: truth_of(own) for split, own in asked.items()}
@@ -220,7 +220,7 @@ def _seconds(subject: Subject, asking: Asking) -> float:
     looked, answered = min(PICTURES[effort], 2000), 2 * ANSWERED[effort] * QUESTIONS[effort]
     owners = 2 * OWNERS_PEOPLE[effort] if _can_guess_owners(subject) else 0
     per_example = subject.seconds_per_example
-    tokens = MAX_NEW_TOKENS[effort]
+    tokens = _NEW_TOKENS[effort]
     return 40 + 0.5 * looked + per_example * (answered * tokens / 8 + 4 * owners)
 
 

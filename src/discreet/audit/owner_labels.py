@@ -158,7 +158,7 @@ def last_updates(subject: Subject) -> dict[str, State]:
 
 
 def unit_rows(rows: Numbers) -> Numbers:
-    """Return rows of length 1: how far an update goes tells how many people there are, too."""
+    """Return rows (N, D) of length 1: an update's length tells how many people there are, too."""
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 

@@ -43,7 +43,7 @@ from discreet.bench.epochs import Epochs, measure_epochs
 from discreet.bench.flower import Driven, as_flower_table, compare_with_flower
 from discreet.bench.frontier import FRONTIER_PLAN, measure_frontier, settings_of
 from discreet.bench.frontier_cells import METRICS, FrontierCell, Metric, Spec, grid
-from discreet.bench.frontier_measure import Work, measure_cell
+from discreet.bench.frontier_measure import Frontier, measure_cell
 from discreet.bench.frontier_words import (
     FrontierRow,
     as_csv,
@@ -158,6 +158,7 @@ __all__ = [
     "Driven",
     "Epochs",
     "Estimate",
+    "Frontier",
     "FrontierCell",
     "FrontierRow",
     "Generation",
@@ -183,7 +184,6 @@ __all__ = [
     "Trial",
     "WireCost",
     "WireLoss",
-    "Work",
     "Workload",
     "Writing",
     "append_run",

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from discreet.bench.scale import keep_quiet, memory_mib, plan_for
+from discreet.bench.memory import memory_bytes
+from discreet.bench.scale import keep_quiet, plan_for
 from discreet.chain import RecordChain
 from discreet.federated import plan_of
 from discreet.privacy import PrivacyLedger, PrivacyPlan
@@ -78,14 +79,14 @@ def _fill(path: Path, accounts: int, plan: PrivacyPlan) -> None:
 
 def _measure_here(path: Path, accounts: int, plan: PrivacyPlan) -> AccountsCost:
     """Return the costs in this process."""
-    ledger_bytes, mib = path.stat().st_size, memory_mib("VmRSS")
+    ledger_bytes, mib = path.stat().st_size, memory_bytes("VmRSS") / 2**20
     started = time.perf_counter()
     ledger = PrivacyLedger.open(path)
     read = time.perf_counter()
     for account in ledger.accounts().values():
         account.spent()
     stated = time.perf_counter()
-    mib = memory_mib("VmRSS") - mib
+    mib = memory_bytes("VmRSS") / 2**20 - mib
     count = min(VISITS, accounts)
     cpu_started = time.process_time()
     for turn in range(count):

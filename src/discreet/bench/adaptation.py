@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from discreet.data import FAULTS, Fault, Question, faults_in
+from discreet.intervals import ratio_interval
 from discreet.readers import READERS, Reader, fits_reader, reader_of
-from discreet.recipes import ratio_interval
 from discreet.types import AGE_BANDS, AgeBand, Expression
 
 MENTIONS: frozenset[Fault] = frozenset({"attribute_mention", "emotion_inference", "race_inference"})

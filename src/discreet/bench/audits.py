@@ -23,6 +23,7 @@ from discreet.audit import AUDITS, Asking, Effort, ask_all, open_subject, plan_a
 from discreet.bench.baseline import shelve_baseline
 from discreet.bench.performance import made_by
 from discreet.data import Portrait, load_portraits
+from discreet.errors import ArtifactError
 from discreet.evidence import Evidence
 from discreet.federated import (
     AssistantTask,
@@ -108,6 +109,9 @@ def train_both(
         data: Parquet file of people.
         cache: Folder of the converted base.
         on_done: Told what is being done.
+
+    Raises:
+        ArtifactError: if a run that is there is of another plan.
     """
     runs = {BY_HEART: folder / "by-heart", PRIVATE: folder / "private"}
     for name, path in runs.items():
@@ -115,6 +119,11 @@ def train_both(
             on_done(f"training: {name}")
             count = _counter(name, plan.num_owners * plan.steps_total, on_done)
             _train(name, RunFolder.create(path), plan, data, cache, count)
+        elif TrainConfig.load(RunFolder(path).config_path) != plan:
+            raise ArtifactError(
+                f"Expected a run of this plan in '{path.name}', got one of another plan. Name a "
+                "new folder with --keep, or remove this one."
+            )
     return {name: RunFolder(path) for name, path in runs.items()}
 
 

@@ -3,8 +3,8 @@
 Cells lie in files of their own as soon as they are done, so that a run that was stopped goes on
 with what is missing, and one of few minutes with more of them.
 
-    work = Work(plan=FRONTIER_PLAN, folder=Path("frontier"))
-    cells = measure_frontier(work, grid(epsilons=(8, 1), rules=("ffa",), units=("example",),
+    frontier = Frontier(plan=FRONTIER_PLAN, folder=Path("frontier"))
+    cells = measure_frontier(frontier, grid(epsilons=(8, 1), rules=("ffa",), units=("example",),
                                         seeds=(0, 1, 2)), jobs=2)
     print(as_frontier_table(rows_of(cells)))
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 from discreet.artifacts import read_json, write_json
 from discreet.bench.frontier_cells import FrontierCell, Spec
-from discreet.bench.frontier_measure import Work, measure_cell, plan_of_cell
+from discreet.bench.frontier_measure import Frontier, measure_cell, plan_of_cell
 from discreet.errors import ArtifactCorrupt, ArtifactError
 from discreet.federated import TrainConfig
 
@@ -39,7 +39,7 @@ _SETTINGS = "frontier_settings.json"
 
 
 def measure_frontier(
-    work: Work,
+    frontier: Frontier,
     specs: Sequence[Spec],
     *,
     jobs: int = 1,
@@ -49,7 +49,7 @@ def measure_frontier(
     """Measure what is missing, and return every cell that is there, in the order of `specs`.
 
     Args:
-        work: What all cells have in common; its folder keeps them.
+        frontier: What all cells have in common; its folder keeps them.
         specs: Cells that are wanted.
         jobs: Cells at once.
         minutes: No cell is begun that would probably end later, by the longest one so far.
@@ -61,12 +61,14 @@ def measure_frontier(
         ValueError: if a cell asks for what its plan cannot have.
     """
     for spec in specs:
-        plan_of_cell(work.plan, spec)  # what cannot be trained is refused before anything is
-    work.folder.mkdir(parents=True, exist_ok=True)
-    _require_same(work, specs)
-    found = {spec.name: cell for spec in specs if (cell := _read(work.folder, spec)) is not None}
+        plan_of_cell(frontier.plan, spec)  # what cannot be trained is refused before anything is
+    frontier.folder.mkdir(parents=True, exist_ok=True)
+    _require_same(frontier, specs)
+    found = {
+        spec.name: cell for spec in specs if (cell := _read(frontier.folder, spec)) is not None
+    }
     missing = [spec for spec in specs if spec.name not in found]
-    work = replace(work, threads=max(1, (os.cpu_count() or 1) // jobs))
+    frontier = replace(frontier, threads=max(1, (os.cpu_count() or 1) // jobs))
     start, longest = time.monotonic(), 0.0
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=spawn, max_tasks_per_child=1) as pool:
@@ -74,13 +76,13 @@ def measure_frontier(
         while missing or running:
             while missing and len(running) < jobs and _has_time(start, longest, minutes):
                 spec = missing.pop(0)
-                running[pool.submit(measure_cell, work, spec)] = spec
+                running[pool.submit(measure_cell, frontier, spec)] = spec
             if not running:
                 break
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 spec, cell = running.pop(done), done.result()
                 longest = max(longest, cell.took)
-                write_json(_file(work.folder, spec), cell.to_dict())
+                write_json(_file(frontier.folder, spec), cell.to_dict())
                 found[spec.name] = cell
                 on_cell(cell)
     return [found[spec.name] for spec in specs if spec.name in found]
@@ -102,11 +104,11 @@ def _read(folder: Path, spec: Spec) -> FrontierCell | None:
         return None
 
 
-def _require_same(work: Work, specs: Sequence[Spec]) -> None:
+def _require_same(frontier: Frontier, specs: Sequence[Spec]) -> None:
     """Refuse a folder with cells that cannot stand in one table with these."""
-    path, settings = work.folder / _SETTINGS, settings_of(work)
+    path, settings = frontier.folder / _SETTINGS, settings_of(frontier)
     if not path.exists():
-        if any((work.folder / spec.name).exists() for spec in specs):
+        if any((frontier.folder / spec.name).exists() for spec in specs):
             raise ArtifactError(
                 "Expected a folder without runs of others, got one that has some, which would be "
                 "replaced. Name a new folder with --keep."
@@ -120,13 +122,13 @@ def _require_same(work: Work, specs: Sequence[Spec]) -> None:
         )
 
 
-def settings_of(work: Work) -> dict[str, Any]:
+def settings_of(frontier: Frontier) -> dict[str, Any]:
     """Return what makes cells comparable, as plain values."""
     return {
-        "plan": asdict(work.plan) | {"base": Path(work.plan.base).name},
-        "data": None if work.data is None else work.data.parent.name,
-        "counts": asdict(work.counts),
-        "held_out": work.held_out,
-        "trios": work.trios,
-        "questions": work.questions,
+        "plan": asdict(frontier.plan) | {"base": Path(frontier.plan.base).name},
+        "data": None if frontier.data is None else frontier.data.parent.name,
+        "counts": asdict(frontier.counts),
+        "held_out": frontier.held_out,
+        "trios": frontier.trios,
+        "questions": frontier.questions,
     }

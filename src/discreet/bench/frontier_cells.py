@@ -65,7 +65,7 @@ METRICS = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
-class Setting:
+class CellSetting:
     """What is trained: a row of the table."""
 
     kind: Kind
@@ -100,7 +100,7 @@ class Setting:
 class Spec:
     """One cell: a setting and a seed."""
 
-    setting: Setting
+    setting: CellSetting
     seed: int | None
     """None: nothing is trained."""
 
@@ -114,7 +114,7 @@ class Spec:
 class FrontierCell:
     """What one cell measured."""
 
-    setting: Setting
+    setting: CellSetting
     seed: int | None
     values: Mapping[str, float] = field(repr=False)
     """By the names of `METRICS`."""
@@ -137,7 +137,7 @@ class FrontierCell:
         """
         privacy = record["privacy"]
         return cls(
-            setting=Setting(**record["setting"]),
+            setting=CellSetting(**record["setting"]),
             seed=record["seed"],
             values=dict(record["values"]),
             privacy=None if privacy is None else PrivacyStatement(**privacy),
@@ -166,20 +166,21 @@ def grid(
     lists: tuple[Sequence[object], ...] = (epsilons, rules, units, seeds)
     if not (seeds and rules) or any(len(set(own)) < len(own) for own in lists):
         raise ValueError(
-            "Expected a seed and a rule or more, and nothing twice. Correct the lists."
+            f"Expected a seed and a rule or more, and nothing twice, got {list(map(list, lists))}. "
+            "Correct the lists."
         )
     if not all(0 < epsilon < float("inf") for epsilon in epsilons):
         raise ValueError(
             f"Expected finite epsilons above 0, got {list(epsilons)}. What is not private is there "
             "in any case."
         )
-    trained = [Setting(kind="plain", rule=rule) for rule in rules if rule in LEARNT_PLAINLY]
-    trained += [Setting(kind="central"), Setting(kind="alone")]
+    trained = [CellSetting(kind="plain", rule=rule) for rule in rules if rule in LEARNT_PLAINLY]
+    trained += [CellSetting(kind="central"), CellSetting(kind="alone")]
     trained += [
-        Setting(kind="private", rule=rule, unit=unit, epsilon=epsilon)
+        CellSetting(kind="private", rule=rule, unit=unit, epsilon=epsilon)
         for rule in rules
         for unit in units
         for epsilon in epsilons
     ]
-    untrained = [Spec(setting=Setting(kind=kind), seed=None) for kind in UNTRAINED]
+    untrained = [Spec(setting=CellSetting(kind=kind), seed=None) for kind in UNTRAINED]
     return [*untrained, *(Spec(setting=one, seed=seed) for seed in seeds for one in trained)]

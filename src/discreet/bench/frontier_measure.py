@@ -16,10 +16,10 @@ from discreet.artifacts import RunFolder
 from discreet.audit import Counts, Subject, gist_of, open_subject
 from discreet.bench.adaptation import Ask, ask_all, measure_adaptation
 from discreet.bench.baseline import shelve_baseline
-from discreet.bench.frontier_cells import UNTRAINED, FrontierCell, Setting, Spec
+from discreet.bench.frontier_cells import UNTRAINED, CellSetting, FrontierCell, Spec
+from discreet.bench.memory import STATUS, memory_bytes
 from discreet.bench.responders import asking_prompt, gated_prompt, write_all
 from discreet.bench.rouge import rouge_at_length
-from discreet.bench.scale import memory_mib
 from discreet.bench.tasks import evaluate, load_held_out
 from discreet.data import Question, compose_answer, load_questions, split_questions
 from discreet.federated import (
@@ -35,12 +35,10 @@ MOST_PER_USER = 8
 """Examples of one person, in private cells that hide people, if the plan does not say."""
 ARRAY_HEADER_BYTES = 128
 """Of an array on the wire, in NumPy's format; the plain federation is not sent, but would be."""
-STATUS = Path("/proc/self/status")
-"""Where Linux says what a process takes; elsewhere memory is left out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
+class Frontier:
     """What all cells of a frontier have in common."""
 
     plan: TrainConfig
@@ -60,29 +58,29 @@ class Work:
     """Of each process."""
 
 
-def measure_cell(work: Work, spec: Spec) -> FrontierCell:
+def measure_cell(frontier: Frontier, spec: Spec) -> FrontierCell:
     """Train what a cell says, or take its base, and measure it.
 
     Args:
-        work: What all cells have in common.
+        frontier: What all cells have in common.
         spec: Which cell.
     """
     start = time.perf_counter()
-    torch.set_num_threads(work.threads)
-    run = RunFolder(work.folder / spec.name)
+    torch.set_num_threads(frontier.threads)
+    run = RunFolder(frontier.folder / spec.name)
     if run.path.exists():
         shutil.rmtree(run.path)  # of a cell that was stopped
-    plan = plan_of_cell(work.plan, spec)
-    task = AssistantTask.build(plan, shared_data=work.data, cache_dir=work.cache)
+    plan = plan_of_cell(frontier.plan, spec)
+    task = AssistantTask.build(plan, shared_data=frontier.data, cache_dir=frontier.cache)
     if spec.setting.unit == "user":
         plan = of_users(plan, task)
         task = replace(task, config=plan)
-    costs = _train(task, RunFolder.create(run.path), spec.setting, work.data)
+    costs = _train(task, RunFolder.create(run.path), spec.setting, frontier.data)
     del task
-    subject = open_subject(str(run.path), run.path.parent, data=work.data, cache=work.cache)
-    values = costs | _utility(work, subject, spec.setting)
+    subject = open_subject(str(run.path), run.path.parent, data=frontier.data, cache=frontier.cache)
+    values = costs | _utility(frontier, subject, spec.setting)
     if spec.setting.kind != "prompted":
-        found = gist_of(subject, work.counts)
+        found = gist_of(subject, frontier.counts)
         values |= {
             name: float(value)
             for name in ("members", "area", "shown", "withheld", "identity")
@@ -99,9 +97,10 @@ def measure_cell(work: Work, spec: Spec) -> FrontierCell:
 
 
 def plan_of_cell(plan: TrainConfig, spec: Spec) -> TrainConfig:
-    """Return the plan of a cell: as much is drawn in a step as in all owners' steps of any other.
+    """Return the plan of a cell.
 
-    One owner alone is another one with each seed.
+    As much is drawn in a step as in all owners' steps of any other, but for one owner alone, who
+    draws an owner's batches, and is another owner with each seed.
     """
     setting = spec.setting
     changes: dict[str, Any] = {
@@ -138,7 +137,7 @@ def of_users(plan: TrainConfig, task: AssistantTask) -> TrainConfig:
 
 
 def _train(
-    task: AssistantTask, run: RunFolder, setting: Setting, data: Path | None
+    task: AssistantTask, run: RunFolder, setting: CellSetting, data: Path | None
 ) -> dict[str, float]:
     """Leave an adapter in the run's folder, and return what it cost."""
     seal_data(run, data)
@@ -156,11 +155,11 @@ def _train(
     if (sent := _sent(task, run, setting)) is not None:
         costs["megabytes"] = sent / 1e6
     if STATUS.exists():
-        costs["memory"] = memory_mib("VmHWM") * 2**20 / 1e9
+        costs["memory"] = memory_bytes("VmHWM") / 1e9
     return costs
 
 
-def _sent(task: AssistantTask, run: RunFolder, setting: Setting) -> float | None:
+def _sent(task: AssistantTask, run: RunFolder, setting: CellSetting) -> float | None:
     """Return the bytes of all arrays both ways; None: the data were in one place."""
     if setting.kind == "private":
         counted = ("bytes_up", "bytes_down")
@@ -173,11 +172,11 @@ def _sent(task: AssistantTask, run: RunFolder, setting: Setting) -> float | None
     return None
 
 
-def _utility(work: Work, subject: Subject, setting: Setting) -> dict[str, float]:
+def _utility(frontier: Frontier, subject: Subject, setting: CellSetting) -> dict[str, float]:
     """Return what the adapter is worth to people whom it never saw."""
     vlm = subject.task.vlm
     load_adapter_state(vlm, subject.state)
-    asks = ask_all(asked_of_all(work.questions))
+    asks = ask_all(asked_of_all(frontier.questions))
     prompt = asking_prompt if setting.kind == "prompted" else gated_prompt
     answers = write_all(vlm, asks, prompt)
     judged = measure_adaptation(answers, asks)
@@ -190,7 +189,7 @@ def _utility(work: Work, subject: Subject, setting: Setting) -> dict[str, float]
     }
     if setting.kind == "prompted":
         return values
-    scores = evaluate(vlm, load_held_out(examples=work.held_out, trios=work.trios))
+    scores = evaluate(vlm, load_held_out(examples=frontier.held_out, trios=frontier.trios))
     return {"loss": scores.gated_loss, "follows": scores.follows_words} | values
 
 

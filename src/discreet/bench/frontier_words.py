@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from discreet.bench.frontier_cells import GROUPS, KINDS, METRICS, FrontierCell, Metric, Setting
+from discreet.bench.frontier_cells import GROUPS, KINDS, METRICS, CellSetting, FrontierCell, Metric
 from discreet.intervals import mean_in_words
 
 UTILITY = "loss"
@@ -35,7 +35,7 @@ class Band:
 class FrontierRow:
     """A setting, over its seeds."""
 
-    setting: Setting
+    setting: CellSetting
     values: Mapping[str, Band] = field(repr=False)
     promise: str
     """What the worst owner spent at most, over seeds; empty: nothing is promised."""
@@ -46,7 +46,7 @@ class FrontierRow:
 
 def rows_of(cells: Sequence[FrontierCell]) -> list[FrontierRow]:
     """Return a row for each setting: baselines first, then by rule, unit and falling epsilon."""
-    by_setting: dict[Setting, list[FrontierCell]] = {}
+    by_setting: dict[CellSetting, list[FrontierCell]] = {}
     for cell in cells:
         by_setting.setdefault(cell.setting, []).append(cell)
     ordered = sorted(
@@ -180,7 +180,7 @@ def as_latex(rows: Sequence[FrontierRow]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _row(setting: Setting, cells: Sequence[FrontierCell]) -> FrontierRow:
+def _row(setting: CellSetting, cells: Sequence[FrontierCell]) -> FrontierRow:
     names = [one.name for one in METRICS if any(one.name in cell.values for cell in cells)]
     spent = [cell.privacy for cell in cells if cell.privacy is not None]
     worst = max(spent, key=lambda one: one.epsilon, default=None)

@@ -27,6 +27,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from discreet.artifacts import code_commit
+from discreet.bench.memory import memory_bytes
 from discreet.bench.workloads import Setting, Workload, build_workload
 from discreet.privacy import (
     CounterGenerator,
@@ -340,18 +341,11 @@ def _peak_here(setting: Setting, way: str, cache_dir: Path | None) -> int:
         if mallopt is not None:
             mallopt(_M_MMAP_THRESHOLD, 1 << 16)
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): the high-water mark starts anew
-        before = _memory("VmRSS")
+        before = memory_bytes("VmRSS")
     with _ready(way, work, _optimizer(work)) as mechanism:
         for _ in range(2):
             _step(mechanism, work)
-    return (torch.cuda.max_memory_allocated() if on_cuda else _memory("VmHWM")) - before
-
-
-def _memory(name: str) -> int:
-    """Return a line of this process's memory, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    found = next(line for line in lines if line.startswith(f"{name}:"))
-    return int(found.split()[1]) * 1024
+    return (torch.cuda.max_memory_allocated() if on_cuda else memory_bytes("VmHWM")) - before
 
 
 def made_by() -> dict[str, Any]:

@@ -23,6 +23,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from discreet.artifacts import RunFolder
+from discreet.bench.memory import memory_bytes
 from discreet.data import build_examples, load_portraits, load_questions, split_questions
 from discreet.federated import (
     Assignment,
@@ -162,7 +163,7 @@ def _measure_here(plan: TrainConfig) -> Scale:
             part / whole for part, whole in zip(watched.training, watched.seconds, strict=True)
         ),
         ledger_seconds=statistics.median(watched.in_ledger),
-        peak_mib=memory_mib("VmHWM"),
+        peak_mib=memory_bytes("VmHWM") / 2**20,
         bytes_down=watched.last.bytes_down,
         bytes_up=watched.last.bytes_up,
         ledger_bytes=ledger_bytes,
@@ -240,12 +241,6 @@ class _TimedLedger:
                 self.seconds += time.perf_counter() - started
 
         return timed
-
-
-def memory_mib(field: str) -> float:
-    """Return this process's memory: the most it had (`VmHWM`), or has now (`VmRSS`); Linux only."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
 
 
 def mib_per_owner(measured: Sequence[Scale]) -> float | None:

@@ -15,10 +15,10 @@ from discreet.audit import Counts
 from discreet.bench import (
     FRONTIER_PLAN,
     METRICS,
+    Frontier,
     FrontierCell,
     FrontierRow,
     Spec,
-    Work,
     as_csv,
     as_frontier_record,
     as_frontier_table,
@@ -89,10 +89,10 @@ def frontier(
     )
     place = tempfile.TemporaryDirectory() if keep is None else nullcontext(str(keep))
     with place as folder:
-        work = _work(plan, Path(folder), people, pictures, cache)
-        cells = _measured(work, specs, jobs or os.cpu_count() or 1, minutes)
+        frontier = _frontier(plan, Path(folder), people, pictures, cache)
+        cells = _measured(frontier, specs, jobs or os.cpu_count() or 1, minutes)
         rows = rows_of(cells)
-        record = _record(work, specs, cells, rows)
+        record = _record(frontier, specs, cells, rows)
         if keep is not None:
             _write(keep, record, rows)
     tell(record, as_frontier_table(rows), out, as_json)
@@ -107,13 +107,15 @@ def _plan_for(examples: int) -> TrainConfig:
     return replace(plan, expected_batch_size=max(1, round(plan.sample_rate * of_one)))
 
 
-def _work(plan: TrainConfig, folder: Path, people: int, pictures: int, cache: Path | None) -> Work:
+def _frontier(
+    plan: TrainConfig, folder: Path, people: int, pictures: int, cache: Path | None
+) -> Frontier:
     data = folder / f"people-{people}-{pictures}" / "people.parquet"
     if people and not data.exists():
         data.parent.mkdir(parents=True, exist_ok=True)
         few_people(data.parent, train=people, others=OTHERS, pictures=pictures)
     is_tiny = plan.base == "tiny"
-    return Work(
+    return Frontier(
         plan=plan,
         folder=folder,
         data=data if people else None,
@@ -126,7 +128,7 @@ def _work(plan: TrainConfig, folder: Path, people: int, pictures: int, cache: Pa
 
 
 def _measured(
-    work: Work, specs: Sequence[Spec], jobs: int, minutes: float | None
+    frontier: Frontier, specs: Sequence[Spec], jobs: int, minutes: float | None
 ) -> list[FrontierCell]:
     with progress() as bar:
         task = bar.add_task(f"cells, {jobs} at once", total=len(specs))
@@ -134,17 +136,17 @@ def _measured(
         def tell_of(cell: FrontierCell) -> None:
             bar.update(task, advance=1, description=f"done: {cell.setting.in_words}")
 
-        return measure_frontier(work, specs, jobs=jobs, minutes=minutes, on_cell=tell_of)
+        return measure_frontier(frontier, specs, jobs=jobs, minutes=minutes, on_cell=tell_of)
 
 
 def _record(
-    work: Work,
+    frontier: Frontier,
     specs: Sequence[Spec],
     cells: Sequence[FrontierCell],
     rows: Sequence[FrontierRow],
 ) -> dict[str, Any]:
     return made_by() | {
-        "settings": settings_of(work),
+        "settings": settings_of(frontier),
         "cells_wanted": len(specs),
         "minutes": round(sum(cell.took for cell in cells) / 60, 1),
         "metrics": [asdict(one) for one in METRICS],
@@ -176,5 +178,5 @@ def _numbers(text: str) -> list[float]:
         return [float(word) for word in _words(text)]
     except ValueError:
         raise typer.BadParameter(
-            "Expected numbers above 0, as in 8,4,2,1,0.5.", param_hint="--epsilons"
+            f"Expected numbers above 0, as in 8,4,2,1,0.5, got '{text}'.", param_hint="--epsilons"
         ) from None

@@ -28,10 +28,28 @@ from discreet.bench import (
     read_pairs,
     speed_pairs,
 )
-from discreet.cli.options import Cache, Json, parse_counts, progress, quiet_logs, show_json, tell
+from discreet.cli.options import (
+    Cache,
+    Json,
+    given_by_hand,
+    parse_counts,
+    progress,
+    quiet_logs,
+    show_json,
+    tell,
+)
+
+_COUNT_FOR = {
+    "--compare": {"earlier"},
+    "--private": {"private", "models", "batch", "rounds", "threads", "device", "memory", "epochs"},
+    "--generate": {"generate", "new_tokens", "rounds", "threads"},
+    "neither --private nor --generate": {"base", "rounds", "history"},
+}
+"""Options that count for each part; where something is measured, those for its file do, too."""
 
 
 def performance(
+    ctx: typer.Context,
     private: Annotated[
         bool, typer.Option("--private", help="Measure the private training step.")
     ] = False,
@@ -74,14 +92,11 @@ def performance(
     --private: a private step beside a plain one and Opacus'. --generate: answers beside
     transformers' own.
     """
+    _refuse_beside(ctx, private=private, generate=generate, compare=earlier is not None)
     if earlier is not None:
         before, after = (_last(path) for path in earlier)
         typer.echo(as_comparison(before, after))
         return
-    if private and generate:
-        raise typer.BadParameter(
-            "Expected one part to measure closely: --private or --generate.", param_hint="--private"
-        )
     if not private and not generate:
         _everything(base, rounds, history, out=out, cache=cache, as_json=as_json)
         return
@@ -99,6 +114,23 @@ def performance(
         cache=cache,
         as_json=as_json,
     )
+
+
+def _refuse_beside(ctx: typer.Context, *, private: bool, generate: bool, compare: bool) -> None:
+    """Refuse options that would be ignored."""
+    if private and generate:
+        raise typer.BadParameter(
+            "Expected one part to measure closely: --private or --generate.", param_hint="--private"
+        )
+    parts = {"--compare": compare, "--private": private, "--generate": generate}
+    part = next((name for name, given in parts.items() if given), [*_COUNT_FOR][-1])
+    files = set() if compare else {"out", "cache", "as_json"}
+    if given := given_by_hand(ctx, but=_COUNT_FOR[part] | files):
+        raise typer.BadParameter(
+            f"Expected options that count with {part}, got {', '.join(given)}. Leave out what "
+            "would be ignored.",
+            param_hint=given[0],
+        )
 
 
 def _private(

@@ -119,7 +119,8 @@ def parse_seeds(text: str) -> list[int]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() for word in words) or len({int(w) for w in words}) < len(words):
         raise typer.BadParameter(
-            "Expected different whole numbers of 0 or more, as in 0,1,2.", param_hint="--seeds"
+            f"Expected different whole numbers of 0 or more, as in 0,1,2, got '{text}'.",
+            param_hint="--seeds",
         )
     return [int(word) for word in words]
 
@@ -133,7 +134,8 @@ def parse_counts(text: str, option: str, *, example: str = "8,32") -> list[int]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and int(word) for word in words):
         raise typer.BadParameter(
-            f"Expected whole numbers of 1 or more, as in {example}.", param_hint=option
+            f"Expected whole numbers of 1 or more, as in {example}, got '{text}'.",
+            param_hint=option,
         )
     return [int(word) for word in words]
 

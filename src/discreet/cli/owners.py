@@ -7,12 +7,11 @@
 ['clinic-a spent epsilon = 2.00 at delta = 1e-05 (unit: example, neighbours: add_or_remove_one)']
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from statistics import fmean
 
-from discreet.types import PrivacyStatement
+from discreet.types import PrivacyStatement, with_numbers
 
 MOST_OWNERS = 20
 """Owners that are told one by one."""
@@ -21,10 +20,10 @@ MOST_OWNERS = 20
 def lines_of_owners(spent: Mapping[str, PrivacyStatement]) -> Iterator[str]:
     """Yield what each owner spent; of more than `MOST_OWNERS` the worst, the mean and the count."""
     if len(spent) <= MOST_OWNERS:
-        for owner in sorted(spent, key=_with_numbers):
+        for owner in sorted(spent, key=with_numbers):
             yield f"{owner} spent {spent[owner]}"
         return
-    worst = max(sorted(spent, key=_with_numbers), key=lambda owner: spent[owner].epsilon)
+    worst = max(sorted(spent, key=with_numbers), key=lambda owner: spent[owner].epsilon)
     yield f"{worst} spent most of {len(spent)} owners: {spent[worst]}"
     if mean := mean_of(spent.values()):
         yield f"mean of {len(spent)} owners: {mean}"
@@ -36,8 +35,3 @@ def mean_of(spent: Iterable[PrivacyStatement]) -> PrivacyStatement | None:
     spent = list(spent)
     kinds = {replace(one, epsilon=0.0) for one in spent}
     return replace(spent[0], epsilon=fmean(s.epsilon for s in spent)) if len(kinds) == 1 else None
-
-
-def _with_numbers(name: str) -> list[str | int]:
-    """Return a key by which owner-2 comes before owner-10."""
-    return [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)]

@@ -39,8 +39,6 @@ FILES = {
 """SHA-256 of each: the recogniser, and what finds eyes and nose to turn a face upright. Both are in
 the public domain (CC0); the other files of the package are not read."""
 WIDTH = 128
-SAME_WITHIN = 0.6
-"""Distance within which its maker takes two faces for one."""
 _LARGER = 1
 """How often pictures are doubled to look for faces: the detector wants them 80 px wide."""
 

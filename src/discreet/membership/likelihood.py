@@ -23,7 +23,7 @@ MODELS_FOR_OWN_SPREAD = 32
 
 
 def confidence_of(losses: Numbers) -> Numbers:
-    """Return log(p / (1 - p)) with p = exp(-loss), which is close to normal over models.
+    """Return log(p / (1 - p)) of losses of any shape, p = exp(-loss): close to normal over models.
 
     Source: Carlini et al. 2022 (arXiv:2112.03570), section 5; of a mean loss over tokens, p is the
     geometric mean of their probabilities.

@@ -106,7 +106,7 @@ class EfficientNetLiteModel(PreTrainedModel):
 
 
 def as_bits(scores: torch.Tensor) -> torch.Tensor:
-    """Return 1 where a score is above 0, and -1 elsewhere, also where it is no number."""
+    """Return 1 where a score (N, CODE) is above 0, and -1 elsewhere, also where it is none."""
     return (scores > 0).to(scores.dtype) * 2 - 1
 
 

@@ -10,10 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-WIDTH, HEIGHT = 360, 190
-"""Of a plot, in units that are pixels on a phone."""
 LEFT, RIGHT, TOP, BOTTOM = 46, 350, 12, 164
-"""Edges of the part that is drawn in."""
+"""Edges of the part that is drawn in, of a plot of 360 by 190: in pixels on a phone."""
 MOST_MARKS = 40
 """Points of a curve that are marked one by one; more would run into each other."""
 

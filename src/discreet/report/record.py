@@ -30,7 +30,7 @@ from discreet.metrics import (
 )
 from discreet.privacy import Account, OutOfRange, PrivacyLedger
 from discreet.registry import AdapterCard, read_card
-from discreet.types import PrivacyStatement
+from discreet.types import PrivacyStatement, with_numbers
 
 NAMES = "owners.json"
 """File of a run folder with the owners' pseudonyms by node; `discreet federation run` writes it.
@@ -219,7 +219,7 @@ def _owners(
         accounts = PrivacyLedger(run.ledger_path).accounts()
         if accounts:
             owners = (
-                _of_account(name, accounts[name]) for name in sorted(accounts, key=_with_numbers)
+                _of_account(name, accounts[name]) for name in sorted(accounts, key=with_numbers)
             )
             return tuple(owners), run.ledger_path.name
     steps: Counter[str] = Counter()
@@ -227,7 +227,7 @@ def _owners(
         if line["name"] == "steps":
             steps[_node_in(line)] += line["value"]
     if card is not None and card.per_owner:
-        names = sorted(card.per_owner, key=_with_numbers)
+        names = sorted(card.per_owner, key=with_numbers)
         spent, source = {name: card.per_owner[name] for name in names}, run.card_path.name
     else:
         said = [line for line in released(lines) if line["name"] == "epsilon"]
@@ -240,11 +240,6 @@ def _owners(
 def _node_in(line: Line) -> str:
     """Return of whom a line speaks, as a card names nodes."""
     return f"node-{line['node']}" if "node" in line else "all owners"
-
-
-def _with_numbers(name: str) -> list[str | int]:
-    """Return a key by which owner-2 comes before owner-10."""
-    return [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)]
 
 
 def _of_account(name: str, account: Account) -> OwnerRecord:

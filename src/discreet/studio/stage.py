@@ -83,10 +83,6 @@ class Stage:
         self._textures: dict[str, Any] = {}
         self._maps = {name: self._blank_map() for name in ("shadowMap", "depthMap")}
 
-    def has_texture(self, name: str) -> bool:
-        """Return whether an image of that name was given."""
-        return name in self._textures
-
     def add_texture(self, name: str, pixels: Pixels) -> None:
         """Keep an image (H, W, 3 or 4), its first row at the top, under a name."""
         flipped = np.ascontiguousarray(pixels[::-1])
