@@ -8,7 +8,17 @@ from shutil import copytree
 import pytest
 
 from discreet.artifacts import RunFolder, sha256_of_file
-from discreet.audit import EFFORTS, Asking, Audit, Effort, Subject, ask, ask_all, plan_audits
+from discreet.audit import (
+    EFFORTS,
+    Asking,
+    Audit,
+    Effort,
+    Subject,
+    ask,
+    ask_all,
+    is_outdone,
+    plan_audits,
+)
 from discreet.evidence import Evidence, read_evidence
 
 SECONDS: dict[Effort, float] = {"quick": 10.0, "usual": 30.0, "thorough": 300.0}
@@ -105,6 +115,17 @@ def test_what_was_asked_before_stands_unless_asked_again(subject: Subject) -> No
     assert efforts(subject, again=True) == ["usual"] * 3
     assert efforts(subject, minutes=1.0) == [None] * 3, "more thorough than quick"
     assert efforts(subject, minutes=6.0) == ["thorough", None, None], "what is left deepens"
+
+
+def test_what_was_asked_harder_outdoes_it_and_what_was_asked_otherwise_does_not(
+    subject: Subject,
+) -> None:
+    first = THREE["first"]
+    assert not is_outdone(first, subject, Asking(effort="quick")), "nothing was asked"
+    list(ask_all(plan_audits(THREE, subject, Asking()), subject, Asking(), made_by={}))
+    outdone = [is_outdone(first, subject, Asking(effort=effort)) for effort in EFFORTS]
+    assert outdone == [True, False, False]
+    assert not is_outdone(first, subject, Asking(effort="quick", seed=1))
 
 
 def test_evidence_of_another_adapter_or_asking_does_not_stand(subject: Subject) -> None:

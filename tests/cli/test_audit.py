@@ -92,6 +92,13 @@ def test_all_audits_that_fit_are_asked_and_shown_on_the_page(
     assert told.count("\n") == len(done)
     _, again, err = discreet(*words)
     assert "asked before" in err
+    for wrong, said in (
+        (("--minutes", "1", "--effort", "quick"), "got both"),
+        (("--owners", "3"), "Expected 1 to 2, who took part, got 3"),
+    ):
+        status, _, err = discreet("audit", "all", run, "--data", portraits_file, *wrong)
+        assert status == 2
+        assert said in " ".join(err.replace("│", " ").split())
     assert set(told.splitlines()) <= set(again.splitlines()), "what was asked before stands"
     discreet("report", run)
     page = (run / "report.html").read_text()
@@ -103,6 +110,12 @@ def test_a_run_that_ships_is_not_written_to(discreet: Run) -> None:
     status, _, err = discreet("audit", "all", "reference")
     assert status == 2
     assert "adapters export" in " ".join(err.split())
+
+
+def test_candidates_beside_another_audit_are_refused(discreet: Run) -> None:
+    status, _, err = discreet("audit", "membership", "reference", "--candidate", "a=b")
+    assert status == 2
+    assert "got some for membership" in " ".join(err.replace("│", " ").split())
 
 
 def test_people_are_taken_whole() -> None:

@@ -8,6 +8,7 @@ from discreet.audit.asked import (
     Planned,
     ask,
     ask_all,
+    is_outdone,
     plan_audits,
 )
 from discreet.audit.attribution import examine_adapter
@@ -71,6 +72,7 @@ __all__ = [
     "gist_of",
     "in_common",
     "is_bare_adapter",
+    "is_outdone",
     "is_warranted",
     "lines_of",
     "losses_under",

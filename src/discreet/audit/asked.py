@@ -170,6 +170,17 @@ def plan_audits(
     return plans
 
 
+def is_outdone(audit: Audit, subject: Subject, asking: Asking) -> bool:
+    """Return whether the run holds what the same audit found when it was asked harder.
+
+    Raises:
+        DiscreetError: if the file of what it found is damaged.
+    """
+    known = read_evidence(subject.run, audit.name)
+    harder = EFFORTS[EFFORTS.index(asking.effort) + 1 :]
+    return any(stands(known, subject, replace(asking, effort=effort)) for effort in harder)
+
+
 def ask_all(
     plans: list[Planned],
     subject: Subject,

@@ -24,12 +24,22 @@ from discreet.audit import (
     ask_all,
     examine_adapter,
     is_bare_adapter,
+    is_outdone,
     open_subject,
     parse_candidates,
     plan_audits,
 )
 from discreet.bench import made_by
-from discreet.cli.options import RUNS, Cache, Json, Runs, quiet_logs, show_json, talk
+from discreet.cli.options import (
+    RUNS,
+    Cache,
+    Json,
+    Runs,
+    given_by_hand,
+    quiet_logs,
+    show_json,
+    talk,
+)
 from discreet.evidence import Evidence, as_record, write_evidence
 from discreet.registry import SHIPPED
 
@@ -85,6 +95,12 @@ def _command(audit: Audit) -> Callable[..., None]:
         cache: Cache = None,
         as_json: Json = False,
     ) -> None:
+        if candidate and audit.name != "attribution":
+            raise typer.BadParameter(
+                f"Expected candidates for attribution, got some for {audit.name}, which would be "
+                "ignored. Leave --candidate out.",
+                param_hint="--candidate",
+            )
         if audit.name == "attribution" and is_bare_adapter(Path(run)):
             with talk().status("reading adapters") as status:
                 named = parse_candidates(candidate or [])
@@ -92,11 +108,17 @@ def _command(audit: Audit) -> Callable[..., None]:
             found = replace(found, made_by=made_by())
         else:
             subject = _opened(run, runs, data, others, candidate, cache)
+            _require_owners(owners, subject)
             asking = Asking(effort=effort, owners=owners, seed=seed)
             with talk().status("looking") as status:
                 found = ask(audit, subject, asking, status.update)
             found = replace(found, made_by=made_by())
-            if run not in SHIPPED:
+            if run not in SHIPPED and is_outdone(audit, subject, asking):
+                talk().print(
+                    "The run's folder keeps what was found when this was asked more thoroughly; "
+                    "--out FILE keeps this one."
+                )
+            elif run not in SHIPPED:
                 write_evidence(subject.run, found)
         if out is not None:
             write_json(out, as_record(found))
@@ -109,6 +131,7 @@ def _command(audit: Audit) -> Callable[..., None]:
 
 
 def ask_everything(
+    ctx: typer.Context,
     run: Reference,
     minutes: Annotated[
         float | None,
@@ -132,7 +155,14 @@ def ask_everything(
             "written there. Copy it with `discreet adapters export`, and audit the copy.",
             param_hint="RUN",
         )
+    if minutes is not None and "--effort" in given_by_hand(ctx, but=()):
+        raise typer.BadParameter(
+            "Expected --minutes or --effort, got both: minutes say how much is tried. Leave one "
+            "out.",
+            param_hint="--effort",
+        )
     subject = _opened(run, runs, data, others, candidate, cache)
+    _require_owners(owners, subject)
     asking = Asking(effort=effort, owners=owners, seed=seed)
     plans = plan_audits(AUDITS, subject, asking, minutes=minutes, again=again)
     talk().print(_plan_table(plans))
@@ -174,6 +204,16 @@ def _opened(
     named = parse_candidates(candidates or [])
     with talk().status("loading the run, its base and its examples"):
         return open_subject(run, runs, data=data, others=others, candidates=named, cache=cache)
+
+
+def _require_owners(owners: int | None, subject: Subject) -> None:
+    """Refuse more owners than took part."""
+    if owners is not None and owners > len(subject.owners):
+        raise typer.BadParameter(
+            f"Expected 1 to {len(subject.owners)}, who took part, got {owners}. Name fewer, or "
+            "leave it out to ask of all.",
+            param_hint="--owners",
+        )
 
 
 def _plan_table(plans: list[Planned]) -> RichTable:
