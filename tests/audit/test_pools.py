@@ -19,7 +19,7 @@ from discreet.audit.pools import (
     users_of,
 )
 from discreet.federated import PortraitLessons
-from discreet.types import AgeBand
+from discreet.types import AgeBand, OwnerId
 
 
 @dataclass(frozen=True)
@@ -116,3 +116,12 @@ def test_the_mix_is_kept_where_owners_differ(private: Subject) -> None:
     assert set(shares[0]) >= set(shares[1])
     for age, share in shares[1].items():
         assert share == pytest.approx(shares[0][age], abs=0.12)
+
+
+def test_others_differ_from_owner_to_owner_and_not_from_call_to_call(private: Subject) -> None:
+    def others_of(owner: OwnerId) -> set[Hashable]:
+        return set(members_and_others(private, owner, most=6, seed=0)[1].users)
+
+    first, second = map(others_of, private.owners[:2])
+    assert first != second
+    assert others_of(private.owners[0]) == first

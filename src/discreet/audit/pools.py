@@ -16,6 +16,9 @@ from discreet.audit.subject import Subject
 from discreet.federated import Lessons, PortraitLessons, canaries_of
 from discreet.types import AgeBand, OwnerId
 
+Seed = int | tuple[int, int]
+"""Of a draw; two numbers for an owner's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -84,7 +87,7 @@ def users_of(lessons: Lessons) -> list[Hashable]:
     ]
 
 
-def some_people(lessons: Lessons, count: int, *, seed: int) -> Part:
+def some_people(lessons: Lessons, count: int, *, seed: Seed) -> Part:
     """Return the examples of people drawn until there are `count` examples, in their order.
 
     Examples of one person stay together: they are told apart as one.
@@ -114,21 +117,22 @@ def members_and_others(
 
     Canaries are left out: no other person is like them, so that any attack would tell them. Where
     owners differ in whom they have, others are of the owner's own mix of ages: else their ages
-    would be told, and not who was trained on.
+    would be told, and not who was trained on. Each owner has other others: all owners together are
+    told from as many people as possible.
     """
     lessons = subject.members(owner)
     planted = {canary.id for canary in canaries_of(subject.plan, owner)}
     kept = [place for place, user in enumerate(lessons.users) if user not in planted]
     members = some_people(Part(lessons, kept), most, seed=seed)
-    others = subject.others(owner)
+    others, own = subject.others(owner), (seed, subject.owners.index(owner))
     if subject.plan.dirichlet_alpha is not None and isinstance(others, PortraitLessons):
         assert isinstance(lessons, PortraitLessons), "members and others are of one kind"
         ages = Counter(lessons.examples[place].age_band for place in kept)
-        return members, some_people(of_ages(others, ages, seed=seed), most, seed=seed)
-    return members, some_people(others, most, seed=seed)
+        return members, some_people(of_ages(others, ages, seed=own), most, seed=own)
+    return members, some_people(others, most, seed=own)
 
 
-def of_ages(others: PortraitLessons, ages: Mapping[AgeBand, int], *, seed: int) -> Part:
+def of_ages(others: PortraitLessons, ages: Mapping[AgeBand, int], *, seed: Seed) -> Part:
     """Return examples of whole people whose ages are mixed as asked, as many as the rarest allows.
 
     Args:
