@@ -95,12 +95,7 @@ def _command(audit: Audit) -> Callable[..., None]:
         cache: Cache = None,
         as_json: Json = False,
     ) -> None:
-        if candidate and audit.name != "attribution":
-            raise typer.BadParameter(
-                f"Expected candidates for attribution, got some for {audit.name}, which would be "
-                "ignored. Leave --candidate out.",
-                param_hint="--candidate",
-            )
+        _require_use_of(candidate, audit)
         if audit.name == "attribution" and is_bare_adapter(Path(run)):
             with talk().status("reading adapters") as status:
                 named = parse_candidates(candidate or [])
@@ -113,13 +108,8 @@ def _command(audit: Audit) -> Callable[..., None]:
             with talk().status("looking") as status:
                 found = ask(audit, subject, asking, status.update)
             found = replace(found, made_by=made_by())
-            if run not in SHIPPED and is_outdone(audit, subject, asking):
-                talk().print(
-                    "The run's folder keeps what was found when this was asked more thoroughly; "
-                    "--out FILE keeps this one."
-                )
-            elif run not in SHIPPED:
-                write_evidence(subject.run, found)
+            if run not in SHIPPED:
+                _keep(found, audit, subject, asking)
         if out is not None:
             write_json(out, as_record(found))
         if as_json:
@@ -204,6 +194,27 @@ def _opened(
     named = parse_candidates(candidates or [])
     with talk().status("loading the run, its base and its examples"):
         return open_subject(run, runs, data=data, others=others, candidates=named, cache=cache)
+
+
+def _keep(found: Evidence, audit: Audit, subject: Subject, asking: Asking) -> None:
+    """Write what was found into the run's folder, unless more is known there already."""
+    if is_outdone(audit, subject, asking):
+        talk().print(
+            "The run's folder keeps what was found when this was asked more thoroughly; "
+            "--out FILE keeps this one."
+        )
+    else:
+        write_evidence(subject.run, found)
+
+
+def _require_use_of(candidate: list[str] | None, audit: Audit) -> None:
+    """Refuse candidates for an audit that asks of none."""
+    if candidate and audit.name != "attribution":
+        raise typer.BadParameter(
+            f"Expected candidates for attribution, got some for {audit.name}, which would be "
+            "ignored. Leave --candidate out.",
+            param_hint="--candidate",
+        )
 
 
 def _require_owners(owners: int | None, subject: Subject) -> None:
