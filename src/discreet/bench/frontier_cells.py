@@ -57,7 +57,8 @@ METRICS = (
     Metric(name="gap", label="largest gap of groups", group="fairness", unit="nats a token"),
     Metric(name="twins", label="twins differ by", group="fairness", unit="nats a token"),
     Metric(name="flips", label="twins' answers that differ", group="fairness"),
-    Metric(name="seconds", label="training", group="cost", unit="s"),
+    Metric(name="seconds", label="training, by the clock", group="cost", unit="s"),
+    Metric(name="cpu", label="training, of processors", group="cost", unit="s"),
     Metric(name="megabytes", label="sent, both ways", group="cost", unit="MB"),
     Metric(name="memory", label="memory at most", group="cost", unit="GB"),
 )
@@ -122,6 +123,8 @@ class FrontierCell:
     """What the worst owner spent."""
     took: float
     """Seconds in all."""
+    made: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The code's commit, the machine, and the threads that measured it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -142,6 +145,7 @@ class FrontierCell:
             values=dict(record["values"]),
             privacy=None if privacy is None else PrivacyStatement(**privacy),
             took=record["took"],
+            made=dict(record["made"]),
         )
 
 

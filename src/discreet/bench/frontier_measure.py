@@ -18,6 +18,7 @@ from discreet.bench.adaptation import Ask, ask_all, measure_adaptation
 from discreet.bench.baseline import shelve_baseline
 from discreet.bench.frontier_cells import UNTRAINED, CellSetting, FrontierCell, Spec
 from discreet.bench.memory import STATUS, memory_bytes
+from discreet.bench.performance import made_by
 from discreet.bench.responders import asking_prompt, gated_prompt, write_all
 from discreet.bench.rouge import rouge_at_length
 from discreet.bench.tasks import evaluate, load_held_out
@@ -93,6 +94,7 @@ def measure_cell(frontier: Frontier, spec: Spec) -> FrontierCell:
         values=values,
         privacy=subject.worst if spec.setting.kind == "private" else None,
         took=time.perf_counter() - start,
+        made=made_by() | {"threads": frontier.threads},
     )
 
 
@@ -141,7 +143,7 @@ def _train(
 ) -> dict[str, float]:
     """Leave an adapter in the run's folder, and return what it cost."""
     seal_data(run, data)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     if setting.kind == "private":
         outcome = run_federation(task.config, run, task)
         publish(run, task, outcome.state, rounds_done=task.config.num_rounds)
@@ -151,7 +153,7 @@ def _train(
         return {}
     else:
         shelve_baseline(task, run)
-    costs = {"seconds": time.perf_counter() - start}
+    costs = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
     if (sent := _sent(task, run, setting)) is not None:
         costs["megabytes"] = sent / 1e6
     if STATUS.exists():
