@@ -22,6 +22,7 @@
     │   ├── LineFull         too many wait already; nothing was kept
     │   ├── NotLogged        an answer cannot be written down, and is not given
     │   └── Stopped          the turn was stopped before its end
+    ├── MeasurementFailed    some of many measurements could not be made
     └── ExtraMissing         an optional package is not installed
 
 Wrong arguments raise `ValueError` or `TypeError`. No message holds a person's words, face or name.
@@ -114,6 +115,10 @@ class NotLogged(ServiceError):
 
 class Stopped(ServiceError):
     """The turn was stopped before its end; nothing of it is kept."""
+
+
+class MeasurementFailed(DiscreetError):
+    """Some of many measurements could not be made; the others are kept."""
 
 
 class ExtraMissing(DiscreetError):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from discreet.artifacts import write_json
 from discreet.audit import Counts
 from discreet.bench import FRONTIER_PLAN, Frontier, few_people, grid, measure_cell, measure_frontier
-from discreet.bench.frontier_cells import CellSetting, FrontierCell, Spec
+from discreet.bench.frontier_cells import UNTRAINED, CellSetting, FrontierCell, Spec
 from discreet.bench.frontier_measure import of_users, plan_of_cell
 from discreet.errors import ArtifactError
 from discreet.federated import AssistantTask
@@ -70,6 +71,8 @@ def test_a_private_cell_says_what_it_spent_and_an_open_one_that_nothing_is_promi
         assert name in cell.values
     assert "members" not in cell.values, "20 others cannot show 1 % of false alarms"
     assert cell.values["megabytes"] > 0
+    assert cell.made["threads"] == 1
+    assert cell.made["hardware"]["cores"]
     plain = measure_cell(frontier, Spec(setting=CellSetting(kind="plain", rule="ffa"), seed=0))
     assert plain.privacy is None
     assert plain.values["megabytes"] == pytest.approx(cell.values["megabytes"]), (
@@ -94,10 +97,49 @@ def test_what_is_there_is_not_measured_again_and_damaged_cells_are(frontier: Fro
     assert again[1].values == first[1].values
     with pytest.raises(ArtifactError, match="--keep"):
         measure_frontier(replace(frontier, questions=2), specs)
+    others = few_people(frontier.folder / "others", train=15, others=120, pictures=2)
     with pytest.raises(ArtifactError, match="--keep"):
-        measure_frontier(
-            replace(frontier, data=frontier.folder / "people-7-1" / "people.parquet"), specs
-        )
+        measure_frontier(replace(frontier, data=others), specs)
+
+
+def test_a_cell_under_the_name_of_another_is_measured_again(frontier: Frontier) -> None:
+    base, prompted = (Spec(setting=CellSetting(kind=one), seed=None) for one in UNTRAINED)
+    first = measure_frontier(frontier, [base, prompted])
+    cell = (frontier.folder / "prompted.json").read_text()
+    (frontier.folder / "base.json").write_text(cell)
+    assert measure_frontier(frontier, [base, prompted])[0].values == first[0].values
+
+
+def test_a_cell_that_fails_takes_no_other_with_it(frontier: Frontier) -> None:
+    """Data with nobody held out cannot be measured; the untrained base, asked, can."""
+    alone = few_people(frontier.folder / "alone", train=16, others=0, pictures=2)
+    apart = replace(frontier, folder=frontier.folder / "failing", data=alone)
+    specs = [Spec(setting=CellSetting(kind=one), seed=None) for one in UNTRAINED]
+    failed: dict[Spec, Exception] = {}
+    found = measure_frontier(apart, specs, on_failure=failed.__setitem__)
+    assert [one.setting.kind for one in found] == ["prompted"]
+    assert [one.setting.kind for one in failed] == ["base"]
+    assert (apart.folder / "prompted.json").exists()
+    with pytest.raises(type(failed[specs[0]])):
+        measure_frontier(apart, specs)
+
+
+def test_time_that_a_cell_took_before_counts_when_going_on(frontier: Frontier) -> None:
+    base, prompted = (Spec(setting=CellSetting(kind=one), seed=None) for one in UNTRAINED)
+    folder = frontier.folder / "slow"
+    cell = measure_frontier(replace(frontier, folder=folder), [prompted])[0]
+    write_json(folder / "prompted.json", replace(cell, took=3600.0).to_dict())
+    found = measure_frontier(replace(frontier, folder=folder), [prompted, base], minutes=30)
+    assert [one.setting.kind for one in found] == ["prompted"], "an hour does not fit into half"
+
+
+def test_cells_without_what_they_have_in_common_are_refused(
+    frontier: Frontier, tmp_path: Path
+) -> None:
+    spec = Spec(setting=CellSetting(kind="base"), seed=None)
+    (tmp_path / "base.json").write_text("{}")
+    with pytest.raises(ArtifactError, match="cells of others"):
+        measure_frontier(replace(frontier, folder=tmp_path), [spec])
 
 
 def test_without_time_only_what_is_there_comes_back(frontier: Frontier) -> None:
@@ -120,7 +162,7 @@ def test_runs_of_others_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "mine").write_text("kept")
     specs = grid(epsilons=(2.0,), rules=("ffa",), units=("example",), seeds=(0,))
-    with pytest.raises(ArtifactError, match="runs of others"):
+    with pytest.raises(ArtifactError, match="runs and cells of others"):
         measure_frontier(Frontier(plan=PLAN, folder=tmp_path), specs)
     assert (tmp_path / "base" / "mine").read_text() == "kept"
 

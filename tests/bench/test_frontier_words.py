@@ -17,7 +17,13 @@ from discreet.types import PrivacyStatement
 
 
 def cell(
-    kind: str, loss: float, *, epsilon: float | None = None, seed: int = 0, unit: str = "example"
+    kind: str,
+    loss: float,
+    *,
+    epsilon: float | None = None,
+    seed: int | None = 0,
+    unit: str = "example",
+    spent: float | None = None,
 ) -> FrontierCell:
     private = epsilon is not None
     return FrontierCell(
@@ -30,7 +36,7 @@ def cell(
         seed=seed,
         values={"loss": loss, "members": 0.5 if kind == "plain" else 0.02, "seconds": 100.0},
         privacy=PrivacyStatement(
-            epsilon=epsilon,
+            epsilon=0.9 * epsilon if spent is None else spent,
             delta=1e-5,
             unit=unit,  # type: ignore[arg-type]
             neighbouring_relation="add_or_remove_one",
@@ -42,7 +48,7 @@ def cell(
 
 
 CELLS = [
-    cell("base", 2.0),
+    cell("base", 2.0, seed=None),
     cell("plain", 1.0),
     cell("private", 1.2, epsilon=8),
     cell("private", 1.5, epsilon=4),
@@ -76,8 +82,58 @@ def test_bands_are_students(values: list[float]) -> None:
 
 def test_sentences_say_what_is_kept() -> None:
     said = in_sentences(rows_of(CELLS))
-    assert "Hiding one example at epsilon 8 keeps 80%" in said[0]
+    assert "Hiding one example (ffa, epsilon 7.20 at delta = 1e-05 (unit: example" in said[0]
+    assert "keeps 80% (one seed)" in said[0]
+    assert len(said) == 6, "one for each budget and unit, on the front or not"
     assert any("50% of members" in one and "2% at most" in one for one in said)
+
+
+def test_what_is_kept_is_paired_by_seed() -> None:
+    """Of each seed alone it is 80 and 60 %; the mean losses would give 73 %."""
+    rows = rows_of(
+        [
+            cell("base", 2.0, seed=None),
+            *(cell("plain", loss, seed=seed) for seed, loss in enumerate((0.0, 1.0, 0.5))),
+            *(cell("private", loss, epsilon=8, seed=s) for s, loss in ((0, 0.4), (1, 1.4))),
+        ]
+    )
+    kept = rows[-1].kept
+    assert kept is not None
+    assert (kept.value, kept.seeds) == (pytest.approx(0.7), 2)
+    assert kept.high - kept.value == pytest.approx(stats.t.ppf(0.975, 1) * 0.1)
+    assert "over 2 seeds" in in_sentences(rows)[0]
+    nothing = rows_of([cell("base", 1.0, seed=None), cell("plain", 1.0), CELLS[2]])
+    assert nothing[-1].kept is None
+
+
+def test_the_front_is_of_what_was_spent_and_not_of_what_was_asked() -> None:
+    rows = rows_of(
+        [
+            cell("private", 1.2, epsilon=8, spent=3.0),
+            cell("private", 1.5, epsilon=4, spent=3.9),
+        ]
+    )
+    assert [row.is_on_front for row in rows] == [True, False]
+    assert "8 (example, spent 3.00)" in as_frontier_table(rows)
+
+
+def test_rows_with_fewer_seeds_say_so_and_have_no_star() -> None:
+    """A lucky first seed may not take the star from rows that have all seeds."""
+    rows = rows_of(
+        [
+            *(cell("private", loss, epsilon=8, seed=s) for s, loss in ((0, 1.2), (1, 1.4))),
+            cell("private", 1.0, epsilon=4),
+        ]
+    )
+    assert [row.is_on_front for row in rows] == [True, False]
+    table = as_frontier_table(rows)
+    assert "1 of 2 seeds" in table
+    assert "Means over 1 to 2 seeds" in table
+
+
+def test_an_empty_table_says_that_it_is() -> None:
+    assert as_frontier_table([]) == "No cell is measured."
+    assert in_sentences([]) == []
 
 
 def test_tables_say_the_same_in_three_forms() -> None:
@@ -91,7 +147,10 @@ def test_tables_say_the_same_in_three_forms() -> None:
     own = [line for line in lines if line["kind"] == "plain" and line["metric"] == "loss"]
     assert float(own[0]["mean"]) == pytest.approx(1.2)
     assert float(own[0]["high"]) - 1.2 == pytest.approx(2.54, abs=0.01)
-    assert all(line["promise"] for line in lines if line["epsilon"])
+    assert own[0]["seeds"] == "2"
+    alone = [line for line in lines if line["kind"] == "private"]
+    assert {(line["low"], line["high"]) for line in alone} == {("", "")}, "one seed has no band"
+    assert all(line["spent"] for line in lines if line["epsilon"])
     latex = as_latex(rows)
     assert latex.count(r"\\") == len(rows) + 1
     assert r"1 \% false alarms" in latex
@@ -102,6 +161,20 @@ def test_tables_say_the_same_in_three_forms() -> None:
 def test_cells_come_back_from_their_files() -> None:
     for one in CELLS:
         assert FrontierCell.from_dict(one.to_dict()) == one
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, "much", None])
+def test_cells_with_values_that_are_no_numbers_are_no_cells(wrong: object) -> None:
+    with pytest.raises(ValueError, match="values"):
+        FrontierCell.from_dict(CELLS[0].to_dict() | {"values": {"loss": wrong}})
+
+
+def test_budgets_that_differ_in_the_last_digit_have_names_of_their_own() -> None:
+    near = (8.0, 8.0000001, math.nextafter(8, 9))
+    specs = grid(epsilons=near, rules=("ffa",), units=("example",), seeds=(0,))
+    names = [one.name for one in specs]
+    assert len(set(names)) == len(names)
+    assert "private-ffa-example-8-seed0" in names
 
 
 def test_the_grid_has_baselines_first_and_every_setting_with_every_seed() -> None:

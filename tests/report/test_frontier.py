@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from discreet.errors import ArtifactCorrupt
 from discreet.report import frontier_page
 from discreet.report.frontier import _panel
 
@@ -20,7 +21,7 @@ def row(kind: str, loss: float, epsilon: float | None = None, unit: str = "") ->
         "unit": unit,
         "epsilon": epsilon,
         "name": f"<{kind}>",
-        "promise": "",
+        "epsilon_told": "none" if epsilon is None else f"{epsilon:g} ({unit}, spent {epsilon:.2f})",
         "is_on_front": epsilon == 1,
         "values": {"loss": band(loss)},
     }
@@ -33,6 +34,7 @@ LOSS = {
     "is_more_better": False,
     "unit": "nats",
 }
+MADE = {"commit": "abc", "hardware": {"cpu": "a CPU"}, "threads": 1}
 ROWS = [
     row("base", 2.0),
     row("plain", 1.0),
@@ -44,11 +46,12 @@ ROWS = [
 
 def record(**changes: Any) -> dict[str, Any]:
     return {
+        "kind": "frontier",
         "settings": {"plan": {"base": "small", "num_owners": 4, "num_rounds": 2, "local_steps": 2}},
         "hardware": {"cpu": "a CPU", "cores": 2, "gpu": None},
         "commit": "abc",
         "minutes": 3.0,
-        "cells": [{}, {}],
+        "cells": [{"made": MADE}, {"made": MADE}],
         "cells_wanted": 2,
         "metrics": [LOSS],
         "rows": ROWS,
@@ -87,8 +90,34 @@ def test_the_page_loads_nothing_and_escapes_words() -> None:
     assert "@media print" in page
 
 
+def test_cells_of_several_codes_or_machines_are_said() -> None:
+    assert "by the same code" not in frontier_page(record())
+    assert "do not compare times" not in frontier_page(record())
+    others = [{"made": MADE}, {"made": MADE | {"commit": "def"}}]
+    assert "by the same code" in frontier_page(record(cells=others))
+    others = [{"made": MADE}, {"made": MADE | {"threads": 2}}]
+    assert "do not compare times" in frontier_page(record(cells=others))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"kind": "performance"},
+        {"rows": [row("private", float("nan"), 1.0, "example")]},
+        {"rows": [row("private", 1.0, float("inf"), "example")]},
+        {"rows": [{"kind": "base"}]},
+        {"minutes": "many"},
+        {"metrics": [{}]},
+        {"cells": [{}]},
+    ],
+)
+def test_damaged_records_are_refused_by_the_name_of_the_field(damage: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactCorrupt, match=next(iter(damage))):
+        frontier_page(record(**damage))
+
+
 def test_what_is_not_whole_is_said() -> None:
-    assert "1 of 2 cells" in frontier_page(record(cells=[{}]))
+    assert "1 of 2 cells" in frontier_page(record(cells=[{"made": MADE}]))
     tiny = record()["settings"]["plan"] | {"base": "tiny"}
     assert "random weights" in frontier_page(record(settings={"plan": tiny}))
     alone = [one | {"values": {"loss": band(one["values"]["loss"]["value"], 0, 1)}} for one in ROWS]

@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from discreet.artifacts import RunFolder
+from discreet.artifacts import RunFolder, write_bytes
 from discreet.audit import AUDITS, Asking, Effort, ask_all, open_subject, plan_audits
 from discreet.bench.baseline import shelve_baseline
 from discreet.bench.performance import made_by
@@ -83,7 +83,9 @@ def few_people(folder: Path, *, train: int, others: int, pictures: int = 1) -> P
         for split, count in counts.items()
         for one in _of_people(load_portraits(split), count, pictures)
     ]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "people.parquet")
+    whole = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), whole)
+    write_bytes(folder / "people.parquet", whole.getvalue().to_pybytes())
     return folder / "people.parquet"
 
 

@@ -13,12 +13,18 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from discreet.artifacts import read_json, write_json
+from discreet.artifacts import read_json, sha256_of_file, write_json
 from discreet.bench.frontier_cells import FrontierCell, Spec
 from discreet.bench.frontier_measure import Frontier, measure_cell, plan_of_cell
 from discreet.errors import ArtifactCorrupt, ArtifactError
@@ -45,8 +51,11 @@ def measure_frontier(
     jobs: int = 1,
     minutes: float | None = None,
     on_cell: Callable[[FrontierCell], None] = lambda cell: None,
+    on_failure: Callable[[Spec, Exception], None] | None = None,
 ) -> list[FrontierCell]:
     """Measure what is missing, and return every cell that is there, in the order of `specs`.
+
+    A cell that fails takes no other with it, not even if its process is killed.
 
     Args:
         frontier: What all cells have in common; its folder keeps them.
@@ -54,6 +63,8 @@ def measure_frontier(
         jobs: Cells at once.
         minutes: No cell is begun that would probably end later, by the longest one so far.
         on_cell: Gets each cell that is new.
+        on_failure: Gets each cell that failed, and why; None: the first of these errors is raised
+            when all others are measured.
 
     Raises:
         ArtifactError: if the folder holds cells of another plan, other people or other counts, or
@@ -64,28 +75,42 @@ def measure_frontier(
         plan_of_cell(frontier.plan, spec)  # what cannot be trained is refused before anything is
     frontier.folder.mkdir(parents=True, exist_ok=True)
     _require_same(frontier, specs)
-    found = {
-        spec.name: cell for spec in specs if (cell := _read(frontier.folder, spec)) is not None
-    }
-    missing = [spec for spec in specs if spec.name not in found]
+    kept = [(spec, _read(frontier.folder, spec)) for spec in specs]
+    found = {spec: cell for spec, cell in kept if cell is not None}
+    missing = [spec for spec in specs if spec not in found]
     frontier = replace(frontier, threads=max(1, (os.cpu_count() or 1) // jobs))
-    start, longest = time.monotonic(), 0.0
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=spawn, max_tasks_per_child=1) as pool:
+    longest = max((cell.took for cell in found.values()), default=0.0)
+    start, failed = time.monotonic(), list[Exception]()
+    with ThreadPoolExecutor(jobs) as pool:
         running: dict[Future[FrontierCell], Spec] = {}
         while missing or running:
             while missing and len(running) < jobs and _has_time(start, longest, minutes):
                 spec = missing.pop(0)
-                running[pool.submit(measure_cell, frontier, spec)] = spec
+                running[pool.submit(_measure_apart, frontier, spec)] = spec
             if not running:
                 break
             for done in wait(running, return_when=FIRST_COMPLETED).done:
-                spec, cell = running.pop(done), done.result()
+                spec, error = running.pop(done), done.exception()
+                if isinstance(error, Exception):
+                    failed.append(error)
+                    if on_failure:
+                        on_failure(spec, error)
+                    continue
+                cell = done.result()
                 longest = max(longest, cell.took)
                 write_json(_file(frontier.folder, spec), cell.to_dict())
-                found[spec.name] = cell
+                found[spec] = cell
                 on_cell(cell)
-    return [found[spec.name] for spec in specs if spec.name in found]
+    if failed and on_failure is None:
+        raise failed[0]
+    return [found[spec] for spec in specs if spec in found]
+
+
+def _measure_apart(frontier: Frontier, spec: Spec) -> FrontierCell:
+    """Return a cell that is measured in a process of its own, whose peak memory is the cell's."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(measure_cell, frontier, spec).result()
 
 
 def _has_time(start: float, longest: float, minutes: float | None) -> bool:
@@ -97,21 +122,27 @@ def _file(folder: Path, spec: Spec) -> Path:
 
 
 def _read(folder: Path, spec: Spec) -> FrontierCell | None:
-    """Return a cell that was measured; None: it was not, or not to its end."""
+    """Return a cell that was measured; None: it was not, or not to its end, or is another."""
     try:
-        return FrontierCell.from_dict(read_json(_file(folder, spec)))
+        cell = FrontierCell.from_dict(read_json(_file(folder, spec)))
     except (ArtifactCorrupt, ValueError, KeyError, TypeError):
         return None
+    return cell if (cell.setting, cell.seed) == (spec.setting, spec.seed) else None
 
 
 def _require_same(frontier: Frontier, specs: Sequence[Spec]) -> None:
     """Refuse a folder with cells that cannot stand in one table with these."""
     path, settings = frontier.folder / _SETTINGS, settings_of(frontier)
     if not path.exists():
-        if any((frontier.folder / spec.name).exists() for spec in specs):
+        own = [
+            name
+            for spec in specs
+            for name in (frontier.folder / spec.name, _file(frontier.folder, spec))
+        ]
+        if any(name.exists() for name in own):
             raise ArtifactError(
-                "Expected a folder without runs of others, got one that has some, which would be "
-                "replaced. Name a new folder with --keep."
+                "Expected a folder without runs and cells of others, got one that has some, which "
+                "would be replaced or taken for these. Name a new folder with --keep."
             )
         write_json(path, settings)
         return
@@ -125,8 +156,10 @@ def _require_same(frontier: Frontier, specs: Sequence[Spec]) -> None:
 def settings_of(frontier: Frontier) -> dict[str, Any]:
     """Return what makes cells comparable, as plain values."""
     return {
-        "plan": asdict(frontier.plan) | {"base": Path(frontier.plan.base).name},
+        "plan": asdict(frontier.plan)
+        | {"base": Path(frontier.plan.base).name, "reproducible": True},
         "data": None if frontier.data is None else frontier.data.parent.name,
+        "data_sha256": None if frontier.data is None else sha256_of_file(frontier.data),
         "counts": asdict(frontier.counts),
         "held_out": frontier.held_out,
         "trios": frontier.trios,

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from pydantic import FiniteFloat, TypeAdapter
+
 from discreet.types import PrivacyStatement
 
 Kind = Literal["base", "prompted", "alone", "central", "plain", "private"]
@@ -80,12 +82,8 @@ class CellSetting:
     @property
     def name(self) -> str:
         """Return a name for files, of letters and digits."""
-        parts = [
-            self.kind,
-            self.rule,
-            self.unit,
-            "" if self.epsilon is None else f"{self.epsilon:g}",
-        ]
+        asked = "" if self.epsilon is None else repr(self.epsilon).removesuffix(".0")
+        parts = [self.kind, self.rule, self.unit, asked]
         return "-".join(part for part in parts if part)
 
     @property
@@ -117,11 +115,11 @@ class FrontierCell:
 
     setting: CellSetting
     seed: int | None
-    values: Mapping[str, float] = field(repr=False)
-    """By the names of `METRICS`."""
+    values: Mapping[str, FiniteFloat] = field(repr=False)
+    """What could be told; by the names of `METRICS`."""
     privacy: PrivacyStatement | None
     """What the worst owner spent."""
-    took: float
+    took: FiniteFloat
     """Seconds in all."""
     made: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The code's commit, the machine, and the threads that measured it."""
@@ -135,18 +133,9 @@ class FrontierCell:
         """Return the cell that `to_dict` wrote.
 
         Raises:
-            KeyError: if a field is missing.
-            TypeError: if one is another.
+            ValueError: if a field is missing or of another type, or a value is not finite.
         """
-        privacy = record["privacy"]
-        return cls(
-            setting=CellSetting(**record["setting"]),
-            seed=record["seed"],
-            values=dict(record["values"]),
-            privacy=None if privacy is None else PrivacyStatement(**privacy),
-            took=record["took"],
-            made=dict(record["made"]),
-        )
+        return TypeAdapter(cls).validate_python(record)
 
 
 def grid(

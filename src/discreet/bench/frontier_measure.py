@@ -4,6 +4,7 @@ Every cell is a run folder, so that `discreet audit` and `discreet report` can s
 of a cell happens in one process, whose peak memory is that of its training.
 """
 
+import math
 import shutil
 import time
 from dataclasses import dataclass, field, replace
@@ -79,19 +80,20 @@ def measure_cell(frontier: Frontier, spec: Spec) -> FrontierCell:
     costs = _train(task, RunFolder.create(run.path), spec.setting, frontier.data)
     del task
     subject = open_subject(str(run.path), run.path.parent, data=frontier.data, cache=frontier.cache)
-    values = costs | _utility(frontier, subject, spec.setting)
+    values: dict[str, float | None] = dict(costs)
+    values |= _utility(frontier, subject, spec.setting)
     if spec.setting.kind != "prompted":
         found = gist_of(subject, frontier.counts)
         values |= {
-            name: float(value)
+            name: getattr(found, name)
             for name in ("members", "area", "shown", "withheld", "identity")
             + ("gap", "worst", "twins", "flips")
-            if (value := getattr(found, name)) is not None and value == value
         }
+    told = {name: float(value) for name, value in values.items() if value is not None}
     return FrontierCell(
         setting=spec.setting,
         seed=spec.seed,
-        values=values,
+        values={name: value for name, value in told.items() if math.isfinite(value)},
         privacy=subject.worst if spec.setting.kind == "private" else None,
         took=time.perf_counter() - start,
         made=made_by() | {"threads": frontier.threads},

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from discreet.bench import (
 )
 from discreet.cli.options import Cache, Json, parse_seeds, progress, quiet_logs, tell
 from discreet.cli.train_plan import read_plan
+from discreet.errors import MeasurementFailed
 from discreet.federated import TrainConfig
 from discreet.report import frontier_page
 
@@ -90,12 +91,14 @@ def frontier(
     place = tempfile.TemporaryDirectory() if keep is None else nullcontext(str(keep))
     with place as folder:
         frontier = _frontier(plan, Path(folder), people, pictures, cache)
-        cells = _measured(frontier, specs, jobs or os.cpu_count() or 1, minutes)
+        failed: dict[Spec, Exception] = {}
+        cells = _measured(frontier, specs, jobs or os.cpu_count() or 1, minutes, failed)
         rows = rows_of(cells)
         record = _record(frontier, specs, cells, rows)
         if keep is not None:
             _write(keep, record, rows)
     tell(record, as_frontier_table(rows), out, as_json)
+    _require_all(failed)
 
 
 def _plan_for(examples: int) -> TrainConfig:
@@ -128,15 +131,41 @@ def _frontier(
 
 
 def _measured(
-    frontier: Frontier, specs: Sequence[Spec], jobs: int, minutes: float | None
+    frontier: Frontier,
+    specs: Sequence[Spec],
+    jobs: int,
+    minutes: float | None,
+    failed: dict[Spec, Exception],
 ) -> list[FrontierCell]:
+    """Return the cells that are there; `failed` gets those that could not be measured."""
     with progress() as bar:
         task = bar.add_task(f"cells, {jobs} at once", total=len(specs))
 
         def tell_of(cell: FrontierCell) -> None:
             bar.update(task, advance=1, description=f"done: {cell.setting.in_words}")
 
-        return measure_frontier(frontier, specs, jobs=jobs, minutes=minutes, on_cell=tell_of)
+        return measure_frontier(
+            frontier,
+            specs,
+            jobs=jobs,
+            minutes=minutes,
+            on_cell=tell_of,
+            on_failure=failed.__setitem__,
+        )
+
+
+def _require_all(failed: Mapping[Spec, Exception]) -> None:
+    """Raise what the first of the failed cells raised, if there is any.
+
+    Raises:
+        MeasurementFailed: and how many did.
+    """
+    for spec, error in failed.items():
+        raise MeasurementFailed(
+            f"Expected every cell to be measured, got {len(failed)} that failed, the first "
+            f"'{spec.name}' by {type(error).__name__}. The others are kept: run the same command "
+            "with the same --keep to try it again."
+        ) from error
 
 
 def _record(
@@ -146,6 +175,7 @@ def _record(
     rows: Sequence[FrontierRow],
 ) -> dict[str, Any]:
     return made_by() | {
+        "kind": "frontier",
         "settings": settings_of(frontier),
         "cells_wanted": len(specs),
         "minutes": round(sum(cell.took for cell in cells) / 60, 1),

@@ -1,7 +1,7 @@
 """`discreet report`: a run folder, several of them, and what privacy costs, as one page."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -45,7 +45,7 @@ def report(
     if is_one_run:
         html = page_of(read_run(folders[0]))
     else:
-        frontiers = [_frontier(Path(one)) for one in run if _is_json(one)]
+        frontiers = [read_json(Path(one)) for one in run if _is_json(one)]
         html = page_of_runs([read_run(folder) for folder in folders], frontiers)
     page = out or folders[0].path / PAGE
     write_bytes(page, html.encode())
@@ -54,21 +54,6 @@ def report(
 
 def _is_json(name: str) -> bool:
     return Path(name).suffix == ".json" and Path(name).is_file()
-
-
-def _frontier(path: Path) -> dict[str, Any]:
-    """Return the record of a frontier.
-
-    Raises:
-        typer.BadParameter: if the file holds something else.
-    """
-    found = read_json(path)
-    if not isinstance(found, dict) or not {"rows", "metrics", "settings"} <= found.keys():
-        raise typer.BadParameter(
-            f"Expected the record of a frontier in '{path.name}', got another file. Take "
-            "frontier.json, as `discreet bench frontier --keep FOLDER` writes it."
-        )
-    return found
 
 
 def _folder(name: str, runs: Path) -> RunFolder:

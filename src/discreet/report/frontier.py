@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from discreet.intervals import mean_in_words
+from discreet.report.frontier_record import FrontierRecord, Metric, Row, checked_frontier
 from discreet.report.plots import BOTTOM, LEFT, RIGHT, TOP, Tick, nice_ticks
 from discreet.report.templates import in_shell, render
 
@@ -23,9 +24,9 @@ _LIMITS = (
     "Bands are over seeds of training, with the same held-out people and questions: another set of "
     "people would move all rows together.",
     "The people are rendered, and the questions are the packaged ones.",
+    "Noise came from seeds, which makes cells repeatable: whoever knows a seed can take it off.",
     "Least loss among noisy numbers is a little too low; the front is of means over few seeds.",
 )
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,13 +68,21 @@ def frontier_page(record: Mapping[str, Any]) -> str:
     """Return the page of a frontier as HTML.
 
     Raises:
-        KeyError: if it is no record of `discreet bench frontier`.
+        ArtifactCorrupt: if it is no record of `discreet bench frontier`.
     """
     return in_shell("What privacy costs", frontier_body(record))
 
 
 def frontier_body(record: Mapping[str, Any], *, heading: str = "h1") -> Markup:
-    """Return all that is said of a frontier, to stand on a page."""
+    """Return all that is said of a frontier, to stand on a page.
+
+    Raises:
+        ArtifactCorrupt: if it is no record of `discreet bench frontier`.
+    """
+    return _body(checked_frontier(record), heading)
+
+
+def _body(record: FrontierRecord, heading: str) -> Markup:
     rows, metrics = record["rows"], record["metrics"]
     measured = [one for one in metrics if any(one["name"] in row["values"] for row in rows)]
     groups = list(dict.fromkeys(one["group"] for one in measured))
@@ -101,7 +110,7 @@ def frontier_body(record: Mapping[str, Any], *, heading: str = "h1") -> Markup:
     )
 
 
-def _warnings(record: Mapping[str, Any], seeds: int) -> Iterator[str]:
+def _warnings(record: FrontierRecord, seeds: int) -> Iterator[str]:
     if record["settings"]["plan"]["base"] == "tiny":
         yield "The tiny base has random weights: these numbers show that everything runs, only."
     if len(record["cells"]) < record["cells_wanted"]:
@@ -109,13 +118,16 @@ def _warnings(record: Mapping[str, Any], seeds: int) -> Iterator[str]:
             f"{len(record['cells'])} of {record['cells_wanted']} cells are measured. Run the same "
             "command with the same --keep to go on."
         )
+    made = [one["made"] for one in record["cells"]]
+    if len({one.get("commit") for one in made}) > 1:
+        yield "Not all cells were measured by the same code; each says its commit in frontier.json."
+    if len({str((one.get("hardware"), one.get("threads"))) for one in made}) > 1:
+        yield "Not all cells were measured on the same hardware and threads: do not compare times."
     if seeds == 1:
         yield "One seed: how far another would differ is not known."
 
 
-def _panels(
-    rows: Sequence[Row], metrics: Sequence[Mapping[str, Any]], group: str
-) -> Iterator[Panel]:
+def _panels(rows: Sequence[Row], metrics: Sequence[Metric], group: str) -> Iterator[Panel]:
     for metric in metrics:
         if metric["group"] == group and (panel := _panel(rows, metric)):
             yield panel
@@ -151,11 +163,11 @@ class _Axes:
             y=self.up(band["value"]),
             low=self.up(band["low"]),
             high=self.up(band["high"]),
-            told=f"{row['name']}, epsilon {_epsilon(row)}: {mean_in_words(**band)}",
+            told=f"{row['name']}, epsilon {row['epsilon_told']}: {mean_in_words(**band)}",
         )
 
 
-def _panel(rows: Sequence[Row], metric: Mapping[str, Any]) -> Panel | None:
+def _panel(rows: Sequence[Row], metric: Metric) -> Panel | None:
     name = metric["name"]
     own = [row for row in rows if name in row["values"]]
     private = [row for row in own if row["epsilon"] is not None]
@@ -167,7 +179,7 @@ def _panel(rows: Sequence[Row], metric: Mapping[str, Any]) -> Panel | None:
         row["values"][name][edge] for row in (*private, *plain, *base) for edge in ("low", "high")
     ]
     axes = _Axes(
-        budgets=sorted({row["epsilon"] for row in private}),
+        budgets=sorted({one for row in private if (one := row["epsilon"]) is not None}),
         ticks=nice_ticks(min(edges), max(edges)),
     )
     note = f"In {metric['unit']}. " if metric["unit"] else ""
@@ -189,7 +201,7 @@ def _lines(private: Sequence[Row], plain: Sequence[Row], axes: _Axes, name: str)
     """Yield a line for each rule and unit: by budget, and at the end the same in the clear."""
     for rule, unit in dict.fromkeys((row["rule"], row["unit"]) for row in private):
         along = [row for row in private if (row["rule"], row["unit"]) == (rule, unit)]
-        along = sorted(along, key=lambda row: row["epsilon"])
+        along = sorted(along, key=lambda row: row["epsilon"] or 0.0)
         along += [row for row in plain if row["rule"] == rule]
         yield _line(f"{rule}, hides one {unit}", [axes.mark(row, name) for row in along])
 
@@ -206,11 +218,11 @@ def _line(name: str, marks: Sequence[Mark]) -> Line:
     )
 
 
-def _told_row(row: Row, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _told_row(row: Row, metrics: Sequence[Metric]) -> dict[str, Any]:
     return {
         "name": row["name"],
         "is_on_front": row["is_on_front"],
-        "epsilon_told": _epsilon(row),
+        "epsilon_told": row["epsilon_told"] + (" *" if row["is_on_front"] else ""),
         "cells": {
             one["name"]: mean_in_words(**row["values"][one["name"]])
             if one["name"] in row["values"]
@@ -218,9 +230,3 @@ def _told_row(row: Row, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             for one in metrics
         },
     }
-
-
-def _epsilon(row: Row) -> str:
-    if row["epsilon"] is None:
-        return NOT_PRIVATE
-    return f"{row['epsilon']:g} ({row['unit']})" + (" *" if row["is_on_front"] else "")
