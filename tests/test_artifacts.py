@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -316,3 +317,28 @@ def test_the_commit_is_that_of_the_checkout(monkeypatch: pytest.MonkeyPatch) -> 
     assert (code_commit() or "").removesuffix("-dirty") == head.stdout.strip()
     monkeypatch.setenv("PATH", "")
     assert code_commit() is None
+
+
+def test_code_that_lies_in_a_repository_of_something_else_has_no_commit(tmp_path: Path) -> None:
+    """As an installed wheel does in a project's own environment."""
+    site = tmp_path / ".venv" / "discreet"
+    shutil.copytree(Path(artifacts.__file__).parent, site, ignore=only_code)
+    for words in (
+        ("init", "-q"),
+        ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"),
+    ):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", "from discreet.artifacts import code_commit; print(code_commit())"],
+        env=os.environ | {"PYTHONPATH": str(site.parent)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == "None"
+
+
+def only_code(folder: str, names: list[str]) -> list[str]:
+    """Leave out all but the modules at the top, which are enough to be imported."""
+    return [name for name in names if not name.endswith(".py")]

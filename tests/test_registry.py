@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from discreet.artifacts import RunFolder, sha256_of_folder
+from discreet.artifacts import RunFolder, read_toml, sha256_of_folder
 from discreet.errors import (
     AdapterWithdrawn,
     ArtifactCorrupt,
@@ -223,6 +223,15 @@ def test_an_export_leaves_what_is_local_behind(tmp_path: Path) -> None:
     assert not any(b"ward-7" in p.read_bytes() for p in copy.path.rglob("*") if p.is_file())
     day_only = replace(read_card(run), created="2026-01-02T00:00:00+00:00")
     assert resolve(str(copy.path), tmp_path, base_sha256=BASE).card == day_only
+
+
+def test_an_export_says_no_folder_of_the_machine(tmp_path: Path) -> None:
+    run = shelve(tmp_path / "runs", "first")
+    base = tmp_path / "home" / "somebody" / "my-base"
+    run.config_path.write_text(f"base = '{base}'\nnum_rounds = 3\n")
+    copy = export(resolve("first", tmp_path / "runs"), tmp_path / "gift")
+    assert read_toml(copy.config_path) == {"base": "my-base", "num_rounds": 3}
+    assert not any(b"somebody" in p.read_bytes() for p in copy.path.rglob("*") if p.is_file())
 
 
 def test_an_export_replaces_nothing_and_needs_no_ledger(tmp_path: Path) -> None:

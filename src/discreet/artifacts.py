@@ -418,13 +418,13 @@ def _sync_folder(folder: Path) -> None:
 def code_commit() -> str | None:
     """Return the commit of the checkout that runs, with `-dirty` if files differ from it.
 
-    None where there is no checkout, or no git.
+    None where there is no git, or no checkout of this code.
     """
-    words = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    is_ours = ["ls-files", "--error-unmatch", __file__]
+    commit = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, cwd=Path(__file__).parent, check=True
-        )
+        for words in (["git", "-C", str(Path(__file__).parent), *own] for own in (is_ours, commit)):
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip() or None

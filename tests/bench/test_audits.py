@@ -18,7 +18,7 @@ from discreet.bench.audits import BY_HEART, PRIVATE
 from discreet.data import load_portraits
 from discreet.errors import ArtifactError
 from discreet.federated import TrainConfig
-from discreet.registry import resolve
+from discreet.registry import read_card, resolve
 from tests.audit.runs import sharp_base
 
 
@@ -99,3 +99,27 @@ def test_a_folder_that_has_both_runs_is_asked_and_not_trained_again(
     assert resolve(str(again[BY_HEART].path), folder).card.worst is None
     with pytest.raises(ArtifactError, match="got one of another plan"):
         train_both(folder, replace(plan, local_steps=21), data, on_done=lambda doing: None)
+
+
+def test_a_run_that_was_stopped_is_trained_anew_and_a_whole_one_stands(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card is there after the first of two rounds: it does not show that a run is whole."""
+    plan = replace(AUDITED_PLAN, base="tiny", num_rounds=2, local_steps=1, canaries=0)
+
+    def stop_in_the_second_round(doing: str) -> None:
+        if doing == f"training: {PRIVATE}, step {plan.num_owners + 1} of {2 * plan.num_owners}":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_both(tmp_path, plan, data, on_done=stop_in_the_second_round)
+    assert read_card(RunFolder(tmp_path / "private")).rounds_done == 1
+    by_heart = read_card(RunFolder(tmp_path / "by-heart"))
+    told: list[str] = []
+    runs = train_both(tmp_path, plan, data, on_done=told.append)
+    assert read_card(runs[PRIVATE]).rounds_done == 2
+    assert read_card(runs[BY_HEART]) == by_heart
+    assert f"training: {BY_HEART}" not in told
+    told.clear()
+    train_both(tmp_path, plan, data, on_done=told.append)
+    assert told == []

@@ -1,7 +1,7 @@
 """Places of lines and bars, against the numbers that they stand for."""
 
 import doctest
-from math import isclose
+from math import isclose, isfinite
 
 import pytest
 from hypothesis import given
@@ -72,6 +72,34 @@ def test_ticks_are_few_even_and_enclose_what_is_drawn(low: float, more: float) -
     assert ticks[-1] >= low + more - slack
     steps = [after - before for before, after in zip(ticks, ticks[1:], strict=False)]
     assert all(isclose(step, steps[0], rel_tol=1e-3) for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (0.3, 0.1 + 0.2),
+        (0.30000000000000004 - 1e-17, 0.30000000000000004),
+        (5e-324, 5e-324),
+        (0.0, 5e-324),
+        (-1.7e308, 1.7e308),
+        (-0.3, -0.3),
+        (1e6, 1e6 + 1),
+    ],
+)
+def test_numbers_at_the_edge_of_what_a_machine_can_tell_have_ticks_whose_labels_differ(
+    low: float, high: float
+) -> None:
+    ticks = nice_ticks(low, high)
+    labels = [f"{tick:g}" for tick in ticks]
+    assert len(set(labels)) == len(labels) >= 3
+    assert all(isfinite(tick) for tick in ticks)
+
+
+@given(low=st.floats(allow_nan=False), high=st.floats(allow_nan=False))
+def test_any_two_numbers_have_ticks(low: float, high: float) -> None:
+    ticks = nice_ticks(min(low, high), max(low, high))
+    assert 3 <= len(ticks) <= 7
+    assert ticks == sorted(set(ticks))
 
 
 @given(

@@ -1,5 +1,6 @@
 """What is read of a run folder, against what the run itself, its ledger and its metrics say."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,32 @@ def test_a_line_that_is_none_of_ours_is_refused_in_words(
     run = old_run(lambda lines: [*lines, line])
     with pytest.raises(ArtifactCorrupt, match=r"metrics\.jsonl"):
         read_run(run)
+
+
+@pytest.mark.parametrize("wrong", ["inf", "nan", "'8'", "true", "-1.0"])
+def test_a_plan_that_promises_nonsense_is_corrupt(old_run: Copy, wrong: str) -> None:
+    run = old_run()
+    lines = run.config_path.read_text().splitlines()
+    plan = [line for line in lines if not line.startswith("target_epsilon")]
+    run.config_path.write_text("\n".join([f"target_epsilon = {wrong}", *plan]))
+    with pytest.raises(ArtifactCorrupt, match="target_epsilon"):
+        read_run(run)
+
+
+def test_numbers_that_no_float_holds_are_corrupt(old_run: Copy) -> None:
+    run = old_run()
+    line = {"round": 1, "name": "seconds", "value": 10**400, "visibility": "released"}
+    run.metrics_path.write_text(json.dumps(line) + "\n")
+    with pytest.raises(ArtifactCorrupt, match="metrics"):
+        read_run(run)
+
+
+def test_the_base_is_told_by_name_and_not_by_its_place(old_run: Copy) -> None:
+    run = old_run()
+    lines = run.config_path.read_text().splitlines()
+    plan = [line for line in lines if not line.startswith("base ")]
+    run.config_path.write_text("\n".join(["base = '/home/somebody/bases/mine'", *plan]))
+    assert read_run(run).config["base"] == "mine"
 
 
 def test_a_folder_without_plan_is_no_run(tmp_path: Path) -> None:

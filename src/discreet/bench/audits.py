@@ -11,6 +11,7 @@ steps.
 """
 
 import itertools
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,9 @@ def _of_people(portraits: Sequence[Portrait], count: int, pictures: int) -> list
 def train_both(
     folder: Path, plan: TrainConfig, data: Path, *, cache: Path | None = None, on_done: Step = print
 ) -> dict[str, RunFolder]:
-    """Train both runs of a plan, and return their folders; a run that is there is left as it is.
+    """Train both runs of a plan, and return their folders.
+
+    A run that is there is left as it is; one of this plan that was stopped is trained anew.
 
     Args:
         folder: Gets `by-heart` and `private`.
@@ -113,14 +116,19 @@ def train_both(
         on_done: Told what is being done.
 
     Raises:
-        ArtifactError: if a run that is there is of another plan.
+        ArtifactError: if what is there is of another plan, or no run.
     """
     runs = {BY_HEART: folder / "by-heart", PRIVATE: folder / "private"}
     for name, path in runs.items():
-        if not RunFolder(path).card_path.exists():
+        begun = path.with_name(f".{path.name}-begun")
+        if begun.exists() and path.exists():
+            shutil.rmtree(path)  # of this bench, and stopped before its end
+        if not path.exists():
             on_done(f"training: {name}")
             count = _counter(name, plan.num_owners * plan.steps_total, on_done)
+            write_bytes(begun, b"")
             _train(name, RunFolder.create(path), plan, data, cache, count)
+            begun.unlink()
         elif TrainConfig.load(RunFolder(path).config_path) != plan:
             raise ArtifactError(
                 f"Expected a run of this plan in '{path.name}', got one of another plan. Name a "

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from discreet.artifacts import (
     RunFolder,
+    read_toml,
     refuse_links,
     sha256_of_folder,
     write_bytes,
+    write_toml,
 )
 from discreet.errors import ArtifactCorrupt, ArtifactError, DiscreetError, IncompatibleBase
 from discreet.registry.cards import AdapterCard, read_card, write_card
@@ -127,15 +129,26 @@ def export(adapter: Adapter, out: Path) -> RunFolder:
     copy = RunFolder.create(out)
     with copy.new_adapter() as folder:
         shutil.copytree(run.adapter_dir, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
-    for path in (run.config_path, run.ledger_path):
-        if path.exists():  # a server of a real federation holds no ledger
-            write_bytes(copy.path / path.name, path.read_bytes())
+    if run.config_path.exists():
+        _hand_on_plan(run, copy)
+    if run.ledger_path.exists():  # a server of a real federation holds none
+        write_bytes(copy.ledger_path, run.ledger_path.read_bytes())
     for line in run.read_metrics():
         if line.get("visibility") == "released":
             copy.append_metric(line)
     day = datetime.fromisoformat(adapter.card.created).date()
     write_card(copy, replace(adapter.card, created=f"{day}T00:00:00+00:00"))
     return copy
+
+
+def _hand_on_plan(run: RunFolder, copy: RunFolder) -> None:
+    """Copy a plan, with the name of its base in place of the folder where that lay."""
+    plan = read_toml(run.config_path)
+    base = str(plan.get("base", ""))
+    if Path(base).name == base:
+        write_bytes(copy.config_path, run.config_path.read_bytes())
+    else:
+        write_toml(copy.config_path, plan | {"base": Path(base).name})
 
 
 def require_base(card: AdapterCard, base_sha256: str) -> None:

@@ -14,6 +14,8 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 350, 12, 164
 """Edges of the part that is drawn in, of a plot of 360 by 190: in pixels on a phone."""
 MOST_MARKS = 40
 """Points of a curve that are marked one by one; more would run into each other."""
+_LARGEST, _LABELLED = 1e300, 1e-4
+"""Of numbers on an axis; of two numbers' distance, as a share, that six digits of a label show."""
 
 Values = Sequence[float | None]
 Tell = Callable[[float], str]
@@ -173,8 +175,14 @@ def nice_ticks(low: float, high: float, *, least_step: float = 0.0) -> list[floa
     [5.4, 5.45, 5.5, 5.55, 5.6]
     >>> nice_ticks(0.0, 2.0, least_step=1.0)
     [0.0, 1.0, 2.0]
+
+    Numbers too near each other for labels to differ have the ticks of one number. What is too large
+    or too small for ticks to be numbers is drawn at the edge.
     """
-    span = high - low or abs(high) or 1.0
+    low, high = (min(max(value, -_LARGEST), _LARGEST) for value in (low, high))
+    size = max(abs(low), abs(high))
+    span = high - low if high - low > _LABELLED * size else size
+    span = span if span > 1 / _LARGEST else 1.0
     power = 10.0 ** floor(log10(span / 4))
     step = next(power * times for times in (1, 2, 5, 10) if power * times >= span / 4)
     step = max(step, least_step)

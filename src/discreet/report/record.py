@@ -8,6 +8,7 @@ without ledger, is None.
     record.rounds[-1].worst          # what the worst owner had spent by then
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -169,14 +170,14 @@ def read_run(run: RunFolder) -> RunRecord:
         done = rounds_done(lines)
         owners, source = _owners(run, card, lines)
         ended = reason_of_end(lines)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ArtifactCorrupt(
             f"Expected metrics as this version writes them in '{run.metrics_path.name}' of run "
             f"'{run.id}', could not read a line. Restore the file from a copy."
         ) from error
     return RunRecord(
         run=run.id,
-        config=read_toml(run.config_path),
+        config=_plan(run),
         card=card,
         owners=tuple(replace(owner, name=names.get(owner.name, owner.name)) for owner in owners),
         owners_from=source,
@@ -186,6 +187,22 @@ def read_run(run: RunFolder) -> RunRecord:
         ended=ended,
         audits=read_all_evidence(run),
     )
+
+
+def _plan(run: RunFolder) -> dict[str, Any]:
+    """Return the plan, with the name of its base and not where that lies on some machine.
+
+    Raises:
+        ArtifactCorrupt: if there is none, or what it promises is no number.
+    """
+    plan = read_toml(run.config_path)
+    for name in ("target_epsilon", "delta"):
+        if name in plan and not (type(plan[name]) in (int, float) and 0 < plan[name] < math.inf):
+            raise ArtifactCorrupt(
+                f"Expected a finite '{name}' above 0 in '{run.config_path.name}' of run "
+                f"'{run.id}', got something else. Restore the file from a copy."
+            )
+    return plan | ({"base": Path(str(plan["base"])).name} if "base" in plan else {})
 
 
 def _files(run: RunFolder) -> list[Path]:

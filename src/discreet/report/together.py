@@ -31,7 +31,7 @@ def page_of_runs(records: Sequence[RunRecord], frontiers: Sequence[Mapping[str, 
 
     Raises:
         ValueError: if there is nothing, or there are too many runs.
-        KeyError: if a frontier is no such record.
+        ArtifactCorrupt: if a frontier is no such record.
     """
     if not (records or frontiers) or len(records) > MOST:
         raise ValueError(
@@ -119,8 +119,7 @@ def _differing(records: Sequence[RunRecord]) -> Iterator[tuple[str, list[str]]]:
 
 def _charts(records: Sequence[RunRecord], names: Sequence[str]) -> Iterator[Chart]:
     """Yield curves of all runs over their rounds; what no run has is left out."""
-    last = max((one.number for record in records for one in record.rounds), default=0)
-    numbers = list(range(1, last + 1))
+    numbers = sorted({one.number for record in records for one in record.rounds})
     curves: dict[str, tuple[Callable[[RoundRecord], float | None], bool, str]] = {
         "Epsilon so far": (
             lambda one: one.worst.epsilon if one.worst else None,
