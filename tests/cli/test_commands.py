@@ -636,8 +636,15 @@ def test_bench_performance_prints_and_writes_what_it_measured(
     assert "epochs" not in found
     again = (*words, "--private", "--no-memory", "--json", "--out", tmp_path / "speed.json")
     assert json.loads(discreet(*again)[1]) == found, "what was measured is not measured again"
-    other = json.loads(discreet(*again, "--rounds", "2")[1])
-    assert (other["rounds"], len(other["steps"])) == (2, len(found["steps"]))
+    status, _, err = discreet(*again, "--rounds", "2")
+    assert status != 0
+    assert "--out" in err, "what would be replaced is refused"
+    assert json.loads((tmp_path / "speed.json").read_text()) == found
+    for damaged in ("{}", json.dumps(found | {"steps": [{"wall": "much"}]}), "[]"):
+        (tmp_path / "speed.json").write_text(damaged)
+        status, _, err = discreet(*again)
+        assert status != 0
+        assert "Expected a new file" in " ".join(err.split())
     for ignored in (
         ["--generate", "--batch", "2"],
         ["--private", "--base", "tiny"],

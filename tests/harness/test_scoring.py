@@ -82,7 +82,7 @@ def test_a_checkpoint_of_transformers_is_asked_by_its_own_template(
     ]
     assert written == processor.decode(new, skip_special_tokens=True).strip()
     found = score_model(answer, ("attribute_leak",), limit=2)
-    assert set(found["attribute_leak"]) == {"tells", "refuses"}
+    assert set(found["attribute_leak"]) == {"tells", "refuses", "empty"}
 
 
 def test_a_folder_that_is_no_checkpoint_says_what_it_needs(tmp_path: Path) -> None:

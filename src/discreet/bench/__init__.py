@@ -73,6 +73,7 @@ from discreet.bench.ground import (
     verbatim,
 )
 from discreet.bench.known_mixtures import MIXED_PLAN, Lab
+from discreet.bench.made import code_sha256, made_by
 from discreet.bench.norms import gradient_norms
 from discreet.bench.people import DrawingSpeed, measure_drawing
 from discreet.bench.performance import (
@@ -80,7 +81,6 @@ from discreet.bench.performance import (
     Measured,
     as_table,
     clipped_sum,
-    made_by,
     measure,
     peak_bytes,
 )
@@ -215,6 +215,7 @@ __all__ = [
     "build_workload",
     "choose_least_fit",
     "clipped_sum",
+    "code_sha256",
     "compare",
     "compare_runs",
     "compare_with_flower",

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from discreet.artifacts import RunFolder, write_bytes
 from discreet.audit import AUDITS, Asking, Effort, ask_all, open_subject, plan_audits
 from discreet.bench.baseline import shelve_baseline
-from discreet.bench.performance import made_by
+from discreet.bench.made import made_by
 from discreet.data import Portrait, load_portraits
 from discreet.errors import ArtifactError
 from discreet.evidence import Evidence

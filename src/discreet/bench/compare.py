@@ -109,7 +109,9 @@ def summarise(cells: Sequence[Cell]) -> list[dict[str, Any]]:
                 "mean": statistics.fmean(values),
                 "spread": max(values) - min(values),
             }
-        row["privacy"] = str(own[0].privacy) if own[0].privacy else "none"
+        spent = [cell.privacy for cell in own if cell.privacy]
+        worst = max(spent, key=lambda one: one.epsilon, default=None)
+        row["privacy"] = "none" if worst is None else str(worst)
         rows.append(row)
     return rows
 

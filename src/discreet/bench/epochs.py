@@ -34,6 +34,7 @@ class Epochs:
     of_layers: int
     examples: int
     """Of an epoch, with two rows each."""
+    threads: int
     plain_cpu_seconds: float
     """Median epoch without kept states."""
     first_ratio: float
@@ -52,6 +53,7 @@ def measure_epochs(
     batch: int = 8,
     epochs: int = 5,
     dtype: torch.dtype = torch.float32,
+    threads: int = 1,
     cache_dir: Path | None = None,
     on_step: Callable[[str], None] = lambda way: None,
 ) -> Epochs:
@@ -62,11 +64,13 @@ def measure_epochs(
         batch: Examples in memory at once.
         epochs: 2 or more.
         dtype: Of the kept states.
+        threads: Of PyTorch.
         cache_dir: Of the base model.
         on_step: Told of each batch, with and without.
     """
     if epochs < 2:
         raise ValueError(f"Expected 2 epochs or more, got {epochs}: the first one fills the cache.")
+    torch.set_num_threads(threads)
     vlm = small_with(LoraSpec(layers=UPPER_THIRD), cache_dir=cache_dir)
     portraits, chosen = public_examples(examples)
     visual = VisualTokens(vlm, portraits)
@@ -84,10 +88,8 @@ def measure_epochs(
             packed = collate(vlm, rows)
             features = visual.of([chosen[index].portrait for index in indices])
             keys = [(index, place) for index in indices for place in range(2)]
-            for way in times:
-                seconds, total = _one(
-                    vlm, packed, features, prefix if way == "kept" else None, keys
-                )
+            for way, kept in (("plain", None), ("kept", prefix)):
+                seconds, total = _one(vlm, packed, features, kept, keys)
                 spent[way] += seconds
                 sums[way] = sums.get(way, 0) + total
                 on_step(f"epochs, {way}")
@@ -98,6 +100,7 @@ def measure_epochs(
         layers=UPPER_THIRD,
         of_layers=int(base_of(vlm).config.text_config.num_hidden_layers),
         examples=examples,
+        threads=threads,
         plain_cpu_seconds=statistics.median(times["plain"]),
         first_ratio=ratios[0],
         later_ratio=statistics.median(ratios[1:]),

@@ -18,8 +18,8 @@ from discreet.audit import Counts, Subject, gist_of, open_subject
 from discreet.bench.adaptation import Ask, ask_all, measure_adaptation
 from discreet.bench.baseline import shelve_baseline
 from discreet.bench.frontier_cells import UNTRAINED, CellSetting, FrontierCell, Spec
+from discreet.bench.made import made_by
 from discreet.bench.memory import STATUS, memory_bytes
-from discreet.bench.performance import made_by
 from discreet.bench.responders import asking_prompt, gated_prompt, write_all
 from discreet.bench.rouge import rouge_at_length
 from discreet.bench.tasks import evaluate, load_held_out

@@ -11,8 +11,6 @@ the same loss on answer tokens, the same optimizer, one backward pass.
 import ctypes
 import gc
 import multiprocessing
-import os
-import platform
 import statistics
 import time
 import warnings
@@ -26,7 +24,6 @@ from typing import Any, Protocol, Self
 import torch
 from transformers.utils import logging as transformers_logging
 
-from discreet.artifacts import code_commit
 from discreet.bench.memory import memory_bytes
 from discreet.bench.workloads import Setting, Workload, build_workload
 from discreet.privacy import (
@@ -346,31 +343,6 @@ def _peak_here(setting: Setting, way: str, cache_dir: Path | None) -> int:
         for _ in range(2):
             _step(mechanism, work)
     return (torch.cuda.max_memory_allocated() if on_cuda else memory_bytes("VmHWM")) - before
-
-
-def made_by() -> dict[str, Any]:
-    """Return what a record of numbers begins with: the code's commit, and the machine."""
-    return {"commit": code_commit(), "hardware": _hardware()}
-
-
-def _hardware() -> dict[str, object]:
-    """Return what the machine is, and nothing that names it."""
-    info = Path("/proc/cpuinfo")
-    models = (
-        [
-            line.split(":")[1].strip()
-            for line in info.read_text().splitlines()
-            if "model name" in line
-        ]
-        if info.exists()
-        else []
-    )
-    return {
-        "cpu": models[0] if models else platform.machine(),
-        "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "torch": torch.__version__,
-    }
 
 
 def as_table(rows: Sequence[Measured]) -> str:

@@ -102,6 +102,10 @@ def compare_(
         show_json(rows)
     else:
         typer.echo(as_markdown(rows))
+        typer.echo(
+            "\n±: half of the distance of the highest seed from the lowest. "
+            "Privacy: of the seed that spent most."
+        )
 
 
 @app.command("follow")

@@ -32,7 +32,7 @@ from discreet.bench import (
     rows_of,
     settings_of,
 )
-from discreet.cli.options import Cache, Json, parse_seeds, progress, quiet_logs, tell
+from discreet.cli.options import Cache, Json, given_by_hand, parse_seeds, progress, quiet_logs, tell
 from discreet.cli.train_plan import read_plan
 from discreet.errors import MeasurementFailed
 from discreet.federated import TrainConfig
@@ -45,6 +45,7 @@ _TINY = Counts(members=100, portraits=70, people=90, twins=8, written=2)
 
 
 def frontier(
+    ctx: typer.Context,
     config: Annotated[
         Path | None, typer.Argument(help="TOML file of the plan; few large steps by default.")
     ] = None,
@@ -79,6 +80,12 @@ def frontier(
     Baselines in the same table: the base, the base asked to adapt, one owner alone, all data in one
     place, the federation in the clear. With --keep, a page, CSV and LaTeX lie in the folder.
     """
+    if not people and given_by_hand(ctx, but=set(ctx.params) - {"pictures"}):
+        raise typer.BadParameter(
+            "Expected --pictures with a number of people, got it with all, whose pictures are all "
+            "taken. Leave it out, or name --people.",
+            param_hint="--pictures",
+        )
     quiet_logs()
     plan = _plan_for(people * pictures) if config is None else read_plan(config)
     plan = plan if base is None else replace(plan, base=base)

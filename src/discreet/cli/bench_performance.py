@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter
 
 from discreet.artifacts import read_json, write_json
 from discreet.bench import (
     GENERATE_WAYS,
     MODELS,
     WAYS,
+    Epochs,
     Measured,
     Setting,
     SpeedRun,
@@ -19,6 +21,7 @@ from discreet.bench import (
     as_readings,
     as_speeds,
     as_table,
+    code_sha256,
     made_by,
     measure,
     measure_epochs,
@@ -38,6 +41,7 @@ from discreet.cli.options import (
     show_json,
     tell,
 )
+from discreet.errors import ArtifactError
 
 _COUNT_FOR = {
     "--compare": {"earlier"},
@@ -104,12 +108,12 @@ def performance(
         _generation(rounds, new_tokens, threads=threads, out=out, cache=cache, as_json=as_json)
         return
     settings = _settings(models, batch, threads=threads, device=device)
-    with_epochs = epochs and device == "cpu" and "small" in models.split(",")
+    with_epochs = epochs and device == "cpu" and any(one.model == "small" for one in settings)
     _private(
         settings,
         rounds,
         memory=memory,
-        with_epochs=with_epochs,
+        threads=threads if with_epochs else None,
         out=out,
         cache=cache,
         as_json=as_json,
@@ -138,19 +142,25 @@ def _private(
     rounds: int,
     *,
     memory: bool,
-    with_epochs: bool,
+    threads: int | None,
     out: Path | None,
     cache: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure a private step beside others; what is in the file already is not measured again."""
+    """Measure a private step beside others; what is in the file already is not measured again.
+
+    `threads` are those of the epochs; None measures none.
+    """
     quiet_logs()
     record: dict[str, Any] = {
         **made_by(),
+        "code_sha256": code_sha256(),
         "rounds": rounds,
         "memory": memory,
     }
-    tables = [] if out is None else _measured_before(out, record)
+    tables, epochs = ([], None) if out is None else _measured_before(out, record)
+    if epochs is not None and threads in (None, epochs.threads):
+        record["epochs"] = asdict(epochs)
     record["steps"] = [asdict(measured) for measured in tables]
     settings = [s for s in settings if s not in {measured.setting for measured in tables}]
     with progress() as bar:
@@ -166,9 +176,9 @@ def _private(
             tables += found
             if out is not None:
                 write_json(out, record)
-        if with_epochs:
+        if threads is not None and "epochs" not in record:
             bar.update(row, description="epochs")
-            record["epochs"] = asdict(measure_epochs(cache_dir=cache))
+            record["epochs"] = asdict(measure_epochs(threads=threads, cache_dir=cache))
     if out is not None:
         write_json(out, record)
     if as_json:
@@ -208,14 +218,25 @@ def _generation(
     tell(record, as_speeds(found), out, as_json)
 
 
-def _measured_before(out: Path, record: dict[str, Any]) -> list[Measured]:
-    """Return what an interrupted run of the same code on the same machine has in its file."""
+def _measured_before(out: Path, record: dict[str, Any]) -> tuple[list[Measured], Epochs | None]:
+    """Return what an interrupted run of the same code on the same machine has in its file.
+
+    Raises:
+        ArtifactError: if the file is of something else, which would be replaced.
+    """
     if not out.exists():
-        return []
+        return [], None
     before = read_json(out)
-    if any(before.get(name) != value for name, value in record.items()):
-        return []
-    return [Measured(**{**row, "setting": Setting(**row["setting"])}) for row in before["steps"]]
+    try:
+        if all(before[name] == value for name, value in record.items()):
+            steps = TypeAdapter(list[Measured]).validate_python(before["steps"])
+            return steps, TypeAdapter(Epochs | None).validate_python(before.get("epochs"))
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise ArtifactError(
+        f"Expected a new file, or one of the same code, machine, rounds and memory to go on with, "
+        f"got another in '{out.name}'. Name a new file with --out, or move this one."
+    )
 
 
 def _everything(
@@ -280,7 +301,7 @@ def _settings(models: str, batch: str, *, threads: int, device: str) -> list[Set
             device=device,
             dtype="float32" if device == "cpu" else "bfloat16",
         )
-        for model in (name.strip() for name in models.split(","))
+        for model in filter(None, (name.strip() for name in models.split(",")))
         for size in (sizes if model == "small" else sizes[:1])
         for adapter in (("all_linear", "shipped") if model == "small" else ("all_linear",))
     ]

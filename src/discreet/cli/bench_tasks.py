@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from discreet.bench import made_by
-from discreet.cli.options import RUNS, Cache, Json, Runs, progress, quiet_logs, tell
+from discreet.cli.options import RUNS, Cache, Json, Runs, given_by_hand, progress, quiet_logs, tell
 from discreet.harness import (
     TASKS,
     answerer_of,
@@ -19,6 +19,7 @@ from discreet.harness import (
 
 
 def tasks(
+    ctx: typer.Context,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,22 +44,22 @@ def tasks(
     as_json: Json = False,
 ) -> None:
     """Score models on personalised answering, attribute leaks and twins, or export these tasks."""
-    if lmms is not None:
-        names = write_lmms_tasks(lmms)
-        typer.echo(f"python -m lmms_eval --tasks {','.join(names)} --include_path {lmms}")
-    if kit is not None:
-        for path in write_tables(kit):
-            typer.echo(str(path))
     if lmms is not None or kit is not None:
+        _export(ctx, lmms, kit)
         return
     if unknown := set(only or ()) - set(TASKS):
         raise typer.BadParameter(
             f"Expected tasks of {', '.join(TASKS)}, got {sorted(unknown)[0]!r}.",
             param_hint="--only",
         )
+    models = model or ["reference"]
+    if "none" not in models and given_by_hand(ctx, but=set(ctx.params) - {"base"}):
+        raise typer.BadParameter(
+            "Expected --base with --model none, got it without. An adapter brings its own base.",
+            param_hint="--base",
+        )
     quiet_logs()
     chosen = [task for task in TASKS if not only or task in only]
-    models = model or ["reference"]
     if len({Path(name).name for name in models}) < len(models):
         raise typer.BadParameter(
             "Expected models of different names, got two of one. Rename a folder.",
@@ -75,3 +76,19 @@ def tasks(
                 answer, chosen, limit=limit, on_done=lambda count: bar.update(row, advance=count)
             )
     tell(made_by() | {"limit": limit, "found": found}, as_task_table(found), out, as_json)
+
+
+def _export(ctx: typer.Context, lmms: Path | None, kit: Path | None) -> None:
+    """Write our tasks for other harnesses."""
+    if ignored := given_by_hand(ctx, but={"lmms", "kit"}):
+        raise typer.BadParameter(
+            f"Expected an export alone, which asks no model, got {', '.join(ignored)}. Leave out "
+            "what would be ignored.",
+            param_hint=ignored[0],
+        )
+    if lmms is not None:
+        names = write_lmms_tasks(lmms)
+        typer.echo(f"python -m lmms_eval --tasks {','.join(names)} --include_path {lmms}")
+    if kit is not None:
+        for path in write_tables(kit):
+            typer.echo(str(path))

@@ -36,6 +36,7 @@ doc_to_target: ""
 process_results: !function utils.results
 generation_kwargs:
   max_new_tokens: {tokens}
+  until: []
   temperature: 0
   do_sample: false
 metric_list:

@@ -53,10 +53,15 @@ class DiscreetTasks(ImageBaseDataset):
         rows = load(eval_file)
         task: Task = self.dataset_name.removeprefix(PREFIX)
         found = [
-            judged(item_of(dict(row), task=task), str(row["prediction"]))
+            judged(item_of(dict(row), task=task), _text_of(row["prediction"]))
             for _, row in rows.iterrows()
         ]
         return {score.name: score.of(found) for score in scores_of(task)}
+
+
+def _text_of(prediction: object) -> str:
+    """Return an answer; what was read of an empty cell of a table is no number but no answer."""
+    return "" if prediction != prediction or prediction is None else str(prediction)
 
 
 def register() -> None:
