@@ -621,6 +621,31 @@ def test_a_name_is_shown_as_it_is(discreet: Run, trained: Path, tmp_path: Path, 
     assert discreet("adapters", "show", folder)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "ignored"),
+    [
+        (["tasks", "--export-lmms-eval", "lmms", "--limit", "2"], "--limit"),
+        (["tasks", "--export-vlmevalkit", "kit", "--model", "reference"], "--model"),
+        (["tasks", "--export-vlmevalkit", "kit", "--json"], "--json"),
+        (["tasks", "--model", "reference", "--base", "tiny"], "--base"),
+        (["tasks", "--base", "tiny"], "--base"),
+        (["frontier", "--people", "0", "--pictures", "9"], "--pictures"),
+    ],
+)
+def test_benches_refuse_what_they_would_ignore_before_they_write(
+    discreet: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    ignored: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, _, err = discreet("bench", *words)
+    assert status == 2
+    assert ignored in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_bench_performance_prints_and_writes_what_it_measured(
     discreet: Run, tmp_path: Path
 ) -> None:
