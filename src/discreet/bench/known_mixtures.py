@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
+from discreet.artifacts import write_bytes
 from discreet.attribution import Update, update_of_lora
 from discreet.audit import Part, losses_under, rehearse, run_without_privacy, update_of
 from discreet.data import Portrait, build_examples, load_portraits, load_questions, split_questions
@@ -200,7 +201,7 @@ class Lab:
             state = run_without_privacy(replace(self.task, shared=shared))
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(state, path)
+            write_bytes(path, save(state))  # whole, or not at all
         return state
 
     def update(self, state: State) -> Update:
